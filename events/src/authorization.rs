@@ -1,0 +1,405 @@
+//! Authorizations: what a member lets an application do, the tokens that come of it, and the one
+//! predicate that says whether a token is valid.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    account::{AccountStanding, Role, Roles},
+    application::Standing,
+    decider::Decider,
+    ids::{ApplicationId, SecretId, TokenId, UserId},
+    recorded::{StreamName, Timestamp},
+    scope::{Scope, ScopeSet},
+    token::{TokenDigest, TokenKind},
+};
+
+/// At most so many tokens of the simple flow live for one member and application; the oldest ends.
+pub const LIVE_SIMPLE_TOKENS: usize = 5;
+
+/// The stream of what a member lets an application do.
+#[must_use]
+pub const fn stream(application: ApplicationId, user: UserId) -> StreamName {
+    StreamName::Authorization(application, user)
+}
+
+/// How an authorization came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// The member agreed on the consent page.
+    Consent,
+    /// The approval of the member's own application.
+    Approval,
+    /// An operator of the site.
+    Operator,
+}
+
+/// Why a token ended before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// Its member or an operator ended it.
+    Revoked,
+    /// Its member asked for another in its place.
+    Regenerated,
+    /// A newer token of the same application took its place.
+    Displaced,
+    /// Nobody revealed it in time.
+    NeverRevealed,
+}
+
+impl Ended {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Regenerated => "regenerated",
+            Self::Displaced => "displaced",
+            Self::NeverRevealed => "never_revealed",
+        }
+    }
+}
+
+/// What happened between a member and an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub enum AuthorizationEvent {
+    /// The member lets it, as far as `scopes`. `grant` counts: tokens of an earlier grant stay dead.
+    UserAuthorized {
+        application_id: ApplicationId,
+        user_id: UserId,
+        grant: u32,
+        application_revision: u32,
+        scopes: ScopeSet,
+        via: Via,
+        at: Timestamp,
+    },
+    /// The member said no.
+    AuthorizationDenied { application_id: ApplicationId, user_id: UserId, at: Timestamp },
+    /// A token came of it; only its digest is known.
+    TokenIssued {
+        application_id: ApplicationId,
+        user_id: UserId,
+        grant: u32,
+        token_id: TokenId,
+        kind: TokenKind,
+        digest: TokenDigest,
+        scopes: ScopeSet,
+        expires_at: Option<Timestamp>,
+        held: Option<SecretId>,
+        at: Timestamp,
+    },
+    /// A token ended.
+    TokenRevoked {
+        application_id: ApplicationId,
+        user_id: UserId,
+        token_id: TokenId,
+        digest: TokenDigest,
+        why: Ended,
+        at: Timestamp,
+    },
+    /// The member takes it all back; every token of the grant ends.
+    AuthorizationRescinded { application_id: ApplicationId, user_id: UserId, at: Timestamp },
+}
+
+/// A token that was issued and has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveToken {
+    /// Its id.
+    pub id: TokenId,
+    /// Its kind.
+    pub kind: TokenKind,
+    /// Its digest.
+    pub digest: TokenDigest,
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A token to be issued: the shell minted it and kept the plain text to itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its id.
+    pub id: TokenId,
+    /// Its kind.
+    pub kind: TokenKind,
+    /// Its digest.
+    pub digest: TokenDigest,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// The vault's row that holds it for the recipient.
+    pub held: Option<SecretId>,
+}
+
+/// What a member lets an application do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Authorization {
+    /// How often it was granted anew.
+    pub grant: u32,
+    /// What is granted now; `None` before the first grant and after it was rescinded.
+    pub granted: Option<ScopeSet>,
+    /// Live tokens, oldest first.
+    pub tokens: Vec<LiveToken>,
+}
+
+/// The application as a decision about an authorization sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ApplicationSeen {
+    /// Its id.
+    pub id: ApplicationId,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Its revision.
+    pub revision: u32,
+    /// What was granted to it at its review.
+    pub scopes: ScopeSet,
+}
+
+/// What can be asked of an authorization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub enum AuthorizationCommand {
+    /// Agree to what a page showed, or have a token issued without one (`via`).
+    Authorize {
+        user_id: UserId,
+        application: ApplicationSeen,
+        shown_revision: u32,
+        scopes: ScopeSet,
+        via: Via,
+        token: NewToken,
+        at: Timestamp,
+    },
+    Deny { user_id: UserId, application_id: ApplicationId, at: Timestamp },
+    /// Another token in the place of `token_id`, with the same scopes.
+    Regenerate { user_id: UserId, application_id: ApplicationId, token_id: TokenId, token: NewToken, at: Timestamp },
+    Revoke { user_id: UserId, application_id: ApplicationId, token_id: TokenId, why: Ended, at: Timestamp },
+    Rescind { user_id: UserId, application_id: ApplicationId, at: Timestamp },
+}
+
+/// Why an authorization command may not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorizationRefusal {
+    /// Only approved applications can be authorized.
+    #[error("the application is {standing}; only an approved one can be authorized")]
+    ApplicationNotApproved {
+        /// Where it stands.
+        standing: Standing,
+    },
+    /// The page showed another revision.
+    #[error("the application has changed since the page was shown; look at it again")]
+    Revised {
+        /// The revision now.
+        now: u32,
+    },
+    /// More was asked than the review granted.
+    #[error("the application was not granted: {excess}")]
+    ScopeNotGranted {
+        /// What is too much.
+        excess: ScopeSet,
+    },
+    /// No such live token.
+    #[error("this token has ended")]
+    TokenEnded,
+}
+
+impl Decider for Authorization {
+    type Command = AuthorizationCommand;
+    type Event = AuthorizationEvent;
+    type Refusal = AuthorizationRefusal;
+
+    fn decide(&self, command: AuthorizationCommand) -> Result<Vec<AuthorizationEvent>, AuthorizationRefusal> {
+        use AuthorizationCommand as C;
+        use AuthorizationEvent as E;
+        match command {
+            C::Authorize { user_id, application, shown_revision, scopes, via, token, at } => {
+                check_application(&application, shown_revision, scopes)?;
+                Ok(self.authorize(user_id, &application, scopes, via, token, at))
+            }
+            C::Deny { user_id, application_id, at } => Ok(vec![E::AuthorizationDenied { application_id, user_id, at }]),
+            C::Regenerate { user_id, application_id, token_id, token, at } => {
+                let old = self.live(token_id).ok_or(AuthorizationRefusal::TokenEnded)?;
+                Ok(vec![
+                    ended(application_id, user_id, old, Ended::Regenerated, at),
+                    issued(application_id, user_id, self.grant, old.scopes, token, at),
+                ])
+            }
+            C::Revoke { user_id, application_id, token_id, why, at } => {
+                Ok(self.live(token_id).map(|token| ended(application_id, user_id, token, why, at)).into_iter().collect())
+            }
+            C::Rescind { .. } if self.granted.is_none() => Ok(vec![]),
+            C::Rescind { user_id, application_id, at } => {
+                Ok(vec![E::AuthorizationRescinded { application_id, user_id, at }])
+            }
+        }
+    }
+
+    fn evolve(mut self, event: &AuthorizationEvent) -> Self {
+        use AuthorizationEvent as E;
+        match event {
+            E::UserAuthorized { grant, scopes, .. } => {
+                self.grant = *grant;
+                self.granted = Some(*scopes);
+            }
+            E::AuthorizationDenied { .. } => {}
+            E::TokenIssued { token_id, kind, digest, scopes, expires_at, .. } => {
+                self.tokens.push(LiveToken { id: *token_id, kind: *kind, digest: *digest, scopes: *scopes, expires_at: *expires_at });
+            }
+            E::TokenRevoked { token_id, .. } => self.tokens.retain(|token| token.id != *token_id),
+            E::AuthorizationRescinded { .. } => {
+                self.granted = None;
+                self.tokens.clear();
+            }
+        }
+        self
+    }
+}
+
+impl Authorization {
+    fn live(&self, id: TokenId) -> Option<&LiveToken> {
+        self.tokens.iter().find(|token| token.id == id)
+    }
+
+    fn authorize(
+        &self,
+        user_id: UserId,
+        application: &ApplicationSeen,
+        scopes: ScopeSet,
+        via: Via,
+        token: NewToken,
+        at: Timestamp,
+    ) -> Vec<AuthorizationEvent> {
+        // A second consent adds to the first; it never takes away what an older token relies on.
+        let wanted = self.granted.map_or(scopes, |granted| granted.union(scopes));
+        let grant = if self.granted.is_some() { self.grant } else { self.grant + 1 };
+        let mut events = vec![];
+        if via == Via::Consent || self.granted != Some(wanted) {
+            events.push(AuthorizationEvent::UserAuthorized {
+                application_id: application.id,
+                user_id,
+                grant,
+                application_revision: application.revision,
+                scopes: wanted,
+                via,
+                at,
+            });
+        }
+        if token.kind == TokenKind::Access {
+            let simple = || self.tokens.iter().filter(|token| token.kind == TokenKind::Access && token.expires_at.is_none_or(|end| end > at));
+            let excess = (simple().count() + 1).saturating_sub(LIVE_SIMPLE_TOKENS);
+            events.extend(simple().take(excess).map(|oldest| ended(application.id, user_id, oldest, Ended::Displaced, at)));
+        }
+        events.push(issued(application.id, user_id, grant, scopes, token, at));
+        events
+    }
+}
+
+fn check_application(application: &ApplicationSeen, shown_revision: u32, scopes: ScopeSet) -> Result<(), AuthorizationRefusal> {
+    if application.standing != Standing::Approved {
+        return Err(AuthorizationRefusal::ApplicationNotApproved { standing: application.standing });
+    }
+    if application.revision != shown_revision {
+        return Err(AuthorizationRefusal::Revised { now: application.revision });
+    }
+    let excess = scopes.difference(application.scopes);
+    if excess.is_empty() { Ok(()) } else { Err(AuthorizationRefusal::ScopeNotGranted { excess }) }
+}
+
+const fn ended(application_id: ApplicationId, user_id: UserId, token: &LiveToken, why: Ended, at: Timestamp) -> AuthorizationEvent {
+    AuthorizationEvent::TokenRevoked { application_id, user_id, token_id: token.id, digest: token.digest, why, at }
+}
+
+const fn issued(application_id: ApplicationId, user_id: UserId, grant: u32, scopes: ScopeSet, token: NewToken, at: Timestamp) -> AuthorizationEvent {
+    AuthorizationEvent::TokenIssued {
+        application_id,
+        user_id,
+        grant,
+        token_id: token.id,
+        kind: token.kind,
+        digest: token.digest,
+        scopes,
+        expires_at: token.expires_at,
+        held: token.held,
+        at,
+    }
+}
+
+/// What is known of a token when it is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// The grant it came of.
+    pub grant: u32,
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+    /// Whether it was ended.
+    pub ended: bool,
+}
+
+/// What is known of the authorization behind a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AuthorizationFacts {
+    /// The newest grant.
+    pub grant: u32,
+    /// Whether it was rescinded since.
+    pub rescinded: bool,
+}
+
+/// What is known of the member behind a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserFacts {
+    /// Whether the member may act.
+    pub standing: AccountStanding,
+    /// The roles held.
+    pub roles: Roles,
+}
+
+/// Why a token that exists is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefusal {
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// It, its authorization, its application, or the role it rests on was ended.
+    #[error("the token was revoked")]
+    Revoked,
+    /// Its application rests.
+    #[error("the application is suspended")]
+    ApplicationSuspended,
+    /// Its member rests.
+    #[error("the member is suspended")]
+    UserSuspended,
+}
+
+/// Whether a token is valid now: the one answer that every door gives. It composes four look-ups,
+/// so that suspending an application or a member touches one row and not every token.
+///
+/// # Errors
+/// Why it is not; what ended for good is said before what merely rests.
+pub fn token_valid(
+    token: &TokenFacts,
+    authorization: AuthorizationFacts,
+    application: Standing,
+    user: &UserFacts,
+    now: Timestamp,
+) -> Result<(), TokenRefusal> {
+    let rests_on_lost_role = (token.scopes.contains(Scope::Review) && !user.roles.allow(Role::Reviewer))
+        || (token.scopes.contains(Scope::Audit) && !user.roles.allow(Role::Auditor));
+    if token.ended || authorization.rescinded || authorization.grant != token.grant || rests_on_lost_role {
+        return Err(TokenRefusal::Revoked);
+    }
+    match (application, user.standing) {
+        (_, AccountStanding::Erased) => return Err(TokenRefusal::Revoked),
+        (_, AccountStanding::Suspended) => return Err(TokenRefusal::UserSuspended),
+        (Standing::Suspended, _) => return Err(TokenRefusal::ApplicationSuspended),
+        (Standing::Approved, AccountStanding::Active) => {}
+        (_, AccountStanding::Active) => return Err(TokenRefusal::Revoked),
+    }
+    match token.expires_at {
+        Some(end) if end <= now => Err(TokenRefusal::Expired),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,157 @@
+//! The vocabulary of changes to read models, and how tables are declared. Turning either into SQL
+//! is the store's.
+
+use countersign_events::{recorded::Timestamp, sensitive::Personal};
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A whole number; instants are microseconds since 1970, yes and no are 1 and 0.
+    Integer,
+    /// A text.
+    Text,
+    /// Bytes.
+    Bytes,
+}
+
+/// A column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+}
+
+/// An integer column.
+#[must_use]
+pub const fn integer(name: &'static str) -> Column {
+    Column { name, kind: Kind::Integer }
+}
+
+/// A text column.
+#[must_use]
+pub const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text }
+}
+
+/// A bytes column.
+#[must_use]
+pub const fn bytes(name: &'static str) -> Column {
+    Column { name, kind: Kind::Bytes }
+}
+
+/// A table of a read model.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// The columns of its primary key.
+    pub key: &'static [Column],
+    /// The other columns; each may be null.
+    pub columns: &'static [Column],
+    /// Column lists of its indexes.
+    pub indexes: &'static [&'static [&'static str]],
+}
+
+/// A value of a column.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// Nothing.
+    Null,
+    /// Of an integer column.
+    Integer(i64),
+    /// Of a text column.
+    Text(String),
+    /// Of a bytes column.
+    Bytes(Vec<u8>),
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self::Integer(number.into())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(yes: bool) -> Self {
+        Self::Integer(yes.into())
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(at: Timestamp) -> Self {
+        Self::Integer(at.timestamp_micros())
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&Personal> for Value {
+    /// What was erased, or cannot be opened, is null.
+    fn from(personal: &Personal) -> Self {
+        personal.clear().map_or(Self::Null, Self::from)
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// The text form of an id.
+pub fn id(id: impl std::fmt::Display) -> Value {
+    Value::Text(id.to_string())
+}
+
+/// Columns and what they become.
+pub type Set = Vec<(&'static str, Value)>;
+
+/// Where a copied column comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A column of the row that is copied from.
+    Column(&'static str),
+    /// The same value for all rows.
+    Value(Value),
+}
+
+/// A change to one read model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "table, key and set mean the same in every variant")]
+pub enum Change {
+    /// The row with this key is this. `set` names every other column of the table, in its order.
+    Upsert { table: &'static Table, key: Vec<Value>, set: Set },
+    /// These columns of the row, if there is one, become this.
+    Patch { table: &'static Table, key: Vec<Value>, set: Set },
+    /// These numbers of the row, if there is one, grow by so much.
+    Increment { table: &'static Table, key: Vec<Value>, by: Vec<(&'static str, i64)> },
+    /// There is no such row.
+    Delete { table: &'static Table, key: Vec<Value> },
+    /// For every row of `from` whose indexed column `by` is `equals`: a row of `into`, unless one
+    /// with its key exists. "Tell everybody who authorized this application" is one change.
+    Copy {
+        into: &'static Table,
+        from: &'static Table,
+        by: &'static str,
+        equals: Value,
+        columns: Vec<(&'static str, Source)>,
+    },
+}

@@ -1,0 +1,181 @@
+//! Inboxes: what each member is told. Rows say of which event they come; titles and bodies stay in
+//! the log, sealed, and are opened for their reader.
+
+use countersign_events::{
+    application::ApplicationEvent,
+    authorization::{AuthorizationEvent, Via},
+    event::Event,
+    ids::{ApplicationId, UserId},
+    inbox::{InboxEvent, Topic},
+    post::PostEvent,
+    recorded::Recorded,
+};
+
+use crate::{
+    Projection,
+    applications::position,
+    change::{Change, Set, Source, Table, Value, id, integer, text},
+};
+
+/// One row a notification and member.
+pub const NOTIFICATIONS: Table = Table {
+    name: "notifications",
+    key: &[text("user_id"), text("id")],
+    columns: &[
+        integer("position"),
+        text("kind"),
+        integer("created_at"),
+        integer("read"),
+        text("from_id"),
+        text("application_id"),
+        text("post_id"),
+        text("comment_id"),
+        text("token_id"),
+        text("secret"),
+        integer("held_until"),
+        integer("revealed_at"),
+    ],
+    indexes: &[&["user_id", "position"], &["user_id", "read", "position"], &["secret", "held_until"]],
+};
+
+/// Who consented to what: whom to tell when an application ends.
+pub const AUDIENCE: Table = Table {
+    name: "audience",
+    key: &[text("application_id"), text("user_id")],
+    columns: &[integer("since")],
+    indexes: &[],
+};
+
+/// Trailing.
+pub const PROJECTION: Projection =
+    Projection { name: "inbox", revision: 1, tables: &[&NOTIFICATIONS, &AUDIENCE], project };
+
+fn project(recorded: &Recorded<Event>) -> Vec<Change> {
+    match &recorded.event {
+        Event::Inbox(event) => of_inbox(recorded, event),
+        Event::Authorization(event) => of_authorization(event),
+        Event::Application(event) => of_application(recorded, event),
+        Event::Post(PostEvent::CommentPosted { post_id, comment_id, author, answers, mentions, .. }) => {
+            let about = [("post_id", id(post_id)), ("comment_id", id(comment_id)), ("from_id", id(author))];
+            let replied = (answers != author).then(|| (*answers, "reply"));
+            let mentioned = mentions.iter().filter(|user| *user != author && *user != answers).map(|user| (*user, "mention"));
+            replied.into_iter().chain(mentioned).map(|(user, kind)| tell(recorded, user, kind, &about)).collect()
+        }
+        Event::Account(_)
+        | Event::Username(_)
+        | Event::Post(PostEvent::PostPublished { .. })
+        | Event::Vote(_)
+        | Event::Site(_)
+        | Event::Projection(_) => vec![],
+    }
+}
+
+fn of_inbox(recorded: &Recorded<Event>, event: &InboxEvent) -> Vec<Change> {
+    let patch = |user: &UserId, message: String, set: Set| Change::Patch {
+        table: &NOTIFICATIONS,
+        key: vec![id(user), message.into()],
+        set,
+    };
+    match event {
+        InboxEvent::PrivateMessageSent { message_id, to, from, topic, held, .. } => {
+            let (kind, application) = match topic {
+                Topic::Letter => ("message", None),
+                Topic::Decision { application_id } => ("application_decision", Some(application_id)),
+                Topic::SecretExpired { application_id } => ("authorization_change", Some(application_id)),
+            };
+            let about = [
+                ("from_id", from.map(|user| user.to_string()).into()),
+                ("application_id", application.map(ToString::to_string).into()),
+                ("token_id", held.map(|held| held.token_id.to_string()).into()),
+                ("secret", held.map(|_| "held").into()),
+                ("held_until", held.map(|held| held.until).into()),
+            ];
+            vec![tell_as(recorded, *to, id(message_id), kind, &about)]
+        }
+        InboxEvent::SecretRevealed { user_id, message_id, at, .. } => {
+            let set = vec![("secret", "revealed".into()), ("revealed_at", (*at).into()), ("read", true.into())];
+            vec![patch(user_id, message_id.to_string(), set)]
+        }
+        InboxEvent::SecretExpired { user_id, message_id, .. } => {
+            vec![patch(user_id, message_id.to_string(), vec![("secret", "expired".into())])]
+        }
+        InboxEvent::NotificationsRead { user_id, ids, .. } => {
+            ids.iter().map(|notification| patch(user_id, notification.to_string(), vec![("read", true.into())])).collect()
+        }
+    }
+}
+
+fn of_authorization(event: &AuthorizationEvent) -> Vec<Change> {
+    match event {
+        AuthorizationEvent::UserAuthorized { application_id, user_id, via: Via::Consent, at, .. } => vec![Change::Upsert {
+            table: &AUDIENCE,
+            key: vec![id(application_id), id(user_id)],
+            set: vec![("since", (*at).into())],
+        }],
+        AuthorizationEvent::AuthorizationRescinded { application_id, user_id, .. } => {
+            vec![Change::Delete { table: &AUDIENCE, key: vec![id(application_id), id(user_id)] }]
+        }
+        AuthorizationEvent::UserAuthorized { .. }
+        | AuthorizationEvent::AuthorizationDenied { .. }
+        | AuthorizationEvent::TokenIssued { .. }
+        | AuthorizationEvent::TokenRevoked { .. } => vec![],
+    }
+}
+
+/// Everybody who authorized an application is told when it rests, lives again or ends.
+fn of_application(recorded: &Recorded<Event>, event: &ApplicationEvent) -> Vec<Change> {
+    use ApplicationEvent as E;
+    let (E::ApplicationSuspended { application_id, .. }
+    | E::ApplicationReinstated { application_id, .. }
+    | E::ApplicationRevoked { application_id, .. }
+    | E::ApplicationWithdrawn { application_id, .. }) = event
+    else {
+        return vec![];
+    };
+    vec![tell_audience(recorded, *application_id)]
+}
+
+fn tell_audience(recorded: &Recorded<Event>, application: ApplicationId) -> Change {
+    let about = [("application_id", id(application))];
+    let values = row(recorded, "authorization_change", &about).into_iter().map(|(name, value)| (name, Source::Value(value)));
+    let key = [("user_id", Source::Column("user_id")), ("id", Source::Value(id(recorded.envelope.event_id)))];
+    Change::Copy {
+        into: &NOTIFICATIONS,
+        from: &AUDIENCE,
+        by: "application_id",
+        equals: id(application),
+        columns: key.into_iter().chain(values).collect(),
+    }
+}
+
+fn tell(recorded: &Recorded<Event>, user: UserId, kind: &'static str, about: &[(&'static str, Value)]) -> Change {
+    tell_as(recorded, user, id(recorded.envelope.event_id), kind, about)
+}
+
+fn tell_as(
+    recorded: &Recorded<Event>,
+    user: UserId,
+    notification: Value,
+    kind: &'static str,
+    about: &[(&'static str, Value)],
+) -> Change {
+    Change::Upsert { table: &NOTIFICATIONS, key: vec![id(user), notification], set: row(recorded, kind, about) }
+}
+
+fn row(recorded: &Recorded<Event>, kind: &'static str, about: &[(&'static str, Value)]) -> Set {
+    let given = |name| about.iter().find(|(column, _)| *column == name).map_or(Value::Null, |(_, value)| value.clone());
+    NOTIFICATIONS
+        .columns
+        .iter()
+        .map(|column| {
+            let value = match column.name {
+                "position" => position(recorded),
+                "kind" => kind.into(),
+                "created_at" => recorded.envelope.recorded_at.into(),
+                "read" => false.into(),
+                name => given(name),
+            };
+            (column.name, value)
+        })
+        .collect()
+}

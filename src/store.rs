@@ -1,0 +1,320 @@
+//! What is stored and what can be asked of it: the log, the read models, the vault, as traits, so
+//! that the rest of the shell names no database. The dialects lie below; `connect` picks one.
+
+pub mod changes;
+pub mod rows;
+pub mod sqlite;
+mod statements;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use countersign_events::{
+    application::Standing,
+    event::Event,
+    ids::{ApplicationId, DataKeyId, MessageId, PostId, SecretId, TokenId, UserId, UsernameDigest, VerifierId},
+    recorded::{Envelope, Position, Recorded, StreamName, Timestamp, Version},
+    token::ClientId,
+};
+use countersign_projections::{Change, Projection};
+
+use rows::{
+    AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, Session, TokenRow,
+};
+
+/// Why storing or reading failed. What a stranger reads never contains it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A row that must be new exists.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The database does not answer, is full, or is held by somebody else.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be read.
+    #[error("the log or a read model is corrupt at position {position}: {detail}")]
+    Corrupt {
+        /// Where, as far as a position is known.
+        position: Position,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// The end of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The epoch: raised by whatever may have cut the log (a restore, a promotion).
+    pub epoch: u32,
+    /// The last position; 0 when the log is empty.
+    pub position: Position,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// How far a reader came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cursor {
+    /// The epoch it read in.
+    pub epoch: u32,
+    /// The last position it processed.
+    pub position: Position,
+}
+
+/// An event as it is stored: personal fields sealed, payload as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// Where, when, who.
+    pub envelope: Envelope,
+    /// The stored type name.
+    pub type_name: String,
+    /// The version of its payload.
+    pub type_version: u16,
+    /// The payload, JSON, exactly as written.
+    pub payload: String,
+}
+
+/// Which command it is: one id, scoped to who sent it and where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CommandKey {
+    /// Actor and route.
+    pub scope: String,
+    /// The id that its sender gave it.
+    pub id: String,
+}
+
+/// What came of a command, for whoever repeats it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Which command.
+    pub key: CommandKey,
+    /// Digest of its body: the same id with another body is refused.
+    pub body: [u8; 32],
+    /// The answer, as its route wrote it; never a secret.
+    pub answer: String,
+    /// The head right after it.
+    pub position: Position,
+    /// When.
+    pub recorded_at: Timestamp,
+}
+
+/// What `events list` shows.
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    /// Of this stream only.
+    pub stream: Option<StreamName>,
+    /// Of this stored type only.
+    pub type_name: Option<String>,
+}
+
+/// The log, for reading.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// The end of the log.
+    async fn head(&self) -> Result<Head, StoreError>;
+    /// Events after `after`, in order, at most `limit`; positions have no gap.
+    async fn read_log(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+    /// Events of a stream after version `after`, in order, all of them.
+    async fn read_stream(&self, stream: &StreamName, after: Version) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The events at these positions, in any order; those that do not exist are left out.
+    async fn read_at(&self, positions: &[Position]) -> Result<Vec<StoredEvent>, StoreError>;
+    /// Events that match, after `after`, in order, at most `limit`.
+    async fn list(&self, filter: &EventFilter, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The outcome of a command, when it is known.
+    async fn outcome(&self, key: &CommandKey) -> Result<Option<Outcome>, StoreError>;
+}
+
+/// The one writing connection to the log's database. `begin` … `commit` is one transaction;
+/// dropping out of it in between is `rollback`.
+#[async_trait]
+pub trait LogWriter: Send {
+    /// Begins, locks the head and reads it.
+    async fn begin(&mut self) -> Result<Head, StoreError>;
+    /// The versions of these streams; those without events are left out.
+    async fn versions(&mut self, streams: &[StreamName]) -> Result<Vec<(StreamName, Version)>, StoreError>;
+    /// The outcomes of these commands, as far as known.
+    async fn outcomes(&mut self, keys: &[CommandKey]) -> Result<Vec<Outcome>, StoreError>;
+    /// Inserts events; rows written must equal rows meant.
+    async fn insert(&mut self, events: &[StoredEvent]) -> Result<(), StoreError>;
+    /// Applies changes to the inline read models.
+    async fn apply(&mut self, changes: Vec<Change>) -> Result<(), StoreError>;
+    /// Records outcomes.
+    async fn record(&mut self, outcomes: &[Outcome]) -> Result<(), StoreError>;
+    /// Moves the head and commits, durably.
+    async fn commit(&mut self, head: Head) -> Result<(), StoreError>;
+    /// Undoes everything since `begin`; without a transaction it does nothing.
+    async fn rollback(&mut self) -> Result<(), StoreError>;
+    /// Creates the tables of an inline projection anew, empty, outside a transaction of `begin`; the
+    /// caller then applies the whole log to it. A crash in between leaves the old revision recorded.
+    async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError>;
+    /// The recorded revision of an inline projection; `None` when it was never built.
+    async fn inline_revision(&mut self, name: &str) -> Result<Option<u32>, StoreError>;
+    /// Records the revision of an inline projection as built.
+    async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError>;
+}
+
+/// One generation of a trailing read model, for its one follower.
+#[async_trait]
+pub trait Generation: Send {
+    /// How far it came.
+    async fn cursor(&mut self) -> Result<Cursor, StoreError>;
+    /// Applies changes and moves the cursor from `from` to `to` in one transaction.
+    /// `false`, and nothing changed, when the cursor is not at `from`.
+    async fn advance(&mut self, changes: Vec<Change>, from: Cursor, to: Cursor) -> Result<bool, StoreError>;
+}
+
+/// A page of a list, newest first, from before a position.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Only rows before this one; `None` for the newest.
+    pub before: Option<Position>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The read models, for reading; and the generations of the trailing ones.
+#[async_trait]
+pub trait ReadModels: Send + Sync {
+    /// The current generation of a trailing projection, made when it is not there or is of another revision.
+    async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError>;
+    /// How far the current generation of a trailing projection came.
+    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError>;
+
+    /// Inline: a member.
+    async fn account(&self, user: UserId) -> Result<Option<AccountRow>, StoreError>;
+    /// Inline: the member with this username.
+    async fn account_named(&self, username: &UsernameDigest) -> Result<Option<AccountRow>, StoreError>;
+    /// Inline: members by id after `after`, at most `limit`; for lists and for loading state.
+    async fn accounts(&self, after: Option<UserId>, limit: u32) -> Result<Vec<AccountRow>, StoreError>;
+    /// Inline: an application.
+    async fn application(&self, id: ApplicationId) -> Result<Option<ApplicationRow>, StoreError>;
+    /// Inline: the application that answers to this client id.
+    async fn application_by_client(&self, client: &ClientId) -> Result<Option<ApplicationRow>, StoreError>;
+    /// Inline: a member's applications, newest first.
+    async fn applications_of(&self, owner: UserId) -> Result<Vec<ApplicationRow>, StoreError>;
+    /// Inline: applications, oldest request first, of one standing or of all, after an id.
+    async fn applications(
+        &self,
+        standing: Option<Standing>,
+        after: Option<(Timestamp, ApplicationId)>,
+        limit: u32,
+    ) -> Result<Vec<ApplicationRow>, StoreError>;
+    /// Inline: a member's authorizations that are in force, newest first.
+    async fn authorizations_of(&self, user: UserId) -> Result<Vec<AuthorizationRow>, StoreError>;
+    /// Inline: every authorization after a key, at most `limit`; for loading state.
+    async fn authorizations(
+        &self,
+        after: Option<(ApplicationId, UserId)>,
+        limit: u32,
+    ) -> Result<Vec<AuthorizationRow>, StoreError>;
+    /// Inline: a member's tokens, newest first.
+    async fn tokens_of(&self, user: UserId) -> Result<Vec<TokenRow>, StoreError>;
+    /// Inline: a token by its id.
+    async fn token(&self, id: TokenId) -> Result<Option<TokenRow>, StoreError>;
+    /// Inline: every token after a digest, at most `limit`; for loading state.
+    async fn tokens(&self, after: Option<[u8; 32]>, limit: u32) -> Result<Vec<TokenRow>, StoreError>;
+
+    /// Trailing `inbox`: a member's notifications, newest first; `messages` only those that are private messages.
+    async fn notifications(&self, user: UserId, unread: bool, messages: bool, page: Page) -> Result<Vec<NotificationRow>, StoreError>;
+    /// Trailing `inbox`: one notification of a member.
+    async fn notification(&self, user: UserId, id: uuid::Uuid) -> Result<Option<NotificationRow>, StoreError>;
+    /// Trailing `inbox`: how many a member has not read.
+    async fn unread_count(&self, user: UserId) -> Result<u64, StoreError>;
+    /// Trailing `inbox`: messages whose secret is still held after its time.
+    async fn overdue_secrets(&self, now: Timestamp, limit: u32) -> Result<Vec<(UserId, MessageId)>, StoreError>;
+    /// Trailing `front_page`: what ranks every post created at or after `since`.
+    async fn post_counts(&self, since: Option<Timestamp>) -> Result<Vec<PostCounts>, StoreError>;
+    /// Trailing `front_page`: these posts, in any order.
+    async fn posts(&self, ids: &[PostId]) -> Result<Vec<PostRow>, StoreError>;
+    /// Trailing `front_page`: a post's comments, oldest first.
+    async fn comments(&self, post: PostId) -> Result<Vec<CommentRow>, StoreError>;
+}
+
+/// A one-time link into the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// Makes the first administrator.
+    SetUp,
+    /// Sets a new password for a member.
+    Reset(UserId),
+}
+
+/// The vault: secrets, never in the log. Rows are written and synced before the event that names
+/// them, and destroyed after the event that ends them. Callers seal: no plain secret comes in.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Keeps a wrapped data key; `subject` is `site` or a member's id.
+    async fn put_data_key(&self, id: DataKeyId, subject: &str, wrapped: &[u8], at: Timestamp) -> Result<(), StoreError>;
+    /// A wrapped data key.
+    async fn data_key(&self, id: DataKeyId) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The id and wrapped key of the site.
+    async fn site_key(&self) -> Result<Option<(DataKeyId, Vec<u8>)>, StoreError>;
+    /// Keeps a password verifier (PHC text).
+    async fn put_verifier(&self, id: VerifierId, user: UserId, verifier: &str, at: Timestamp) -> Result<(), StoreError>;
+    /// A password verifier.
+    async fn verifier(&self, id: VerifierId) -> Result<Option<String>, StoreError>;
+    /// Destroys every verifier of a member but `keep`.
+    async fn destroy_verifiers(&self, user: UserId, keep: VerifierId) -> Result<(), StoreError>;
+    /// Keeps a sealed one-time secret.
+    async fn hold(&self, id: SecretId, sealed: &[u8], at: Timestamp) -> Result<(), StoreError>;
+    /// A sealed one-time secret.
+    async fn held(&self, id: SecretId) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Destroys a held secret so that no copy stays in the database's files.
+    async fn destroy_held(&self, id: SecretId) -> Result<(), StoreError>;
+    /// Every held secret with the time it was put there, for the sweeper.
+    async fn held_ids(&self) -> Result<Vec<(SecretId, Timestamp)>, StoreError>;
+    /// Keeps the sealed secret part of a command's outcome until `until`; a second one for the key is a conflict.
+    async fn put_outcome(&self, key: &CommandKey, sealed: &[u8], until: Timestamp) -> Result<(), StoreError>;
+    /// The sealed secret part of a command's outcome.
+    async fn outcome(&self, key: &CommandKey) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Forgets the secret part of an outcome whose command did not happen.
+    async fn drop_outcome(&self, key: &CommandKey) -> Result<(), StoreError>;
+    /// Begins a session.
+    async fn put_session(&self, session: &Session) -> Result<(), StoreError>;
+    /// A session by the digest of its cookie.
+    async fn session(&self, digest: [u8; 32]) -> Result<Option<Session>, StoreError>;
+    /// Ends a session.
+    async fn end_session(&self, digest: [u8; 32]) -> Result<(), StoreError>;
+    /// Ends every session of a member but `keep`.
+    async fn end_sessions_of(&self, user: UserId, keep: Option<[u8; 32]>) -> Result<(), StoreError>;
+    /// Keeps a one-time link by its digest; a set-up link takes the place of the one before.
+    async fn put_link(&self, digest: [u8; 32], link: Link, until: Timestamp) -> Result<(), StoreError>;
+    /// A one-time link that is still good.
+    async fn link(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<Link>, StoreError>;
+    /// Uses a one-time link up.
+    async fn end_link(&self, digest: [u8; 32]) -> Result<(), StoreError>;
+    /// Data keys and verifiers put there before `before`, for the sweeper, with the member they are for.
+    async fn aged(&self, before: Timestamp) -> Result<Aged, StoreError>;
+    /// Removes data keys and verifiers that the log does not name.
+    async fn remove(&self, orphans: &Aged) -> Result<(), StoreError>;
+    /// Removes sessions, links and outcomes whose time is over.
+    async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError>;
+    /// Whether it answers.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// Rows of the vault that the log should name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Aged {
+    /// Data keys with their member.
+    pub data_keys: Vec<(DataKeyId, UserId)>,
+    /// Verifiers with their member.
+    pub verifiers: Vec<(VerifierId, UserId)>,
+}
+
+/// The recorded form of a stored event: its type read, its personal fields as given by `open`.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] when the payload cannot be read.
+pub fn decode(stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
+    let corrupt = |error: countersign_events::codec::CodecError| StoreError::Corrupt {
+        position: stored.envelope.position,
+        detail: error.to_string(),
+    };
+    let event = countersign_events::codec::decode(&stored.type_name, stored.type_version, &stored.payload).map_err(corrupt)?;
+    Ok(Recorded { envelope: stored.envelope.clone(), event })
+}
+
+/// An instant from the microseconds that are stored.
+pub(crate) fn from_micros(micros: i64) -> Timestamp {
+    DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default()
+}
