@@ -1,1 +1,2 @@
-//! Countersign.
+//! The shell of Countersign.
+pub mod store;

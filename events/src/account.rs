@@ -186,13 +186,28 @@ pub enum AccountCommand {
         data_key: DataKeyId,
         at: Timestamp,
     },
-    GrantRole { role: Role, at: Timestamp },
+    GrantRole {
+        role: Role,
+        at: Timestamp,
+    },
     /// `another_admin`: whether an active administrator other than this member exists.
-    WithdrawRole { role: Role, another_admin: bool, at: Timestamp },
-    ChangePassword { verifier: VerifierId, at: Timestamp },
+    WithdrawRole {
+        role: Role,
+        another_admin: bool,
+        at: Timestamp,
+    },
+    ChangePassword {
+        verifier: VerifierId,
+        at: Timestamp,
+    },
     /// `another_admin`: whether an active administrator other than this member exists.
-    Suspend { another_admin: bool, at: Timestamp },
-    Reinstate { at: Timestamp },
+    Suspend {
+        another_admin: bool,
+        at: Timestamp,
+    },
+    Reinstate {
+        at: Timestamp,
+    },
 }
 
 /// Why an account command may not happen.
@@ -236,11 +251,15 @@ impl Decider for Account {
             C::GrantRole { role, .. } if holds(role) => vec![],
             C::GrantRole { role, at } => vec![E::RoleGranted { user_id, role, at }],
             C::WithdrawRole { role, .. } if !holds(role) => vec![],
-            C::WithdrawRole { role: Role::Admin, another_admin: false, .. } => return Err(AccountRefusal::LastAdministrator),
+            C::WithdrawRole { role: Role::Admin, another_admin: false, .. } => {
+                return Err(AccountRefusal::LastAdministrator);
+            }
             C::WithdrawRole { role, at, .. } => vec![E::RoleWithdrawn { user_id, role, at }],
             C::ChangePassword { verifier, at } => vec![E::PasswordChanged { user_id, verifier, at }],
             C::Suspend { .. } if standing == AccountStanding::Suspended => vec![],
-            C::Suspend { another_admin, .. } if last_admin(another_admin) => return Err(AccountRefusal::LastAdministrator),
+            C::Suspend { another_admin, .. } if last_admin(another_admin) => {
+                return Err(AccountRefusal::LastAdministrator);
+            }
             C::Suspend { at, .. } => vec![E::UserSuspended { user_id, at }],
             C::Reinstate { .. } if standing == AccountStanding::Active => vec![],
             C::Reinstate { at } => vec![E::UserReinstated { user_id, at }],

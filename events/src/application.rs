@@ -164,7 +164,7 @@ pub enum Application {
     #[default]
     NotRequested,
     /// Somebody did.
-    Requested(Record),
+    Requested(Box<Record>),
 }
 
 /// What is known of an application that was asked for.
@@ -215,7 +215,9 @@ pub enum ApplicationRefusal {
     #[error("nobody decides on an application of their own; another reviewer has to")]
     OwnApplication,
     /// The reviewer read an older revision.
-    #[error("the application has changed since: it is at revision {now}, the decision names revision {seen}; read it again")]
+    #[error(
+        "the application has changed since: it is at revision {now}, the decision names revision {seen}; read it again"
+    )]
     Revised {
         /// The revision the decision named.
         seen: u32,
@@ -255,7 +257,7 @@ impl Decider for Application {
     fn evolve(self, event: &ApplicationEvent) -> Self {
         match (self, event) {
             (Self::NotRequested, ApplicationEvent::ApplicationRequested { application_id, owner, asked, at }) => {
-                Self::Requested(Record {
+                Self::Requested(Box::new(Record {
                     application_id: *application_id,
                     owner: *owner,
                     asked: asked.clone(),
@@ -264,10 +266,10 @@ impl Decider for Application {
                     since: (*owner, *at),
                     client_id: None,
                     proposed: None,
-                })
+                }))
             }
             (Self::NotRequested, _) => Self::NotRequested,
-            (Self::Requested(record), event) => Self::Requested(record.evolve(event)),
+            (Self::Requested(record), event) => Self::Requested(Box::new(record.evolve(event))),
         }
     }
 }
@@ -283,13 +285,22 @@ impl Record {
                 Ok(vec![E::ApplicationEdited { application_id, asked, revision: self.revision + 1, at }])
             }
             C::Withdraw { .. } if self.standing == Standing::Withdrawn => Ok(vec![]),
-            C::Withdraw { at } if matches!(self.standing, Standing::UnderReview | Standing::ChangesRequested | Standing::Approved | Standing::Suspended) => {
+            C::Withdraw { at }
+                if matches!(
+                    self.standing,
+                    Standing::UnderReview | Standing::ChangesRequested | Standing::Approved | Standing::Suspended
+                ) =>
+            {
                 Ok(vec![E::ApplicationWithdrawn { application_id, at }])
             }
             C::Edit { .. } | C::Withdraw { .. } => Err(self.wrong_standing()),
-            C::Approve { decision, client_id } => self.judge(decision, &[Standing::UnderReview], Standing::Approved, |decision| {
-                E::ApplicationApproved { application_id, client_id, decision }
-            }),
+            C::Approve { decision, client_id } => {
+                self.judge(decision, &[Standing::UnderReview], Standing::Approved, |decision| E::ApplicationApproved {
+                    application_id,
+                    client_id,
+                    decision,
+                })
+            }
             C::Deny { decision } => self.judge(decision, &[Standing::UnderReview], Standing::Denied, |decision| {
                 E::ApplicationDenied { application_id, decision }
             }),
@@ -299,9 +310,11 @@ impl Record {
             C::Reinstate { decision } => self.judge(decision, &[Standing::Suspended], Standing::Approved, |decision| {
                 E::ApplicationReinstated { application_id, decision }
             }),
-            C::Revoke { decision } => self.judge(decision, &[Standing::Approved, Standing::Suspended], Standing::Revoked, |decision| {
-                E::ApplicationRevoked { application_id, decision }
-            }),
+            C::Revoke { decision } => {
+                self.judge(decision, &[Standing::Approved, Standing::Suspended], Standing::Revoked, |decision| {
+                    E::ApplicationRevoked { application_id, decision }
+                })
+            }
             C::Request { .. } => Err(ApplicationRefusal::AlreadyRequested),
         }
     }
@@ -336,7 +349,10 @@ impl Record {
         use ApplicationEvent as E;
         let owner = self.owner;
         match event {
-            E::ApplicationRequested { .. } | E::ReviewClaimed { .. } | E::ReviewReleased { .. } | E::ReviewSigned { .. } => {}
+            E::ApplicationRequested { .. }
+            | E::ReviewClaimed { .. }
+            | E::ReviewReleased { .. }
+            | E::ReviewSigned { .. } => {}
             E::ApplicationEdited { asked, revision, .. } => {
                 self.asked = asked.clone();
                 self.revision = *revision;

@@ -120,7 +120,7 @@ pub struct LiveToken {
 }
 
 /// A token to be issued: the shell minted it and kept the plain text to itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NewToken {
     /// Its id.
     pub id: TokenId,
@@ -172,11 +172,31 @@ pub enum AuthorizationCommand {
         token: NewToken,
         at: Timestamp,
     },
-    Deny { user_id: UserId, application_id: ApplicationId, at: Timestamp },
+    Deny {
+        user_id: UserId,
+        application_id: ApplicationId,
+        at: Timestamp,
+    },
     /// Another token in the place of `token_id`, with the same scopes.
-    Regenerate { user_id: UserId, application_id: ApplicationId, token_id: TokenId, token: NewToken, at: Timestamp },
-    Revoke { user_id: UserId, application_id: ApplicationId, token_id: TokenId, why: Ended, at: Timestamp },
-    Rescind { user_id: UserId, application_id: ApplicationId, at: Timestamp },
+    Regenerate {
+        user_id: UserId,
+        application_id: ApplicationId,
+        token_id: TokenId,
+        token: NewToken,
+        at: Timestamp,
+    },
+    Revoke {
+        user_id: UserId,
+        application_id: ApplicationId,
+        token_id: TokenId,
+        why: Ended,
+        at: Timestamp,
+    },
+    Rescind {
+        user_id: UserId,
+        application_id: ApplicationId,
+        at: Timestamp,
+    },
 }
 
 /// Why an authorization command may not happen.
@@ -226,9 +246,11 @@ impl Decider for Authorization {
                     issued(application_id, user_id, self.grant, old.scopes, token, at),
                 ])
             }
-            C::Revoke { user_id, application_id, token_id, why, at } => {
-                Ok(self.live(token_id).map(|token| ended(application_id, user_id, token, why, at)).into_iter().collect())
-            }
+            C::Revoke { user_id, application_id, token_id, why, at } => Ok(self
+                .live(token_id)
+                .map(|token| ended(application_id, user_id, token, why, at))
+                .into_iter()
+                .collect()),
             C::Rescind { .. } if self.granted.is_none() => Ok(vec![]),
             C::Rescind { user_id, application_id, at } => {
                 Ok(vec![E::AuthorizationRescinded { application_id, user_id, at }])
@@ -245,7 +267,13 @@ impl Decider for Authorization {
             }
             E::AuthorizationDenied { .. } => {}
             E::TokenIssued { token_id, kind, digest, scopes, expires_at, .. } => {
-                self.tokens.push(LiveToken { id: *token_id, kind: *kind, digest: *digest, scopes: *scopes, expires_at: *expires_at });
+                self.tokens.push(LiveToken {
+                    id: *token_id,
+                    kind: *kind,
+                    digest: *digest,
+                    scopes: *scopes,
+                    expires_at: *expires_at,
+                });
             }
             E::TokenRevoked { token_id, .. } => self.tokens.retain(|token| token.id != *token_id),
             E::AuthorizationRescinded { .. } => {
@@ -287,16 +315,26 @@ impl Authorization {
             });
         }
         if token.kind == TokenKind::Access {
-            let simple = || self.tokens.iter().filter(|token| token.kind == TokenKind::Access && token.expires_at.is_none_or(|end| end > at));
+            let simple = || {
+                self.tokens
+                    .iter()
+                    .filter(|token| token.kind == TokenKind::Access && token.expires_at.is_none_or(|end| end > at))
+            };
             let excess = (simple().count() + 1).saturating_sub(LIVE_SIMPLE_TOKENS);
-            events.extend(simple().take(excess).map(|oldest| ended(application.id, user_id, oldest, Ended::Displaced, at)));
+            events.extend(
+                simple().take(excess).map(|oldest| ended(application.id, user_id, oldest, Ended::Displaced, at)),
+            );
         }
         events.push(issued(application.id, user_id, grant, scopes, token, at));
         events
     }
 }
 
-fn check_application(application: &ApplicationSeen, shown_revision: u32, scopes: ScopeSet) -> Result<(), AuthorizationRefusal> {
+fn check_application(
+    application: &ApplicationSeen,
+    shown_revision: u32,
+    scopes: ScopeSet,
+) -> Result<(), AuthorizationRefusal> {
     if application.standing != Standing::Approved {
         return Err(AuthorizationRefusal::ApplicationNotApproved { standing: application.standing });
     }
@@ -307,11 +345,24 @@ fn check_application(application: &ApplicationSeen, shown_revision: u32, scopes:
     if excess.is_empty() { Ok(()) } else { Err(AuthorizationRefusal::ScopeNotGranted { excess }) }
 }
 
-const fn ended(application_id: ApplicationId, user_id: UserId, token: &LiveToken, why: Ended, at: Timestamp) -> AuthorizationEvent {
+const fn ended(
+    application_id: ApplicationId,
+    user_id: UserId,
+    token: &LiveToken,
+    why: Ended,
+    at: Timestamp,
+) -> AuthorizationEvent {
     AuthorizationEvent::TokenRevoked { application_id, user_id, token_id: token.id, digest: token.digest, why, at }
 }
 
-const fn issued(application_id: ApplicationId, user_id: UserId, grant: u32, scopes: ScopeSet, token: NewToken, at: Timestamp) -> AuthorizationEvent {
+const fn issued(
+    application_id: ApplicationId,
+    user_id: UserId,
+    grant: u32,
+    scopes: ScopeSet,
+    token: NewToken,
+    at: Timestamp,
+) -> AuthorizationEvent {
     AuthorizationEvent::TokenIssued {
         application_id,
         user_id,

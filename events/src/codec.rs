@@ -126,7 +126,8 @@ pub enum CodecError {
 /// The stored form of an event whose personal fields are sealed.
 ///
 /// # Errors
-/// [`CodecError::NotSealed`].
+/// [`CodecError::NotSealed`]; [`CodecError::UnknownType`] for a type that is missing from [`TYPES`] (a test holds
+/// the two against each other).
 pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     let tagged = match event {
         Event::Account(event) => serde_json::to_string(event),
@@ -140,14 +141,14 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
         Event::Projection(event) => serde_json::to_string(event),
     }
     .map_err(CodecError::NotSealed)?;
-    // serde writes a variant as {"Name":{…}}; the name goes to its own column.
-    let (name, payload) = tagged
-        .strip_prefix("{\"")
-        .and_then(|rest| rest.strip_suffix('}'))
-        .and_then(|rest| rest.split_once("\":"))
-        .expect("serde writes a struct variant as an object with one key");
-    let event_type = *TYPES.iter().find(|known| known.name == name).expect("a test holds TYPES against the enums");
-    Ok(Encoded { event_type, payload: payload.to_owned() })
+    // serde writes a variant as {"Name":{…}}; the name goes to a column of its own.
+    let parts =
+        tagged.strip_prefix("{\"").and_then(|rest| rest.strip_suffix('}')).and_then(|rest| rest.split_once("\":"));
+    let known = |name: &str| TYPES.iter().find(|known| known.name == name);
+    match parts.and_then(|(name, payload)| Some((*known(name)?, payload))) {
+        Some((event_type, payload)) => Ok(Encoded { event_type, payload: payload.to_owned() }),
+        None => Err(CodecError::UnknownType { name: tagged.chars().take(40).collect(), version: 0 }),
+    }
 }
 
 /// The event behind a stored type and payload.
@@ -179,7 +180,7 @@ fn upcast(steps: &[Upcast], name: &str, from: u16, to: u16, payload: Value) -> V
 /// The steps that are missing between version 1 of every type and today's; checked at start.
 #[must_use]
 pub fn missing_upcasts(types: &[EventType], steps: &[Upcast]) -> Vec<(&'static str, u16)> {
-    let has = |name, from| steps.iter().any(|step| step.name == name && step.from == from);
+    let has = |name: &str, from| steps.iter().any(|step| step.name == name && step.from == from);
     types
         .iter()
         .flat_map(|known| (1..known.version).map(|from| (known.name, from)))
@@ -188,7 +189,10 @@ pub fn missing_upcasts(types: &[EventType], steps: &[Upcast]) -> Vec<(&'static s
 }
 
 fn read(known: &EventType, payload: &str) -> Result<Event, CodecError> {
-    fn as_variant<'de, E: Deserialize<'de> + Into<Event>>(name: &'de str, payload: &'de str) -> serde_json::Result<Event> {
+    fn as_variant<'de, E: Deserialize<'de> + Into<Event>>(
+        name: &'de str,
+        payload: &'de str,
+    ) -> serde_json::Result<Event> {
         E::deserialize(Typed { name, payload }).map(Into::into)
     }
     let name = known.name;
@@ -254,7 +258,11 @@ impl<'de> VariantAccess<'de> for Typed<'de> {
         serde::Deserializer::deserialize_tuple(&mut json, len, visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Self::Error> {
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
         let mut json = serde_json::Deserializer::from_str(self.payload);
         let value = serde::Deserializer::deserialize_struct(&mut json, "", fields, visitor)?;
         json.end()?;

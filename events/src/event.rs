@@ -80,7 +80,9 @@ impl Event {
                 fields
             }
             Self::Post(PostEvent::CommentPosted { author, body, .. }) => vec![("body", Subject::User(*author), body)],
-            Self::Projection(ProjectionEvent::ParkedEventDiscarded { reason, .. }) => vec![("reason", Subject::Site, reason)],
+            Self::Projection(ProjectionEvent::ParkedEventDiscarded { reason, .. }) => {
+                vec![("reason", Subject::Site, reason)]
+            }
             Self::Account(_)
             | Self::Username(_)
             | Self::Authorization(_)

@@ -102,9 +102,21 @@ pub enum InboxCommand {
         held: Option<HeldSecret>,
         at: Timestamp,
     },
-    Reveal { user_id: UserId, message_id: MessageId, at: Timestamp },
-    Expire { user_id: UserId, message_id: MessageId, at: Timestamp },
-    MarkRead { user_id: UserId, ids: Vec<Uuid>, at: Timestamp },
+    Reveal {
+        user_id: UserId,
+        message_id: MessageId,
+        at: Timestamp,
+    },
+    Expire {
+        user_id: UserId,
+        message_id: MessageId,
+        at: Timestamp,
+    },
+    MarkRead {
+        user_id: UserId,
+        ids: Vec<Uuid>,
+        at: Timestamp,
+    },
 }
 
 /// Why an inbox command may not happen.

@@ -13,20 +13,20 @@
 //! * *grant*: one period of an authorization, from consent until it is rescinded.
 //! * *personal*: about somebody; sealed in the log. *subject*: who it is about.
 
-pub mod decider;
-pub mod recorded;
-pub mod ids;
-pub mod scope;
-pub mod redirect_uri;
-pub mod token;
-pub mod text;
-pub mod sensitive;
+pub mod account;
 pub mod application;
 pub mod authorization;
-pub mod account;
-pub mod inbox;
-pub mod post;
-pub mod site;
-pub mod event;
 pub mod codec;
+pub mod decider;
+pub mod event;
+pub mod ids;
+pub mod inbox;
 pub mod leaf;
+pub mod post;
+pub mod recorded;
+pub mod redirect_uri;
+pub mod scope;
+pub mod sensitive;
+pub mod site;
+pub mod text;
+pub mod token;

@@ -29,7 +29,14 @@ pub const fn vote_stream(post: PostId, user: UserId) -> StreamName {
 #[expect(missing_docs, reason = "each field is what its name says")]
 pub enum PostEvent {
     /// A member published it.
-    PostPublished { post_id: PostId, author: UserId, title: Personal, url: Option<Personal>, body: Personal, at: Timestamp },
+    PostPublished {
+        post_id: PostId,
+        author: UserId,
+        title: Personal,
+        url: Option<Personal>,
+        body: Personal,
+        at: Timestamp,
+    },
     /// A member commented; `answers` is whose post or comment it answers.
     CommentPosted {
         post_id: PostId,
@@ -54,7 +61,14 @@ pub struct Post {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is what its name says")]
 pub enum PostCommand {
-    Publish { post_id: PostId, author: UserId, title: Personal, url: Option<Personal>, body: Personal, at: Timestamp },
+    Publish {
+        post_id: PostId,
+        author: UserId,
+        title: Personal,
+        url: Option<Personal>,
+        body: Personal,
+        at: Timestamp,
+    },
     Comment {
         post_id: PostId,
         comment_id: CommentId,

@@ -59,9 +59,7 @@ impl FromStr for Purpose {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let all = [Self::Web, Self::Personal, Self::Native];
-        all.into_iter()
-            .find(|purpose| purpose.as_str() == text)
-            .ok_or(UnknownPurpose)
+        all.into_iter().find(|purpose| purpose.as_str() == text).ok_or(UnknownPurpose)
     }
 }
 
@@ -84,9 +82,7 @@ pub enum InvalidRedirectUri {
     #[error("A personal application has no redirect URI: leave it empty, or choose web or native.")]
     PersonalTakesNone,
     /// White space or a control character.
-    #[error(
-        "A redirect URI has no spaces or control characters: write one a line, a space as %20."
-    )]
+    #[error("A redirect URI has no spaces or control characters: write one a line, a space as %20.")]
     Whitespace,
     /// A backslash, which browsers read as a slash and other programs do not.
     #[error("A redirect URI has no backslash: write / instead.")]
@@ -113,19 +109,13 @@ pub enum InvalidRedirectUri {
     #[error("The redirect URI names no host: write it as https://your.site/path.")]
     NoHost,
     /// A private scheme for an application that is not native.
-    #[error(
-        "Only https:// will do here; schemes of their own are for applications with purpose native."
-    )]
+    #[error("Only https:// will do here; schemes of their own are for applications with purpose native.")]
     PrivateScheme,
     /// A private scheme without a dot (RFC 8252 §7.1).
-    #[error(
-        "A private scheme is a domain of yours in reverse, with a dot: org.example.app:/callback."
-    )]
+    #[error("A private scheme is a domain of yours in reverse, with a dot: org.example.app:/callback.")]
     SchemeWithoutDot,
     /// A private scheme with something else than a path behind it: mostly a host whose https:// is missing.
-    #[error(
-        "After the scheme comes a slash: org.example.app:/callback, or https:// before a host."
-    )]
+    #[error("After the scheme comes a slash: org.example.app:/callback, or https:// before a host.")]
     SchemeWithoutPath,
     /// No absolute URI at all.
     #[error("This is no complete address: write it as https://your.site/path.")]
@@ -210,19 +200,11 @@ impl RedirectUri {
         }
         let mut uris: Vec<Self> = Vec::with_capacity(lines.len());
         for (line, uri) in &lines {
-            let judged = Self::parse(uri, purpose).and_then(|uri| {
-                if uris.contains(&uri) {
-                    Err(InvalidRedirectUri::Duplicate)
-                } else {
-                    Ok(uri)
-                }
-            });
+            let judged = Self::parse(uri, purpose)
+                .and_then(|uri| if uris.contains(&uri) { Err(InvalidRedirectUri::Duplicate) } else { Ok(uri) });
             uris.push(judged.map_err(|problem| match lines.len() {
                 1 => problem,
-                _ => InvalidRedirectUri::OnLine {
-                    line: *line,
-                    problem: Box::new(problem),
-                },
+                _ => InvalidRedirectUri::OnLine { line: *line, problem: Box::new(problem) },
             })?);
         }
         Ok(uris)
@@ -248,9 +230,7 @@ impl RedirectUri {
     #[must_use]
     pub fn host(&self) -> String {
         match Url::parse(&self.0) {
-            Ok(url) if matches!(url.scheme(), "https" | "http") => {
-                url.host_str().unwrap_or(&self.0).to_owned()
-            }
+            Ok(url) if matches!(url.scheme(), "https" | "http") => url.host_str().unwrap_or(&self.0).to_owned(),
             Ok(url) => url.scheme().to_owned(),
             Err(_) => self.0.clone(),
         }
@@ -299,10 +279,7 @@ fn refuse_characters(text: &str) -> Result<(), InvalidRedirectUri> {
     if text.chars().count() > MAX_CHARACTERS {
         return Err(InvalidRedirectUri::TooLong);
     }
-    if text
-        .chars()
-        .any(|character| character.is_whitespace() || character.is_control())
-    {
+    if text.chars().any(|character| character.is_whitespace() || character.is_control()) {
         return Err(InvalidRedirectUri::Whitespace);
     }
     if text.contains('\\') {
@@ -326,23 +303,16 @@ fn authority(rest: &str) -> Option<&str> {
 /// An authority without its port.
 fn host_text(authority: &str) -> &str {
     if authority.starts_with('[') {
-        let end = authority
-            .find(']')
-            .map_or(authority.len(), |bracket| bracket + 1);
+        let end = authority.find(']').map_or(authority.len(), |bracket| bracket + 1);
         return &authority[..end];
     }
-    authority
-        .split_once(':')
-        .map_or(authority, |(host, _)| host)
+    authority.split_once(':').map_or(authority, |(host, _)| host)
 }
 
 /// An IP literal of this machine, written out: the standard that browsers follow reads `127.1` and
 /// `2130706433` as loopback too, other programs do not.
 fn is_loopback_ip(host: &str) -> bool {
-    match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(host) => host.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback()),
         None => host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()),
     }

@@ -105,9 +105,7 @@ impl FromStr for Scope {
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|scope| scope.as_str() == name);
-        known.ok_or_else(|| UnknownScope {
-            name: name.to_owned(),
-        })
+        known.ok_or_else(|| UnknownScope { name: name.to_owned() })
     }
 }
 
@@ -133,27 +131,19 @@ impl ScopeSet {
     /// # Errors
     /// [`UnknownScope`] with the first word that is no scope. Names are case-sensitive (RFC 6749 §3.3).
     pub fn parse(text: &str) -> Result<Self, UnknownScope> {
-        text.split(' ')
-            .filter(|name| !name.is_empty())
-            .map(str::parse::<Scope>)
-            .collect()
+        text.split(' ').filter(|name| !name.is_empty()).map(str::parse::<Scope>).collect()
     }
 
     /// What an application gets that was asked for without scopes.
     #[must_use]
     pub fn default_requested() -> Self {
-        [Scope::Read, Scope::Identity, Scope::Notifications]
-            .into_iter()
-            .collect()
+        [Scope::Read, Scope::Identity, Scope::Notifications].into_iter().collect()
     }
 
     /// All that a member can consent to: every scope that rests on no role.
     #[must_use]
     pub fn grantable() -> Self {
-        Scope::ALL
-            .into_iter()
-            .filter(|scope| !scope.is_role_scope())
-            .collect()
+        Scope::ALL.into_iter().filter(|scope| !scope.is_role_scope()).collect()
     }
 
     /// Whether the scope is in the set.
@@ -180,6 +170,12 @@ impl ScopeSet {
         Self(self.0 & other.0)
     }
 
+    /// What is in this set and not in `other`.
+    #[must_use]
+    pub const fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether there is no scope in the set.
     #[must_use]
     pub fn is_empty(self) -> bool {
@@ -188,9 +184,7 @@ impl ScopeSet {
 
     /// The scopes in the order of [`Scope::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Scope> {
-        Scope::ALL
-            .into_iter()
-            .filter(move |scope| self.contains(*scope))
+        Scope::ALL.into_iter().filter(move |scope| self.contains(*scope))
     }
 }
 

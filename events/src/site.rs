@@ -47,9 +47,15 @@ pub struct Site {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is what its name says")]
 pub enum SiteCommand {
-    NameFirstAdministrator { user_id: UserId, at: Timestamp },
+    NameFirstAdministrator {
+        user_id: UserId,
+        at: Timestamp,
+    },
     /// Notice what differs from the last start.
-    NoticeConfiguration { configuration: std::collections::BTreeMap<String, String>, at: Timestamp },
+    NoticeConfiguration {
+        configuration: std::collections::BTreeMap<String, String>,
+        at: Timestamp,
+    },
 }
 
 /// The site has an administrator.
@@ -70,7 +76,8 @@ impl Decider for Site {
                 Some(_) => Err(AlreadySetUp),
             },
             SiteCommand::NoticeConfiguration { configuration, at } => {
-                let keys: std::collections::BTreeSet<_> = self.configuration.keys().chain(configuration.keys()).collect();
+                let keys: std::collections::BTreeSet<_> =
+                    self.configuration.keys().chain(configuration.keys()).collect();
                 let differences: Vec<_> = keys
                     .into_iter()
                     .map(|key| Difference {
@@ -80,7 +87,11 @@ impl Decider for Site {
                     })
                     .filter(|difference| difference.from != difference.to)
                     .collect();
-                Ok(if differences.is_empty() { vec![] } else { vec![SiteEvent::ConfigurationChanged { differences, at }] })
+                Ok(if differences.is_empty() {
+                    vec![]
+                } else {
+                    vec![SiteEvent::ConfigurationChanged { differences, at }]
+                })
             }
         }
     }

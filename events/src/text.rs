@@ -30,11 +30,7 @@ impl FieldError {
     /// An error of a field; the message is a whole sentence.
     #[must_use]
     pub fn new(field: &'static str, code: &'static str, message: String) -> Self {
-        Self {
-            field,
-            code,
-            message,
-        }
+        Self { field, code, message }
     }
 }
 
@@ -74,9 +70,7 @@ pub fn username(text: &str) -> Result<String, FieldError> {
     refuse_empty(FIELD, text)?;
     refuse_control(FIELD, text, &[])?;
     refuse_invisible(FIELD, text, is_invisible)?;
-    let all_known = text
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let all_known = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if !all_known || text.starts_with(['_', '-']) {
         let message = "The username has only the letters A to Z, digits, _ and -, and begins with a \
                        letter or digit. Remove everything else, spaces too.";
@@ -161,11 +155,7 @@ pub fn reason(text: &str) -> Result<String, FieldError> {
 ///
 /// # Errors
 /// `looks_like_site`.
-pub fn refuse_look_alike(
-    field: &'static str,
-    name: &str,
-    site_name: &str,
-) -> Result<(), FieldError> {
+pub fn refuse_look_alike(field: &'static str, name: &str, site_name: &str) -> Result<(), FieldError> {
     if !looks_like(name, site_name) {
         return Ok(());
     }
@@ -187,10 +177,7 @@ pub fn looks_like(name: &str, site_name: &str) -> bool {
     let whole_name_only = site_name.chars().filter(|c| c.is_alphanumeric()).count() < 3;
     // Two forms, since lower-casing hides one kind of look-alike ("PaypaI" with a capital i) and
     // reveals another ("АCME" with a capital Cyrillic а).
-    let forms: [fn(&str) -> String; 2] = [
-        |text| plain_form(text),
-        |text| plain_form(&text.to_lowercase()),
-    ];
+    let forms: [fn(&str) -> String; 2] = [|text| plain_form(text), |text| plain_form(&text.to_lowercase())];
     forms.iter().any(|form| {
         let (name, site_name) = (form(name), form(site_name));
         if whole_name_only || site_name.is_empty() {
@@ -204,9 +191,7 @@ pub fn looks_like(name: &str, site_name: &str) -> bool {
 fn plain_form(text: &str) -> String {
     let seen: String = skeleton(text).collect();
     // Punctuation goes last: "|" and "1" are look-alikes of "l".
-    skeleton(&seen.to_lowercase())
-        .filter(|c| c.is_alphanumeric())
-        .collect()
+    skeleton(&seen.to_lowercase()).filter(|c| c.is_alphanumeric()).collect()
 }
 
 fn single_line(field: &'static str, text: &str, max: usize) -> Result<String, FieldError> {
@@ -231,16 +216,12 @@ fn web_address(field: &'static str, text: &str, max: usize) -> Result<String, Fi
     let malformed = |message: String| FieldError::new(field, "malformed", message);
     let incomplete = || {
         let label = label(field);
-        malformed(format!(
-            "The {label} is no complete web address. Write it as https://example.org/page."
-        ))
+        malformed(format!("The {label} is no complete web address. Write it as https://example.org/page."))
     };
     let (scheme, rest) = text.split_once("://").ok_or_else(incomplete)?;
     if !scheme.eq_ignore_ascii_case("https") && !scheme.eq_ignore_ascii_case("http") {
         let label = label(field);
-        return Err(malformed(format!(
-            "The {label} must start with https:// or http://."
-        )));
+        return Err(malformed(format!("The {label} must start with https:// or http://.")));
     }
     // Browsers overlook these where other programs do not: an address must mean the same to both.
     if rest.starts_with('/') || text.contains(|c: char| c == '\\' || c.is_whitespace()) {
@@ -272,11 +253,7 @@ fn required(field: &'static str) -> FieldError {
 }
 
 fn refuse_empty(field: &'static str, text: &str) -> Result<(), FieldError> {
-    if text.trim().is_empty() {
-        Err(required(field))
-    } else {
-        Ok(())
-    }
+    if text.trim().is_empty() { Err(required(field)) } else { Ok(()) }
 }
 
 fn refuse_short(field: &'static str, text: &str, min: usize) -> Result<(), FieldError> {
@@ -284,10 +261,8 @@ fn refuse_short(field: &'static str, text: &str, min: usize) -> Result<(), Field
     if count >= min {
         return Ok(());
     }
-    let message = format!(
-        "The {} is too short: it has {count} of at least {min} characters. Lengthen it.",
-        label(field)
-    );
+    let message =
+        format!("The {} is too short: it has {count} of at least {min} characters. Lengthen it.", label(field));
     Err(FieldError::new(field, "too_short", message))
 }
 
@@ -296,18 +271,12 @@ fn refuse_long(field: &'static str, text: &str, max: usize) -> Result<(), FieldE
     if count <= max {
         return Ok(());
     }
-    let message = format!(
-        "The {} is too long: it has {count} characters and {max} fit. Shorten it.",
-        label(field)
-    );
+    let message = format!("The {} is too long: it has {count} characters and {max} fit. Shorten it.", label(field));
     Err(FieldError::new(field, "too_long", message))
 }
 
 fn refuse_control(field: &'static str, text: &str, allowed: &[char]) -> Result<(), FieldError> {
-    let Some(found) = text
-        .chars()
-        .find(|c| c.is_control() && !allowed.contains(c))
-    else {
+    let Some(found) = text.chars().find(|c| c.is_control() && !allowed.contains(c)) else {
         return Ok(());
     };
     let message = format!(
@@ -318,11 +287,7 @@ fn refuse_control(field: &'static str, text: &str, allowed: &[char]) -> Result<(
     Err(FieldError::new(field, "control_character", message))
 }
 
-fn refuse_invisible(
-    field: &'static str,
-    text: &str,
-    refused: fn(char) -> bool,
-) -> Result<(), FieldError> {
+fn refuse_invisible(field: &'static str, text: &str, refused: fn(char) -> bool) -> Result<(), FieldError> {
     let Some(found) = text.chars().find(|c| refused(*c)) else {
         return Ok(());
     };

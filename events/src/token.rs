@@ -42,6 +42,19 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Personal => "personal",
+            Self::Access => "access",
+            Self::Refresh => "refresh",
+            Self::ClientSecret => "client_secret",
+            Self::Code => "code",
+            Self::Registration => "registration",
+        }
+    }
+
     /// The letter between prefix and underscore.
     #[must_use]
     pub fn letter(self) -> char {
@@ -53,6 +66,14 @@ impl TokenKind {
             Self::Code => 'c',
             Self::Registration => 'g',
         }
+    }
+
+    /// The kind that is written so.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Personal, Self::Access, Self::Refresh, Self::ClientSecret, Self::Code, Self::Registration]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
     }
 
     fn from_letter(letter: char) -> Option<Self> {
@@ -103,11 +124,7 @@ impl TryFrom<String> for TokenPrefix {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let letters_only = text.bytes().all(|byte| byte.is_ascii_lowercase());
-        if letters_only && (2..=8).contains(&text.len()) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidTokenPrefix)
-        }
+        if letters_only && (2..=8).contains(&text.len()) { Ok(Self(text)) } else { Err(InvalidTokenPrefix) }
     }
 }
 
@@ -182,10 +199,7 @@ impl PlainToken {
         if checksum(covered) != given || !fits_256_bits(&body[..VALUE_WIDTH]) {
             return Err(MalformedToken::Checksum);
         }
-        Ok(Self {
-            text: Zeroizing::new(text.to_owned()),
-            kind,
-        })
+        Ok(Self { text: Zeroizing::new(text.to_owned()), kind })
     }
 
     /// What the token is for.
@@ -254,9 +268,7 @@ impl FromStr for TokenDigest {
     type Err = InvalidTokenDigest;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = HEXLOWER
-            .decode(text.as_bytes())
-            .map_err(|_| InvalidTokenDigest)?;
+        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| InvalidTokenDigest)?;
         bytes.try_into().map(Self).map_err(|_| InvalidTokenDigest)
     }
 }
@@ -309,11 +321,7 @@ impl TryFrom<String> for ClientId {
     type Error = InvalidClientId;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if is_base62(&text, CLIENT_ID_WIDTH) {
-            Ok(Self(text))
-        } else {
-            Err(InvalidClientId)
-        }
+        if is_base62(&text, CLIENT_ID_WIDTH) { Ok(Self(text)) } else { Err(InvalidClientId) }
     }
 }
 
@@ -351,11 +359,7 @@ pub fn base62(bytes_be: &[u8], width: usize) -> String {
     while digits.len() < width {
         digits.push(ALPHABET[0]);
     }
-    digits
-        .iter()
-        .rev()
-        .map(|digit| char::from(*digit))
-        .collect()
+    digits.iter().rev().map(|digit| char::from(*digit)).collect()
 }
 
 fn is_base62(text: &str, width: usize) -> bool {
@@ -383,8 +387,5 @@ fn fits_256_bits(text: &str) -> bool {
 }
 
 fn checksum(covered: &str) -> String {
-    base62(
-        &crc32fast::hash(covered.as_bytes()).to_be_bytes(),
-        CHECKSUM_WIDTH,
-    )
+    base62(&crc32fast::hash(covered.as_bytes()).to_be_bytes(), CHECKSUM_WIDTH)
 }

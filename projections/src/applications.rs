@@ -78,7 +78,9 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
             set.push(("client_id", id(client_id)));
             vec![patch(*application_id, set)]
         }
-        E::ChangesRequested { application_id, decision } => decided(application_id, Standing::ChangesRequested, decision),
+        E::ChangesRequested { application_id, decision } => {
+            decided(application_id, Standing::ChangesRequested, decision)
+        }
         E::ApplicationDenied { application_id, decision } => decided(application_id, Standing::Denied, decision),
         E::ApplicationSuspended { application_id, decision } => decided(application_id, Standing::Suspended, decision),
         E::ApplicationReinstated { application_id, decision } => decided(application_id, Standing::Approved, decision),
@@ -100,7 +102,9 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
             vec![patch(*application_id, vec![("client_id", id(client_id))])]
         }
         // "Review in full" gives approved changes their decider; until it does, no such event is written.
-        E::ChangeApproved { .. } | E::ReviewClaimed { .. } | E::ReviewReleased { .. } | E::ReviewSigned { .. } => vec![],
+        E::ChangeApproved { .. } | E::ReviewClaimed { .. } | E::ReviewReleased { .. } | E::ReviewSigned { .. } => {
+            vec![]
+        }
     }
 }
 

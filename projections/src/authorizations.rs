@@ -1,6 +1,10 @@
 //! Authorizations: which member lets which application do what.
 
-use countersign_events::{authorization::{AuthorizationEvent, Via}, event::Event, recorded::Recorded};
+use countersign_events::{
+    authorization::{AuthorizationEvent, Via},
+    event::Event,
+    recorded::Recorded,
+};
 
 use crate::{
     Projection,

@@ -57,8 +57,9 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
         Event::Application(event) => of_application(recorded, event),
         Event::Post(PostEvent::CommentPosted { post_id, comment_id, author, answers, mentions, .. }) => {
             let about = [("post_id", id(post_id)), ("comment_id", id(comment_id)), ("from_id", id(author))];
-            let replied = (answers != author).then(|| (*answers, "reply"));
-            let mentioned = mentions.iter().filter(|user| *user != author && *user != answers).map(|user| (*user, "mention"));
+            let replied = (answers != author).then_some((*answers, "reply"));
+            let mentioned =
+                mentions.iter().filter(|user| *user != author && *user != answers).map(|user| (*user, "mention"));
             replied.into_iter().chain(mentioned).map(|(user, kind)| tell(recorded, user, kind, &about)).collect()
         }
         Event::Account(_)
@@ -99,19 +100,22 @@ fn of_inbox(recorded: &Recorded<Event>, event: &InboxEvent) -> Vec<Change> {
         InboxEvent::SecretExpired { user_id, message_id, .. } => {
             vec![patch(user_id, message_id.to_string(), vec![("secret", "expired".into())])]
         }
-        InboxEvent::NotificationsRead { user_id, ids, .. } => {
-            ids.iter().map(|notification| patch(user_id, notification.to_string(), vec![("read", true.into())])).collect()
-        }
+        InboxEvent::NotificationsRead { user_id, ids, .. } => ids
+            .iter()
+            .map(|notification| patch(user_id, notification.to_string(), vec![("read", true.into())]))
+            .collect(),
     }
 }
 
 fn of_authorization(event: &AuthorizationEvent) -> Vec<Change> {
     match event {
-        AuthorizationEvent::UserAuthorized { application_id, user_id, via: Via::Consent, at, .. } => vec![Change::Upsert {
-            table: &AUDIENCE,
-            key: vec![id(application_id), id(user_id)],
-            set: vec![("since", (*at).into())],
-        }],
+        AuthorizationEvent::UserAuthorized { application_id, user_id, via: Via::Consent, at, .. } => {
+            vec![Change::Upsert {
+                table: &AUDIENCE,
+                key: vec![id(application_id), id(user_id)],
+                set: vec![("since", (*at).into())],
+            }]
+        }
         AuthorizationEvent::AuthorizationRescinded { application_id, user_id, .. } => {
             vec![Change::Delete { table: &AUDIENCE, key: vec![id(application_id), id(user_id)] }]
         }
@@ -137,7 +141,8 @@ fn of_application(recorded: &Recorded<Event>, event: &ApplicationEvent) -> Vec<C
 
 fn tell_audience(recorded: &Recorded<Event>, application: ApplicationId) -> Change {
     let about = [("application_id", id(application))];
-    let values = row(recorded, "authorization_change", &about).into_iter().map(|(name, value)| (name, Source::Value(value)));
+    let values =
+        row(recorded, "authorization_change", &about).into_iter().map(|(name, value)| (name, Source::Value(value)));
     let key = [("user_id", Source::Column("user_id")), ("id", Source::Value(id(recorded.envelope.event_id)))];
     Change::Copy {
         into: &NOTIFICATIONS,

@@ -43,6 +43,3 @@ pub const TRAILING: &[Projection] = &[inbox::PROJECTION, front_page::PROJECTION]
 pub fn project_inline(recorded: &Recorded<Event>) -> Vec<Change> {
     INLINE.iter().flat_map(|projection| (projection.project)(recorded)).collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -34,34 +34,25 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use AuthorizationEvent as E;
     let Event::Authorization(event) = &recorded.event else { return vec![] };
     match event {
-        E::TokenIssued {
-            application_id,
-            user_id,
-            grant,
-            token_id,
-            kind,
-            digest,
-            scopes,
-            expires_at,
-            held,
-            at,
-        } => vec![Change::Upsert {
-            table: &TOKENS,
-            key: vec![Value::Bytes(digest.as_bytes().to_vec())],
-            set: vec![
-                ("token_id", id(token_id)),
-                ("application_id", id(application_id)),
-                ("user_id", id(user_id)),
-                ("granted", (*grant).into()),
-                ("kind", id(kind)),
-                ("scopes", id(scopes)),
-                ("issued_at", (*at).into()),
-                ("expires_at", (*expires_at).into()),
-                ("ended_at", Value::Null),
-                ("ended_why", Value::Null),
-                ("held", held.map(|secret| secret.to_string()).into()),
-            ],
-        }],
+        E::TokenIssued { application_id, user_id, grant, token_id, kind, digest, scopes, expires_at, held, at } => {
+            vec![Change::Upsert {
+                table: &TOKENS,
+                key: vec![Value::Bytes(digest.as_bytes().to_vec())],
+                set: vec![
+                    ("token_id", id(token_id)),
+                    ("application_id", id(application_id)),
+                    ("user_id", id(user_id)),
+                    ("granted", (*grant).into()),
+                    ("kind", kind.as_str().into()),
+                    ("scopes", id(scopes)),
+                    ("issued_at", (*at).into()),
+                    ("expires_at", (*expires_at).into()),
+                    ("ended_at", Value::Null),
+                    ("ended_why", Value::Null),
+                    ("held", held.map(|secret| secret.to_string()).into()),
+                ],
+            }]
+        }
         E::TokenRevoked { digest, why, at, .. } => vec![Change::Patch {
             table: &TOKENS,
             key: vec![Value::Bytes(digest.as_bytes().to_vec())],

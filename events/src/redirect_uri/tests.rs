@@ -68,20 +68,14 @@ fn each_broken_rule_is_told_apart() {
         ("https://good.example\\@evil.example", Invalid::Backslash),
         ("https://good.example/a b", Invalid::Whitespace),
         (" https://good.example/", Invalid::Whitespace),
-        (
-            "https://good.example/\r\nSet-Cookie:a=b",
-            Invalid::Whitespace,
-        ),
+        ("https://good.example/\r\nSet-Cookie:a=b", Invalid::Whitespace),
         ("https://good.example/\0", Invalid::Whitespace),
         ("java\tscript:alert(1)", Invalid::Whitespace),
         ("https://good.example/\u{a0}", Invalid::Whitespace),
         ("https://gооd.example/", Invalid::NotAscii),
         ("https://good.example/\u{202e}", Invalid::NotAscii),
         ("javascript:alert(1)", Invalid::ScriptScheme),
-        (
-            "JavaScript://good.example/%0aalert(1)",
-            Invalid::ScriptScheme,
-        ),
+        ("JavaScript://good.example/%0aalert(1)", Invalid::ScriptScheme),
         ("data:text/html,hi", Invalid::ScriptScheme),
         ("file:///etc/passwd", Invalid::ScriptScheme),
         ("https://", Invalid::NoHost),
@@ -105,19 +99,12 @@ fn each_broken_rule_is_told_apart() {
 
 #[test]
 fn native_applications_may_have_a_private_scheme_with_a_dot() {
-    for good in [
-        "org.example.app:/cb",
-        "org.example.app://cb/a?b=c",
-        "org.example.app:///cb",
-    ] {
+    for good in ["org.example.app:/cb", "org.example.app://cb/a?b=c", "org.example.app:///cb"] {
         assert_eq!(native(good).unwrap().as_str(), good);
     }
     assert_eq!(native("myapp:/cb"), Err(Invalid::SchemeWithoutDot));
     assert_eq!(native("localhost:3000/cb"), Err(Invalid::SchemeWithoutDot));
-    assert_eq!(
-        native("good.example:8443/cb"),
-        Err(Invalid::SchemeWithoutPath)
-    );
+    assert_eq!(native("good.example:8443/cb"), Err(Invalid::SchemeWithoutPath));
     assert_eq!(native("org.example.app://user@cb"), Err(Invalid::UserInfo));
     assert_eq!(native("javascript:alert(1.0)"), Err(Invalid::ScriptScheme));
 }
@@ -127,90 +114,42 @@ fn a_uri_of_4096_characters_fits_and_one_more_does_not() {
     let longest = format!("https://good.example/{}", "a".repeat(4096 - 21));
     assert!(web(&longest).is_ok());
     assert_eq!(web(&format!("{longest}a")), Err(Invalid::TooLong));
-    assert_eq!(
-        RedirectUri::parse_list(&format!("{longest}a"), Purpose::Web),
-        Err(Invalid::TooLong)
-    );
+    assert_eq!(RedirectUri::parse_list(&format!("{longest}a"), Purpose::Web), Err(Invalid::TooLong));
     let two = format!("https://a.example/{}\nhttps://b.example/", "a".repeat(4070));
-    assert_eq!(
-        RedirectUri::parse_list(&two, Purpose::Web),
-        Err(Invalid::TooLong)
-    );
+    assert_eq!(RedirectUri::parse_list(&two, Purpose::Web), Err(Invalid::TooLong));
 }
 
 #[test]
 fn a_list_has_one_uri_a_line_and_overlooks_blank_lines() {
-    let uris = RedirectUri::parse_list(
-        "\n https://a.example/ \r\n\r\nhttps://b.example/\n",
-        Purpose::Web,
-    );
-    assert_eq!(
-        uris,
-        Ok(vec![
-            registered("https://a.example/"),
-            registered("https://b.example/")
-        ])
-    );
+    let uris = RedirectUri::parse_list("\n https://a.example/ \r\n\r\nhttps://b.example/\n", Purpose::Web);
+    assert_eq!(uris, Ok(vec![registered("https://a.example/"), registered("https://b.example/")]));
 }
 
 #[test]
 fn a_list_names_the_line_that_is_wrong() {
     let list = |text| RedirectUri::parse_list(text, Purpose::Web);
-    let on_line = |line, problem| {
-        Err(Invalid::OnLine {
-            line,
-            problem: Box::new(problem),
-        })
-    };
-    assert_eq!(
-        list("https://a.example/\n\nhttp://b.example/"),
-        on_line(3, Invalid::InsecureHttp)
-    );
-    assert_eq!(
-        list("https://a.example/\nhttps://a.example/"),
-        on_line(2, Invalid::Duplicate)
-    );
+    let on_line = |line, problem| Err(Invalid::OnLine { line, problem: Box::new(problem) });
+    assert_eq!(list("https://a.example/\n\nhttp://b.example/"), on_line(3, Invalid::InsecureHttp));
+    assert_eq!(list("https://a.example/\nhttps://a.example/"), on_line(2, Invalid::Duplicate));
     assert_eq!(list("http://b.example/"), Err(Invalid::InsecureHttp));
-    let shown = list("https://a.example/\nhttps://a.example/")
-        .unwrap_err()
-        .to_string();
-    assert_eq!(
-        shown,
-        "Line 2: This redirect URI is there twice: remove one of the two."
-    );
+    let shown = list("https://a.example/\nhttps://a.example/").unwrap_err().to_string();
+    assert_eq!(shown, "Line 2: This redirect URI is there twice: remove one of the two.");
 }
 
 #[test]
 fn a_list_has_one_to_ten_uris_and_none_for_personal_applications() {
     let lines = |count| {
-        let lines: Vec<String> = (0..count)
-            .map(|n| format!("https://a.example/{n}"))
-            .collect();
+        let lines: Vec<String> = (0..count).map(|n| format!("https://a.example/{n}")).collect();
         lines.join("\n")
     };
     for purpose in [Purpose::Web, Purpose::Native] {
-        assert_eq!(
-            RedirectUri::parse_list(" \n", purpose),
-            Err(Invalid::Missing)
-        );
-        assert_eq!(
-            RedirectUri::parse_list(&lines(10), purpose).unwrap().len(),
-            10
-        );
-        assert_eq!(
-            RedirectUri::parse_list(&lines(11), purpose),
-            Err(Invalid::TooMany)
-        );
+        assert_eq!(RedirectUri::parse_list(" \n", purpose), Err(Invalid::Missing));
+        assert_eq!(RedirectUri::parse_list(&lines(10), purpose).unwrap().len(), 10);
+        assert_eq!(RedirectUri::parse_list(&lines(11), purpose), Err(Invalid::TooMany));
     }
-    assert_eq!(
-        RedirectUri::parse_list(" \n", Purpose::Personal),
-        Ok(vec![])
-    );
+    assert_eq!(RedirectUri::parse_list(" \n", Purpose::Personal), Ok(vec![]));
     let refused = Err(Invalid::PersonalTakesNone);
-    assert_eq!(
-        RedirectUri::parse_list(&lines(1), Purpose::Personal),
-        refused
-    );
+    assert_eq!(RedirectUri::parse_list(&lines(1), Purpose::Personal), refused);
     assert!(RedirectUri::parse("https://a.example/", Purpose::Personal).is_err());
 }
 
@@ -225,10 +164,7 @@ fn a3_no_trick_passes_for_the_registered_uri() {
         ("fragment", "https://good.example/cb?a=1#x"),
         ("empty fragment", "https://good.example/cb?a=1#"),
         ("dot segments", "https://good.example/x/../cb?a=1"),
-        (
-            "encoded dot segments",
-            "https://good.example/x/%2e%2e/cb?a=1",
-        ),
+        ("encoded dot segments", "https://good.example/x/%2e%2e/cb?a=1"),
         ("encoded letter", "https://good.example/%63b?a=1"),
         ("case of the host", "https://GOOD.example/cb?a=1"),
         ("case of the path", "https://good.example/CB?a=1"),
@@ -240,25 +176,13 @@ fn a3_no_trick_passes_for_the_registered_uri() {
         ("userinfo of the good host", "https://x@good.example/cb?a=1"),
         ("longer host", "https://good.example.evil.example/cb?a=1"),
         ("backslash", "https://good.example\\cb?a=1"),
-        (
-            "backslash and userinfo",
-            "https://evil.example\\@good.example/cb?a=1",
-        ),
-        (
-            "line break",
-            "https://good.example/cb?a=1\r\nSet-Cookie: x=y",
-        ),
+        ("backslash and userinfo", "https://evil.example\\@good.example/cb?a=1"),
+        ("line break", "https://good.example/cb?a=1\r\nSet-Cookie: x=y"),
         ("trailing line break", "https://good.example/cb?a=1\n"),
         ("leading space", " https://good.example/cb?a=1"),
-        (
-            "two values in one",
-            "https://good.example/cb?a=1&redirect_uri=https://evil.example/",
-        ),
+        ("two values in one", "https://good.example/cb?a=1&redirect_uri=https://evil.example/"),
         ("plain http", "http://good.example/cb?a=1"),
-        (
-            "javascript",
-            "javascript:alert(1)//https://good.example/cb?a=1",
-        ),
+        ("javascript", "javascript:alert(1)//https://good.example/cb?a=1"),
         ("data", "data:text/html,https://good.example/cb?a=1"),
         ("empty", ""),
     ] {
@@ -317,15 +241,9 @@ fn a4_nothing_but_the_port_of_a_loopback_ip_may_differ() {
 
 #[test]
 fn the_host_is_shown_in_ascii_and_a_private_scheme_in_its_place() {
-    assert_eq!(
-        registered("https://Good.Example:8443/cb").host(),
-        "good.example"
-    );
+    assert_eq!(registered("https://Good.Example:8443/cb").host(), "good.example");
     assert_eq!(registered("http://[::1]:80/").host(), "[::1]");
-    assert_eq!(
-        registered("org.example.app://bank.example/cb").host(),
-        "org.example.app"
-    );
+    assert_eq!(registered("org.example.app://bank.example/cb").host(), "org.example.app");
     let unjudged: RedirectUri = serde_json::from_str(r#""https://gооd.example/""#).unwrap();
     assert!(unjudged.host().starts_with("xn--"));
     let unreadable: RedirectUri = serde_json::from_str(r#""nonsense""#).unwrap();
@@ -336,20 +254,14 @@ fn the_host_is_shown_in_ascii_and_a_private_scheme_in_its_place() {
 fn a_uri_from_the_log_is_not_judged_again() {
     let old: RedirectUri = serde_json::from_str(r#""http://old.example/#a""#).unwrap();
     assert_eq!(old.as_str(), "http://old.example/#a");
-    assert_eq!(
-        serde_json::to_string(&old).unwrap(),
-        r#""http://old.example/#a""#
-    );
+    assert_eq!(serde_json::to_string(&old).unwrap(), r#""http://old.example/#a""#);
 }
 
 #[test]
 fn a_purpose_is_one_word() {
     for purpose in [Purpose::Web, Purpose::Personal, Purpose::Native] {
         assert_eq!(purpose.to_string().parse(), Ok(purpose));
-        assert_eq!(
-            serde_json::to_string(&purpose).unwrap(),
-            format!("\"{purpose}\"")
-        );
+        assert_eq!(serde_json::to_string(&purpose).unwrap(), format!("\"{purpose}\""));
     }
     assert_eq!("Web".parse::<Purpose>(), Err(UnknownPurpose));
 }
@@ -358,34 +270,13 @@ fn a_purpose_is_one_word() {
 fn parameters_are_added_behind_those_that_are_there() {
     let added = |uri| with_parameters(uri, &[("state", "a b&c=ü"), ("error", "access_denied")]);
     let new = "state=a+b%26c%3D%C3%BC&error=access_denied";
-    assert_eq!(
-        added("https://a.example"),
-        format!("https://a.example?{new}")
-    );
-    assert_eq!(
-        added("https://a.example/?"),
-        format!("https://a.example/?{new}")
-    );
-    assert_eq!(
-        added("https://a.example/?x=%2f&y"),
-        format!("https://a.example/?x=%2f&y&{new}")
-    );
-    assert_eq!(
-        added("https://a.example/?x&"),
-        format!("https://a.example/?x&{new}")
-    );
-    assert_eq!(
-        added("org.example.app:/cb"),
-        format!("org.example.app:/cb?{new}")
-    );
-    assert_eq!(
-        added("https://a.example/#f?"),
-        format!("https://a.example/?{new}#f?")
-    );
-    assert_eq!(
-        with_parameters("https://a.example/?x", &[]),
-        "https://a.example/?x"
-    );
+    assert_eq!(added("https://a.example"), format!("https://a.example?{new}"));
+    assert_eq!(added("https://a.example/?"), format!("https://a.example/?{new}"));
+    assert_eq!(added("https://a.example/?x=%2f&y"), format!("https://a.example/?x=%2f&y&{new}"));
+    assert_eq!(added("https://a.example/?x&"), format!("https://a.example/?x&{new}"));
+    assert_eq!(added("org.example.app:/cb"), format!("org.example.app:/cb?{new}"));
+    assert_eq!(added("https://a.example/#f?"), format!("https://a.example/?{new}#f?"));
+    assert_eq!(with_parameters("https://a.example/?x", &[]), "https://a.example/?x");
 }
 
 #[test]
@@ -396,9 +287,7 @@ fn a_line_break_in_a_state_cannot_break_the_header() {
 
 #[test]
 fn a11_a_state_of_4_kib_comes_back_byte_for_byte() {
-    let state: String = (0..4096)
-        .map(|n| char::from(u8::try_from(n % 128).unwrap()))
-        .collect();
+    let state: String = (0..4096).map(|n| char::from(u8::try_from(n % 128).unwrap())).collect();
     let text = with_parameters("https://a.example/?own=1", &[("state", &state)]);
     let url = Url::parse(&text).unwrap();
     assert_eq!(url.query_pairs().nth(1).unwrap().1, state);

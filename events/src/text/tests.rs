@@ -10,10 +10,7 @@ fn code<T>(result: Result<T, FieldError>) -> &'static str {
 
 #[test]
 fn a_name_is_one_line_in_its_normal_form() {
-    assert_eq!(
-        application_name("  My \t nice\n bot ").unwrap(),
-        "My nice bot"
-    );
+    assert_eq!(application_name("  My \t nice\n bot ").unwrap(), "My nice bot");
     assert_eq!(application_name("Cafe\u{301}").unwrap(), "Café");
     assert_eq!(application_name("<b>&amp;").unwrap(), "<b>&amp;");
     assert_eq!(application_name("猫 ❤\u{fe0f}").unwrap(), "猫 ❤\u{fe0f}");
@@ -32,28 +29,14 @@ fn a_name_has_1_to_50_characters() {
 #[test]
 fn characters_that_nobody_sees_are_refused_in_names_and_titles() {
     for control in ['\0', '\u{7}', '\u{1b}', '\u{7f}', '\u{9b}'] {
-        assert_eq!(
-            code(application_name(&format!("a{control}b"))),
-            "control_character"
-        );
-        assert_eq!(
-            code(post_title(&format!("{control}b"))),
-            "control_character"
-        );
+        assert_eq!(code(application_name(&format!("a{control}b"))), "control_character");
+        assert_eq!(code(post_title(&format!("{control}b"))), "control_character");
     }
     let invisible = "\u{202a}\u{202e}\u{2066}\u{2069}\u{200e}\u{200f}\u{61c}\u{200b}\u{200c}\u{200d}\
                      \u{2060}\u{feff}\u{ad}\u{3164}\u{e0041}";
     for c in invisible.chars() {
-        assert_eq!(
-            code(application_name(&format!("a{c}b"))),
-            "invisible_character",
-            "{c:?}"
-        );
-        assert_eq!(
-            code(post_title(&format!("a{c}"))),
-            "invisible_character",
-            "{c:?}"
-        );
+        assert_eq!(code(application_name(&format!("a{c}b"))), "invisible_character", "{c:?}");
+        assert_eq!(code(post_title(&format!("a{c}"))), "invisible_character", "{c:?}");
     }
 }
 
@@ -89,15 +72,8 @@ fn a_description_may_be_empty_and_have_lines() {
 #[test]
 fn a_website_is_a_web_address_or_nothing() {
     assert_eq!(website(" \n").unwrap(), None);
-    for good in [
-        "https://good.example",
-        "http://good.example:80/a?b=@#c",
-        "HTTPS://good.example/%20",
-    ] {
-        assert_eq!(
-            website(&format!(" {good} ")).unwrap().as_deref(),
-            Some(good)
-        );
+    for good in ["https://good.example", "http://good.example:80/a?b=@#c", "HTTPS://good.example/%20"] {
+        assert_eq!(website(&format!(" {good} ")).unwrap().as_deref(), Some(good));
     }
     for bad in [
         "good.example",
@@ -120,14 +96,8 @@ fn a_website_is_a_web_address_or_nothing() {
     ] {
         assert_eq!(code(website(bad)), "malformed", "{bad}");
     }
-    assert_eq!(
-        code(website("https://good.example/\u{1b}")),
-        "control_character"
-    );
-    assert_eq!(
-        code(website("https://good.example/\u{200b}")),
-        "invisible_character"
-    );
+    assert_eq!(code(website("https://good.example/\u{1b}")), "control_character");
+    assert_eq!(code(website("https://good.example/\u{200b}")), "invisible_character");
     let long = format!("https://good.example/{}", "a".repeat(256 - 21));
     assert!(website(&long).is_ok());
     assert_eq!(code(website(&format!("{long}a"))), "too_long");
@@ -137,10 +107,7 @@ fn a_website_is_a_web_address_or_nothing() {
 fn an_address_with_look_alike_letters_shows_itself() {
     let shown = website("https://gооd.example/").unwrap().unwrap();
     assert!(shown.starts_with("https://xn--"), "{shown}");
-    assert_eq!(
-        post_url("https://a.example/ü").unwrap(),
-        "https://a.example/%C3%BC"
-    );
+    assert_eq!(post_url("https://a.example/ü").unwrap(), "https://a.example/%C3%BC");
 }
 
 #[test]
@@ -187,10 +154,7 @@ fn a_password_has_8_to_200_characters_of_any_script_and_no_control_characters() 
     assert_eq!(code(password(&"a".repeat(201))), "too_long");
     assert_eq!(code(password("12345678\0")), "control_character");
     assert_eq!(code(password("12345678\n")), "control_character");
-    assert_eq!(
-        *password("cafe\u{301}cafe").unwrap(),
-        *password("caf\u{e9}cafe").unwrap()
-    );
+    assert_eq!(*password("cafe\u{301}cafe").unwrap(), *password("caf\u{e9}cafe").unwrap());
 }
 
 #[test]
@@ -200,10 +164,7 @@ fn the_error_of_a_password_does_not_repeat_it() {
 
 #[test]
 fn a_body_keeps_lines_tabs_and_indentation() {
-    assert_eq!(
-        body("body", "    code\r\n\tx\n\n", 100).unwrap(),
-        "    code\n\tx"
-    );
+    assert_eq!(body("body", "    code\r\n\tx\n\n", 100).unwrap(), "    code\n\tx");
     assert_eq!(body("body", "", 100).unwrap(), "");
     assert_eq!(body("body", "👩\u{200d}🔬", 100).unwrap(), "👩\u{200d}🔬");
     assert_eq!(code(body("body", "a\rb", 100)), "control_character");
@@ -214,11 +175,7 @@ fn a_body_keeps_lines_tabs_and_indentation() {
 #[test]
 fn a_text_that_cannot_be_left_out_must_have_something_to_see() {
     for nothing in ["", " \n\t", "\u{200b}\u{200d}", "\u{feff}"] {
-        assert_eq!(
-            code(required_body("body", nothing, 10)),
-            "required",
-            "{nothing:?}"
-        );
+        assert_eq!(code(required_body("body", nothing, 10)), "required", "{nothing:?}");
         assert_eq!(code(reason(nothing)), "required");
     }
     assert_eq!(reason(" spam\r\nagain ").unwrap(), "spam\nagain");
@@ -255,12 +212,7 @@ fn a_name_that_could_be_the_sites_own_is_found() {
     assert!(looks_like("g00gle", "Google"));
     let refused = refuse_look_alike("name", "Acme Official", "Acme");
     assert_eq!(code(refused.clone()), "looks_like_site");
-    assert!(
-        refused
-            .unwrap_err()
-            .message
-            .contains("Choose one without \"Acme\"")
-    );
+    assert!(refused.unwrap_err().message.contains("Choose one without \"Acme\""));
     assert!(refuse_look_alike("name", "Reader", "Acme").is_ok());
 }
 

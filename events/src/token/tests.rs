@@ -30,29 +30,14 @@ fn with_checksum(covered: &str) -> String {
 fn golden_vectors_fix_the_format_for_ever() {
     let cs = TokenPrefix::default();
     let personal = PlainToken::from_random(&cs, TokenKind::Personal, &counting_up());
-    assert_eq!(
-        personal.expose(),
-        "csp_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf1CATpx"
-    );
-    assert_eq!(
-        personal.digest().to_string(),
-        "c834086fa1a134ab98dcafe74ba46f958419e0f001cafb351fa0ebf5e09c373d"
-    );
+    assert_eq!(personal.expose(), "csp_003aUlTJC7tjlCTQj2uNU3MFagCXG9LRKRcwGkBIDlf1CATpx");
+    assert_eq!(personal.digest().to_string(), "c834086fa1a134ab98dcafe74ba46f958419e0f001cafb351fa0ebf5e09c373d");
     let zero = PlainToken::from_random(&cs, TokenKind::Access, &[0; 32]);
-    assert_eq!(
-        zero.expose(),
-        "csa_00000000000000000000000000000000000000000004VJuTT"
-    );
+    assert_eq!(zero.expose(), "csa_00000000000000000000000000000000000000000004VJuTT");
     let acme = "acme".parse().unwrap();
     let largest = PlainToken::from_random(&acme, TokenKind::Registration, &[255; 32]);
-    assert_eq!(
-        largest.expose(),
-        "acmeg_yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp10Nuvpl"
-    );
-    assert_eq!(
-        ClientId::from_random(&[255; 16]).as_str(),
-        "7n42DGM5Tflk9n8mt7Fhc7"
-    );
+    assert_eq!(largest.expose(), "acmeg_yhjskwdA6OZ1AL1YmHWZWm8LLG7HjnuCA2j5rOw8Xp10Nuvpl");
+    assert_eq!(ClientId::from_random(&[255; 16]).as_str(), "7n42DGM5Tflk9n8mt7Fhc7");
 }
 
 #[test]
@@ -77,26 +62,19 @@ fn each_kind_has_a_letter_of_its_own_and_keeps_it() {
 #[test]
 fn a_number_of_256_bits_fits_and_one_more_does_not() {
     let largest = base62(&[255; 32], VALUE_WIDTH);
-    assert_eq!(
-        parsed(&with_checksum(&format!("csp_{largest}"))),
-        Ok(TokenKind::Personal)
-    );
+    assert_eq!(parsed(&with_checksum(&format!("csp_{largest}"))), Ok(TokenKind::Personal));
     let mut two_to_the_256 = [0_u8; 33];
     two_to_the_256[0] = 1;
     let beyond = base62(&two_to_the_256, VALUE_WIDTH);
     assert_eq!(beyond.len(), VALUE_WIDTH);
     let refused = Err(MalformedToken::Checksum);
     assert_eq!(parsed(&with_checksum(&format!("csp_{beyond}"))), refused);
-    assert_eq!(
-        parsed(&with_checksum(&format!("csp_{}", "z".repeat(VALUE_WIDTH)))),
-        refused
-    );
+    assert_eq!(parsed(&with_checksum(&format!("csp_{}", "z".repeat(VALUE_WIDTH)))), refused);
 }
 
 #[test]
 fn what_is_no_token_is_refused_whatever_its_shape() {
-    let token =
-        PlainToken::from_random(&TokenPrefix::default(), TokenKind::Personal, &counting_up());
+    let token = PlainToken::from_random(&TokenPrefix::default(), TokenKind::Personal, &counting_up());
     let text = token.expose();
     let value = &text[4..47];
     for shapeless in [
@@ -119,24 +97,11 @@ fn what_is_no_token_is_refused_whatever_its_shape() {
         &with_checksum(&format!("CSp_{value}")),
         &with_checksum(&format!("csp_é{}", &value[2..])),
     ] {
-        assert_eq!(
-            parsed(shapeless),
-            Err(MalformedToken::Shape),
-            "{shapeless:?}"
-        );
+        assert_eq!(parsed(shapeless), Err(MalformedToken::Shape), "{shapeless:?}");
     }
-    assert_eq!(
-        parsed(&with_checksum(&format!("csx_{value}"))),
-        Err(MalformedToken::Kind)
-    );
-    assert_eq!(
-        parsed(&with_checksum(&format!("csé_{value}"))),
-        Err(MalformedToken::Kind)
-    );
-    assert_eq!(
-        parsed(&format!("csa_{}", &text[4..])),
-        Err(MalformedToken::Checksum)
-    );
+    assert_eq!(parsed(&with_checksum(&format!("csx_{value}"))), Err(MalformedToken::Kind));
+    assert_eq!(parsed(&with_checksum(&format!("csé_{value}"))), Err(MalformedToken::Kind));
+    assert_eq!(parsed(&format!("csa_{}", &text[4..])), Err(MalformedToken::Checksum));
     let other = "csp".parse().unwrap();
     assert!(PlainToken::parse(&other, text).is_err());
 }
@@ -170,21 +135,10 @@ fn a_prefix_is_two_to_eight_lower_case_letters() {
         assert_eq!(good.parse::<TokenPrefix>().unwrap().as_str(), good);
     }
     for bad in ["", "c", "abcdefghi", "Cs", "c1", "c_", "cé", "c s"] {
-        assert_eq!(
-            bad.parse::<TokenPrefix>(),
-            Err(InvalidTokenPrefix),
-            "{bad:?}"
-        );
+        assert_eq!(bad.parse::<TokenPrefix>(), Err(InvalidTokenPrefix), "{bad:?}");
     }
-    assert!(
-        InvalidTokenPrefix
-            .to_string()
-            .contains("2 to 8 lower-case letters")
-    );
-    assert_eq!(
-        serde_json::to_string(&TokenPrefix::default()).unwrap(),
-        r#""cs""#
-    );
+    assert!(InvalidTokenPrefix.to_string().contains("2 to 8 lower-case letters"));
+    assert_eq!(serde_json::to_string(&TokenPrefix::default()).unwrap(), r#""cs""#);
     assert!(serde_json::from_str::<TokenPrefix>(r#""CS""#).is_err());
 }
 
@@ -195,13 +149,7 @@ fn a_client_id_is_22_letters_and_digits() {
     let json = serde_json::to_string(&id).unwrap();
     assert_eq!(json, format!("\"{id}\""));
     assert_eq!(serde_json::from_str::<ClientId>(&json).unwrap(), id);
-    for bad in [
-        "",
-        "short",
-        "0123456789012345678901x",
-        "012345678901234567890_",
-        "01234567890123456789é",
-    ] {
+    for bad in ["", "short", "0123456789012345678901x", "012345678901234567890_", "01234567890123456789é"] {
         assert_eq!(bad.parse::<ClientId>(), Err(InvalidClientId), "{bad:?}");
     }
 }
@@ -213,18 +161,8 @@ fn a_digest_is_lower_case_hex_and_nothing_else() {
     assert_eq!(json, format!("\"{}\"", "ab".repeat(32)));
     assert_eq!(serde_json::from_str::<TokenDigest>(&json).unwrap(), digest);
     assert_eq!(digest.as_bytes(), &[0xab; 32]);
-    for bad in [
-        String::new(),
-        "ab".repeat(31),
-        "ab".repeat(33),
-        "AB".repeat(32),
-        "zz".repeat(32),
-    ] {
-        assert_eq!(
-            bad.parse::<TokenDigest>(),
-            Err(InvalidTokenDigest),
-            "{bad:?}"
-        );
+    for bad in [String::new(), "ab".repeat(31), "ab".repeat(33), "AB".repeat(32), "zz".repeat(32)] {
+        assert_eq!(bad.parse::<TokenDigest>(), Err(InvalidTokenDigest), "{bad:?}");
     }
 }
 
