@@ -1,0 +1,171 @@
+//! Data keys: one a member and one of the site, wrapped in the vault, unwrapped in memory. With
+//! them personal fields are sealed after deciding and opened after reading. What a key no longer
+//! opens is erased.
+
+use std::sync::Arc;
+
+use countersign_events::{
+    event::Event,
+    ids::{DataKeyId, EventId, UserId},
+    recorded::{Recorded, Timestamp},
+    sensitive::{Personal, Subject},
+};
+use papaya::HashMap;
+
+use crate::{
+    secrets::{RootKey, SubKey, context},
+    store::{StoreError, StoredEvent, Vault, decode},
+    token_state::TokenState,
+    world::World,
+};
+
+/// The name of the sealed field of the envelope.
+const CLIENT_ADDRESS: &str = "client_address";
+
+/// The keys, and the vault behind them.
+pub struct Keyring {
+    vault: Arc<dyn Vault>,
+    wrap: SubKey,
+    site: (DataKeyId, SubKey),
+    world: World,
+    /// `None` for a key that the vault no longer has.
+    opened: HashMap<DataKeyId, Option<SubKey>>,
+}
+
+impl Keyring {
+    /// Opens the site's key, or makes it at the first start.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the vault does not answer, or was wrapped by another root key.
+    pub async fn open(vault: Arc<dyn Vault>, root: &RootKey, world: World) -> Result<Self, StoreError> {
+        let wrap = root.derive(context::DATA_KEY_WRAP);
+        let site = match vault.site_key().await? {
+            Some((id, wrapped)) => (id, unwrap(&wrap, id, &wrapped)?),
+            None => {
+                let (id, key) = (DataKeyId(world.uuid()), SubKey::from_bytes(world.random()));
+                vault.put_data_key(id, "site", &wrap_key(&wrap, id, &key, &world), world.now()).await?;
+                (id, key)
+            }
+        };
+        Ok(Self { vault, wrap, site, world, opened: HashMap::new() })
+    }
+
+    /// Makes a data key for a member who is about to join.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the vault cannot keep it.
+    pub async fn make(&self, user: UserId, at: Timestamp) -> Result<DataKeyId, StoreError> {
+        let (id, key) = (DataKeyId(self.world.uuid()), SubKey::from_bytes(self.world.random()));
+        self.vault.put_data_key(id, &user.to_string(), &wrap_key(&self.wrap, id, &key, &self.world), at).await?;
+        self.opened.pin().insert(id, Some(key));
+        Ok(id)
+    }
+
+    async fn key(&self, id: DataKeyId) -> Result<Option<SubKey>, StoreError> {
+        if id == self.site.0 {
+            return Ok(Some(self.site.1.clone()));
+        }
+        if let Some(key) = self.opened.pin().get(&id) {
+            return Ok(key.clone());
+        }
+        let key = self.vault.data_key(id).await?.map(|wrapped| unwrap(&self.wrap, id, &wrapped)).transpose()?;
+        self.opened.pin().insert(id, key.clone());
+        Ok(key)
+    }
+
+    /// Seals every personal field of `event`. `joining` is the key of a member who is not known yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a key cannot be had.
+    pub async fn seal(
+        &self,
+        event: &mut Event,
+        event_id: EventId,
+        members: &TokenState,
+        joining: Option<DataKeyId>,
+    ) -> Result<(), StoreError> {
+        for (field, subject, personal) in event.personal_fields() {
+            let Personal::Clear(text) = &*personal else { continue };
+            *personal = self.seal_text(text, field, subject, event_id, members, joining).await?;
+        }
+        Ok(())
+    }
+
+    /// Seals the address a request came from; it is personal to whoever sent it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a key cannot be had.
+    pub async fn seal_address(
+        &self,
+        address: &str,
+        user: UserId,
+        event_id: EventId,
+        members: &TokenState,
+        joining: Option<DataKeyId>,
+    ) -> Result<Personal, StoreError> {
+        self.seal_text(address, CLIENT_ADDRESS, Subject::User(user), event_id, members, joining).await
+    }
+
+    async fn seal_text(
+        &self,
+        text: &str,
+        field: &str,
+        subject: Subject,
+        event_id: EventId,
+        members: &TokenState,
+        joining: Option<DataKeyId>,
+    ) -> Result<Personal, StoreError> {
+        let key = match subject {
+            Subject::Site => self.site.0,
+            Subject::User(user) => match members.member(user).map(|member| member.data_key).or(joining) {
+                Some(key) => key,
+                None => return Err(StoreError::Unavailable(format!("member {user} has no data key"))),
+            },
+        };
+        let Some(sub_key) = self.key(key).await? else { return Ok(Personal::Erased) };
+        let bytes = sub_key.seal(self.world.random(), &associated(event_id, field, key), text.as_bytes());
+        Ok(Personal::Sealed { key, bytes })
+    }
+
+    /// Reads a stored event and opens its personal fields; those whose key is gone are erased.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the event cannot be read or the vault does not answer.
+    pub async fn read(&self, stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
+        let mut recorded = decode(stored)?;
+        let event_id = recorded.envelope.event_id;
+        for (field, _, personal) in recorded.event.personal_fields() {
+            *personal = self.open_field(personal, event_id, field).await?;
+        }
+        if let Some(address) = &recorded.envelope.client_address {
+            recorded.envelope.client_address = Some(self.open_field(address, event_id, CLIENT_ADDRESS).await?);
+        }
+        Ok(recorded)
+    }
+
+    async fn open_field(&self, personal: &Personal, event_id: EventId, field: &str) -> Result<Personal, StoreError> {
+        let Personal::Sealed { key, bytes } = personal else { return Ok(personal.clone()) };
+        let text = self
+            .key(*key)
+            .await?
+            .and_then(|sub_key| sub_key.open(&associated(event_id, field, *key), bytes))
+            .and_then(|plain| String::from_utf8(plain.to_vec()).ok());
+        Ok(text.map_or(Personal::Erased, Personal::Clear))
+    }
+}
+
+/// What binds a sealed field to its place.
+fn associated(event_id: EventId, field: &str, key: DataKeyId) -> Vec<u8> {
+    [event_id.0.as_bytes().as_slice(), field.as_bytes(), key.0.as_bytes()].concat()
+}
+
+fn wrap_key(wrap: &SubKey, id: DataKeyId, key: &SubKey, world: &World) -> Vec<u8> {
+    wrap.seal(world.random(), id.0.as_bytes(), key.as_bytes())
+}
+
+fn unwrap(wrap: &SubKey, id: DataKeyId, wrapped: &[u8]) -> Result<SubKey, StoreError> {
+    wrap.open(id.0.as_bytes(), wrapped)
+        .and_then(|plain| plain.as_slice().try_into().ok())
+        .map(SubKey::from_bytes)
+        .ok_or_else(|| StoreError::Unavailable("the root key does not open the vault; is it the key of this site?".to_owned()))
+}

@@ -1,0 +1,319 @@
+//! What every token check needs, in memory: members, applications, authorizations, tokens, in
+//! concurrent maps that are changed in place. It is loaded from the inline read models at start and
+//! fed with each commit before anybody is answered; no check touches the database.
+
+use countersign_events::{
+    account::{AccountEvent, AccountStanding, Roles},
+    application::{ApplicationEvent, Standing},
+    authorization::{AuthorizationEvent, AuthorizationFacts, TokenFacts, TokenRefusal, UserFacts, token_valid},
+    event::Event,
+    ids::{ApplicationId, DataKeyId, TokenId, UserId},
+    recorded::{Recorded, Timestamp},
+    scope::ScopeSet,
+    token::TokenDigest,
+};
+use papaya::HashMap;
+
+use crate::store::{
+    ReadModels, StoreError,
+    rows::{AccountRow, ApplicationRow, AuthorizationRow, TokenRow},
+};
+
+/// So many rows are read at once while loading.
+const PAGE: u32 = 5_000;
+
+/// A member, as every request needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Name; `None` once erased.
+    pub username: Option<String>,
+    /// Standing and roles.
+    pub facts: UserFacts,
+    /// The key of the member's personal fields.
+    pub data_key: DataKeyId,
+}
+
+/// An application, as every request needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Token {
+    id: TokenId,
+    application: ApplicationId,
+    user: UserId,
+    facts: TokenFacts,
+}
+
+/// Who stands behind a valid token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bearer {
+    /// The token.
+    pub token_id: TokenId,
+    /// The member it speaks for.
+    pub user_id: UserId,
+    /// The application it was issued to.
+    pub application_id: ApplicationId,
+    /// What it may do.
+    pub scopes: ScopeSet,
+    /// When it ends by itself.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// Why there is no bearer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// No such token was ever issued here.
+    #[error("the token is unknown")]
+    Unknown,
+    /// It was, but is not valid.
+    #[error(transparent)]
+    Refused(#[from] TokenRefusal),
+}
+
+/// The maps.
+#[derive(Default)]
+pub struct TokenState {
+    members: HashMap<UserId, Member>,
+    clients: HashMap<ApplicationId, Client>,
+    authorizations: HashMap<(ApplicationId, UserId), AuthorizationFacts>,
+    tokens: HashMap<TokenDigest, Token>,
+}
+
+impl TokenState {
+    /// Loads everything from the inline read models. Nothing is appended meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be read.
+    pub async fn load(models: &dyn ReadModels, site_name: &str) -> Result<Self, StoreError> {
+        let state = Self::default();
+        let site = Client { name: site_name.to_owned(), standing: Standing::Approved };
+        state.clients.pin().insert(ApplicationId::SITE, site);
+        let mut after = None;
+        loop {
+            let rows = models.accounts(after, PAGE).await?;
+            rows.iter().for_each(|row| state.put_account(row));
+            match rows.last() {
+                Some(last) => after = Some(last.user_id),
+                None => break,
+            }
+        }
+        let mut after = None;
+        loop {
+            let rows = models.applications(None, after, PAGE).await?;
+            rows.iter().for_each(|row| state.put_application(row));
+            match rows.last() {
+                Some(last) => after = Some((last.requested_at, last.application_id)),
+                None => break,
+            }
+        }
+        let mut after = None;
+        loop {
+            let rows = models.authorizations(after, PAGE).await?;
+            rows.iter().for_each(|row| state.put_authorization(row));
+            match rows.last() {
+                Some(last) => after = Some((last.application_id, last.user_id)),
+                None => break,
+            }
+        }
+        let mut after = None;
+        loop {
+            let rows = models.tokens(after, PAGE).await?;
+            rows.iter().for_each(|row| state.put_token(row));
+            match rows.last() {
+                Some(last) => after = Some(*last.digest.as_bytes()),
+                None => break,
+            }
+        }
+        Ok(state)
+    }
+
+    fn put_account(&self, row: &AccountRow) {
+        let facts = UserFacts { standing: row.standing, roles: row.roles.clone() };
+        self.members.pin().insert(row.user_id, Member { username: row.username.clone(), facts, data_key: row.data_key });
+    }
+
+    fn put_application(&self, row: &ApplicationRow) {
+        self.clients.pin().insert(row.application_id, Client { name: row.name.clone(), standing: row.standing });
+    }
+
+    fn put_authorization(&self, row: &AuthorizationRow) {
+        let facts = AuthorizationFacts { grant: row.grant, rescinded: row.rescinded };
+        self.authorizations.pin().insert((row.application_id, row.user_id), facts);
+    }
+
+    fn put_token(&self, row: &TokenRow) {
+        let facts =
+            TokenFacts { grant: row.grant, scopes: row.scopes, expires_at: row.expires_at, ended: row.ended_at.is_some() };
+        let token = Token { id: row.token_id, application: row.application_id, user: row.user_id, facts };
+        self.tokens.pin().insert(row.digest, token);
+    }
+
+    /// Who stands behind a token, if it is valid now.
+    ///
+    /// # Errors
+    /// Why nobody does.
+    pub fn check(&self, digest: TokenDigest, now: Timestamp) -> Result<Bearer, TokenError> {
+        let token = *self.tokens.pin().get(&digest).ok_or(TokenError::Unknown)?;
+        self.valid(token.application, token.user, &token.facts, now)?;
+        Ok(Bearer {
+            token_id: token.id,
+            user_id: token.user,
+            application_id: token.application,
+            scopes: token.facts.scopes,
+            expires_at: token.facts.expires_at,
+        })
+    }
+
+    /// [`token_valid`] over what is known here of the token's authorization, application and member.
+    ///
+    /// # Errors
+    /// Why the token is not valid.
+    pub fn valid(
+        &self,
+        application: ApplicationId,
+        user: UserId,
+        facts: &TokenFacts,
+        now: Timestamp,
+    ) -> Result<(), TokenRefusal> {
+        let (authorizations, clients, members) = (self.authorizations.pin(), self.clients.pin(), self.members.pin());
+        let (Some(authorization), Some(client), Some(member)) =
+            (authorizations.get(&(application, user)), clients.get(&application), members.get(&user))
+        else {
+            return Err(TokenRefusal::Revoked);
+        };
+        token_valid(facts, *authorization, client.standing, &member.facts, now)
+    }
+
+    /// A member.
+    #[must_use]
+    pub fn member(&self, user: UserId) -> Option<Member> {
+        self.members.pin().get(&user).cloned()
+    }
+
+    /// A member's name for people to read.
+    #[must_use]
+    pub fn name_of(&self, user: UserId) -> String {
+        self.members.pin().get(&user).and_then(|member| member.username.clone()).unwrap_or_else(|| "[erased]".to_owned())
+    }
+
+    /// An application's name and standing.
+    #[must_use]
+    pub fn client(&self, application: ApplicationId) -> Option<Client> {
+        self.clients.pin().get(&application).cloned()
+    }
+
+    /// Whether an active administrator other than `user` exists, and who.
+    #[must_use]
+    pub fn another_admin(&self, user: Option<UserId>) -> Option<UserId> {
+        let is_admin = |member: &Member| {
+            member.facts.standing == AccountStanding::Active && member.facts.roles.allow(countersign_events::account::Role::Admin)
+        };
+        self.members.pin().iter().find(|(id, member)| Some(**id) != user && is_admin(member)).map(|(id, _)| *id)
+    }
+
+    /// Follows one event. The writer calls this in the order of the log, before it answers.
+    pub fn apply(&self, recorded: &Recorded<Event>) {
+        match &recorded.event {
+            Event::Account(event) => self.apply_account(event),
+            Event::Application(event) => self.apply_application(event),
+            Event::Authorization(event) => self.apply_authorization(event),
+            Event::Username(_) | Event::Inbox(_) | Event::Post(_) | Event::Vote(_) | Event::Site(_) | Event::Projection(_) => {}
+        }
+    }
+
+    fn apply_account(&self, event: &AccountEvent) {
+        use AccountEvent as E;
+        let members = self.members.pin();
+        let change = |user: &UserId, change: &dyn Fn(&mut Member)| {
+            members.update(*user, |member| {
+                let mut member = member.clone();
+                change(&mut member);
+                member
+            });
+        };
+        match event {
+            E::UserRegistered { user_id, username, data_key, .. } => {
+                let facts = UserFacts { standing: AccountStanding::Active, roles: Roles::default() };
+                let username = username.clear().map(ToOwned::to_owned);
+                members.insert(*user_id, Member { username, facts, data_key: *data_key });
+            }
+            E::RoleGranted { user_id, role, .. } => {
+                change(user_id, &|member| member.facts.roles = std::mem::take(&mut member.facts.roles).with(*role));
+            }
+            E::RoleWithdrawn { user_id, role, .. } => {
+                change(user_id, &|member| member.facts.roles = std::mem::take(&mut member.facts.roles).without(*role));
+            }
+            E::UserSuspended { user_id, .. } => change(user_id, &|member| member.facts.standing = AccountStanding::Suspended),
+            E::UserReinstated { user_id, .. } => change(user_id, &|member| member.facts.standing = AccountStanding::Active),
+            E::UserErased { user_id, .. } => change(user_id, &|member| {
+                member.facts = UserFacts { standing: AccountStanding::Erased, roles: Roles::default() };
+                member.username = None;
+            }),
+            E::PasswordChanged { .. } => {}
+        }
+    }
+
+    fn apply_application(&self, event: &ApplicationEvent) {
+        use ApplicationEvent as E;
+        let (application, standing, name) = match event {
+            E::ApplicationRequested { application_id, asked, .. } | E::ApplicationResubmitted { application_id, asked, .. } => {
+                (application_id, Some(Standing::UnderReview), Some(&asked.name))
+            }
+            E::ApplicationEdited { application_id, asked, .. } => (application_id, None, Some(&asked.name)),
+            E::ChangesRequested { application_id, .. } => (application_id, Some(Standing::ChangesRequested), None),
+            E::ApplicationApproved { application_id, .. } | E::ApplicationReinstated { application_id, .. } => {
+                (application_id, Some(Standing::Approved), None)
+            }
+            E::ApplicationDenied { application_id, .. } => (application_id, Some(Standing::Denied), None),
+            E::ApplicationAppealed { application_id, .. } => (application_id, Some(Standing::UnderReview), None),
+            E::ApplicationSuspended { application_id, .. } => (application_id, Some(Standing::Suspended), None),
+            E::ApplicationRevoked { application_id, .. } => (application_id, Some(Standing::Revoked), None),
+            E::ApplicationWithdrawn { application_id, .. } => (application_id, Some(Standing::Withdrawn), None),
+            E::ReviewClaimed { .. }
+            | E::ReviewReleased { .. }
+            | E::ReviewSigned { .. }
+            | E::ChangeProposed { .. }
+            | E::ChangeApproved { .. }
+            | E::ChangeDenied { .. }
+            | E::ChangeWithdrawn { .. }
+            | E::ClientIdRotated { .. } => return,
+        };
+        let clients = self.clients.pin();
+        let before = clients.get(application);
+        let name = name.or(before.map(|client| &client.name)).cloned().unwrap_or_default();
+        let standing = standing.or(before.map(|client| client.standing)).unwrap_or(Standing::UnderReview);
+        clients.insert(*application, Client { name, standing });
+    }
+
+    fn apply_authorization(&self, event: &AuthorizationEvent) {
+        use AuthorizationEvent as E;
+        match event {
+            E::UserAuthorized { application_id, user_id, grant, .. } => {
+                let facts = AuthorizationFacts { grant: *grant, rescinded: false };
+                self.authorizations.pin().insert((*application_id, *user_id), facts);
+            }
+            E::AuthorizationRescinded { application_id, user_id, .. } => {
+                self.authorizations
+                    .pin()
+                    .update((*application_id, *user_id), |facts| AuthorizationFacts { rescinded: true, ..*facts });
+            }
+            E::TokenIssued { application_id, user_id, grant, token_id, digest, scopes, expires_at, .. } => {
+                let facts = TokenFacts { grant: *grant, scopes: *scopes, expires_at: *expires_at, ended: false };
+                let token = Token { id: *token_id, application: *application_id, user: *user_id, facts };
+                self.tokens.pin().insert(*digest, token);
+            }
+            E::TokenRevoked { digest, .. } => {
+                self.tokens
+                    .pin()
+                    .update(*digest, |token| Token { facts: TokenFacts { ended: true, ..token.facts }, ..*token });
+            }
+            E::AuthorizationDenied { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The writer: one task that appends to the log for everybody. It commits in groups: what waits is
+//! taken together, judged in memory in the order of arrival, and committed once. There is no timer:
+//! the last commit's duration is the window. Deciding and sealing are done before, by the caller.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use chrono::Duration;
+use countersign_events::{
+    codec::Encoded,
+    event::Event,
+    ids::{ApplicationId, EventId},
+    recorded::{Actor, Envelope, Position, Recorded, StreamName, Version},
+    sensitive::Personal,
+};
+use countersign_projections::project_inline;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    store::{CommandKey, Head, LogWriter, Outcome, StoreError, StoredEvent},
+    world::World,
+};
+
+/// At most so many commands share a commit.
+const BATCH_COMMANDS: usize = 256;
+/// At most so many bytes of payload share a commit.
+const BATCH_BYTES: usize = 1 << 20;
+/// So many commands may wait before senders do.
+const QUEUE: usize = 4096;
+
+/// An event that is ready to be appended: sealed, encoded, without a place yet.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Its id.
+    pub event_id: EventId,
+    /// Its stream.
+    pub stream: StreamName,
+    /// The event in clear, for the inline read models.
+    pub clear: Event,
+    /// The event as it will be stored.
+    pub encoded: Encoded,
+    /// Who does it.
+    pub actor: Actor,
+    /// Through which application.
+    pub on_behalf_of: Option<ApplicationId>,
+    /// From where, sealed.
+    pub client_address: Option<Personal>,
+    /// In which request.
+    pub request_id: Option<String>,
+    /// By which command, as its sender named it.
+    pub command_id: Option<String>,
+}
+
+/// The command behind an append, when its sender named it.
+#[derive(Debug, Clone)]
+pub struct Command {
+    /// Its id and scope.
+    pub key: CommandKey,
+    /// Digest of its body.
+    pub body: [u8; 32],
+    /// What its sender is answered, also when it is repeated.
+    pub answer: String,
+}
+
+/// Events to append together or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct Append {
+    /// The events, in order.
+    pub events: Vec<NewEvent>,
+    /// Streams that must be at these versions: those the command was decided on, read, or showed.
+    /// Streams that are not named take events at any version.
+    pub expected: Vec<(StreamName, Version)>,
+    /// The command.
+    pub command: Option<Command>,
+}
+
+/// What came of an append.
+#[derive(Debug, Clone)]
+pub enum Appended {
+    /// It was appended.
+    New {
+        /// The head right after.
+        head: Head,
+        /// The events with their places.
+        recorded: Vec<Recorded<Event>>,
+    },
+    /// The command was carried out before; this came of it then.
+    Repeat(Outcome),
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// A stream has moved on: decide again.
+    #[error("stream {0} has moved on")]
+    Lost(StreamName),
+    /// The command's id was used for something else.
+    #[error("this command id was used with another body")]
+    OtherBody,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What happens right after a commit, before anybody is answered.
+pub type AfterCommit = Arc<dyn Fn(&[Recorded<Event>], Head) + Send + Sync>;
+
+struct Queued {
+    append: Append,
+    answer: oneshot::Sender<Result<Appended, AppendError>>,
+}
+
+/// The way to the writer task.
+#[derive(Clone)]
+pub struct Writer {
+    queue: mpsc::Sender<Queued>,
+}
+
+impl Writer {
+    /// Starts the task. It ends, with its connection, when the last `Writer` is gone.
+    pub fn start(log: Box<dyn LogWriter>, world: World, after_commit: AfterCommit) -> (Self, tokio::task::JoinHandle<()>) {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let task = tokio::spawn(Task { log, world, after_commit }.run(waiting));
+        (Self { queue }, task)
+    }
+
+    /// Appends, durably; an answer means that it is on disk and in the inline read models.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing of this append is in the log then.
+    pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let (answer, answered) = oneshot::channel();
+        let gone = || AppendError::Store(StoreError::Unavailable("the writer has stopped".to_owned()));
+        self.queue.send(Queued { append, answer }).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+struct Task {
+    log: Box<dyn LogWriter>,
+    world: World,
+    after_commit: AfterCommit,
+}
+
+impl Task {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Queued>) {
+        while let Some(first) = waiting.recv().await {
+            let mut bytes = first.append.bytes();
+            let mut batch = vec![first];
+            while batch.len() < BATCH_COMMANDS
+                && bytes < BATCH_BYTES
+                && let Ok(next) = waiting.try_recv()
+            {
+                bytes += next.append.bytes();
+                batch.push(next);
+            }
+            self.commit(batch).await;
+        }
+    }
+
+    /// Commits a batch; should it fail as a whole, each command gets a try of its own, so that one
+    /// that cannot be stored does not take its neighbours with it.
+    async fn commit(&mut self, batch: Vec<Queued>) {
+        let alone = batch.len() == 1;
+        let appends: Vec<_> = batch.iter().map(|queued| &queued.append).collect();
+        match self.try_commit(&appends).await {
+            Ok(results) => {
+                for (queued, result) in batch.into_iter().zip(results) {
+                    // A caller that hung up does not need its answer.
+                    let _ = queued.answer.send(result);
+                }
+            }
+            Err(error) if alone => {
+                tracing::error!(%error, "an append failed");
+                for queued in batch {
+                    let _ = queued.answer.send(Err(AppendError::Store(StoreError::Unavailable(error.to_string()))));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, commands = batch.len(), "a batch failed; trying its commands one by one");
+                for queued in batch {
+                    let result = match self.try_commit(&[&queued.append]).await {
+                        Ok(mut results) => results.pop().unwrap_or_else(|| Err(AppendError::Store(error_of_empty()))),
+                        Err(error) => Err(AppendError::Store(error)),
+                    };
+                    let _ = queued.answer.send(result);
+                }
+            }
+        }
+    }
+
+    async fn try_commit(&mut self, batch: &[&Append]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
+        let result = self.transact(batch).await;
+        if result.is_err() {
+            self.log.rollback().await?;
+        }
+        result
+    }
+
+    async fn transact(&mut self, batch: &[&Append]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
+        let head = self.log.begin().await?;
+        let streams: HashSet<_> = batch.iter().flat_map(|append| append.streams()).cloned().collect();
+        let streams: Vec<_> = streams.into_iter().collect();
+        let keys: Vec<_> = batch.iter().filter_map(|append| append.command.as_ref().map(|command| command.key.clone())).collect();
+        let mut judge = Judge {
+            versions: self.log.versions(&streams).await?.into_iter().collect(),
+            outcomes: HashMap::new(),
+            head,
+            world: &self.world,
+            stored: vec![],
+            outcomes_made: vec![],
+        };
+        if !keys.is_empty() {
+            judge.outcomes = self.log.outcomes(&keys).await?.into_iter().map(|outcome| (outcome.key.clone(), outcome)).collect();
+        }
+        let results: Vec<_> = batch.iter().map(|append| judge.judge(append)).collect();
+        let Judge { head, stored, outcomes_made, .. } = judge;
+        if stored.is_empty() && outcomes_made.is_empty() {
+            self.log.rollback().await?;
+            return Ok(results);
+        }
+        let recorded = || results.iter().flatten().flat_map(Appended::recorded);
+        self.log.insert(&stored).await?;
+        self.log.apply(recorded().flat_map(project_inline).collect()).await?;
+        self.log.record(&outcomes_made).await?;
+        self.log.commit(head).await?;
+        let recorded: Vec<_> = recorded().cloned().collect();
+        (self.after_commit)(&recorded, head);
+        Ok(results)
+    }
+}
+
+fn error_of_empty() -> StoreError {
+    StoreError::Unavailable("the append was not judged".to_owned())
+}
+
+/// Judges commands in memory, in the order of arrival: later ones see earlier winners.
+struct Judge<'a> {
+    versions: HashMap<StreamName, Version>,
+    outcomes: HashMap<CommandKey, Outcome>,
+    head: Head,
+    world: &'a World,
+    stored: Vec<StoredEvent>,
+    outcomes_made: Vec<Outcome>,
+}
+
+impl Judge<'_> {
+    fn judge(&mut self, append: &Append) -> Result<Appended, AppendError> {
+        if let Some(command) = &append.command
+            && let Some(before) = self.outcomes.get(&command.key)
+        {
+            return if before.body == command.body { Ok(Appended::Repeat(before.clone())) } else { Err(AppendError::OtherBody) };
+        }
+        for (stream, version) in &append.expected {
+            if self.version(stream) != *version {
+                return Err(AppendError::Lost(stream.clone()));
+            }
+        }
+        let recorded: Vec<_> = append.events.iter().map(|event| self.place(event)).collect();
+        if let Some(Command { key, body, answer }) = append.command.clone() {
+            let outcome =
+                Outcome { key: key.clone(), body, answer, position: self.head.position, recorded_at: self.world.now() };
+            self.outcomes.insert(key, outcome.clone());
+            self.outcomes_made.push(outcome);
+        }
+        Ok(Appended::New { head: self.head, recorded })
+    }
+
+    fn version(&self, stream: &StreamName) -> Version {
+        self.versions.get(stream).copied().unwrap_or_default()
+    }
+
+    fn place(&mut self, event: &NewEvent) -> Recorded<Event> {
+        let version = self.version(&event.stream).next();
+        self.versions.insert(event.stream.clone(), version);
+        // Time never orders, but it never runs backwards either.
+        let recorded_at = self.world.now().max(self.head.recorded_at + Duration::microseconds(1));
+        self.head = Head { position: self.head.position.next(), recorded_at, ..self.head };
+        let envelope = Envelope {
+            position: self.head.position,
+            event_id: event.event_id,
+            stream: event.stream.clone(),
+            version,
+            recorded_at,
+            actor: event.actor.clone(),
+            on_behalf_of: event.on_behalf_of,
+            client_address: event.client_address.clone(),
+            request_id: event.request_id.clone(),
+            command_id: event.command_id.clone(),
+            causation: None,
+        };
+        self.stored.push(StoredEvent {
+            envelope: envelope.clone(),
+            type_name: event.encoded.event_type.name.to_owned(),
+            type_version: event.encoded.event_type.version,
+            payload: event.encoded.payload.clone(),
+        });
+        Recorded { envelope, event: event.clear.clone() }
+    }
+}
+
+impl Append {
+    fn bytes(&self) -> usize {
+        self.events.iter().map(|event| event.encoded.payload.len()).sum()
+    }
+
+    fn streams(&self) -> impl Iterator<Item = &StreamName> {
+        self.events.iter().map(|event| &event.stream).chain(self.expected.iter().map(|(stream, _)| stream))
+    }
+}
+
+impl Appended {
+    fn recorded(&self) -> &[Recorded<Event>] {
+        match self {
+            Self::New { recorded, .. } => recorded,
+            Self::Repeat(_) => &[],
+        }
+    }
+
+    /// The head right after it.
+    #[must_use]
+    pub const fn position(&self) -> Position {
+        match self {
+            Self::New { head, .. } => head.position,
+            Self::Repeat(outcome) => outcome.position,
+        }
+    }
+}
