@@ -1,0 +1,49 @@
+//! What a test needs from the machine it runs on. A test whose tool is missing is skipped by name, and under
+//! `COUNTERSIGN_TEST_ALL=1`, which `script/test` sets, fails: no test is left out without a word.
+//! Installing the tools is the business of `script/bootstrap --test`.
+
+use std::ffi::OsStr;
+
+/// Whether `tool` is a file in a directory of `PATH`; a test that gets `false` returns at once.
+///
+/// Panics when the tool is missing and `COUNTERSIGN_TEST_ALL=1`.
+pub fn require(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let everything = std::env::var_os("COUNTERSIGN_TEST_ALL").is_some_and(|value| value == "1");
+    match judge(tool, &path, everything) {
+        Ok(found) => found,
+        Err(complaint) => panic!("{complaint}"),
+    }
+}
+
+/// The rule itself, without the environment: changing that is unsafe where tests run as threads.
+fn judge(tool: &str, path: &OsStr, everything: bool) -> Result<bool, String> {
+    if std::env::split_paths(path).any(|directory| directory.join(tool).is_file()) {
+        return Ok(true);
+    }
+    if everything {
+        return Err(format!(
+            "{tool} is not in PATH, and COUNTERSIGN_TEST_ALL=1 skips nothing: run script/bootstrap --test"
+        ));
+    }
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    eprintln!("skipped: {test} needs {tool}; script/bootstrap --test installs it");
+    Ok(false)
+}
+
+#[test]
+fn a_tool_in_the_path_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("sharpener"), "").unwrap();
+    let path = std::env::join_paths(["/nowhere".as_ref(), directory.path()]).unwrap();
+    assert_eq!(judge("sharpener", &path, true), Ok(true));
+}
+
+#[test]
+fn a_missing_tool_skips_the_test_unless_everything_must_run() {
+    let path = OsStr::new("/nowhere:/nowhere/else");
+    assert_eq!(judge("sharpener", path, false), Ok(false));
+    let complaint = judge("sharpener", path, true).unwrap_err();
+    assert!(complaint.contains("sharpener") && complaint.contains("script/bootstrap --test"));
+}
