@@ -1,2 +1,14 @@
-//! The shell of Countersign.
+//! The shell of Countersign: makes happen what `countersign-events` decides and shows what
+//! `countersign-projections` says. `web` and `cli` call `app`; `app` calls `writer` and `store`.
+
+pub mod app;
+pub mod config;
+pub mod keyring;
+pub mod projector;
+pub mod rate_limit;
+pub mod secrets;
 pub mod store;
+pub mod telemetry;
+pub mod token_state;
+pub mod world;
+pub mod writer;

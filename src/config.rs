@@ -1,0 +1,297 @@
+//! Every setting of the server: its name, type, default and help, in one table (`settings!`).
+//!
+//! A value comes from the highest of four layers: flags, environment, file, defaults.
+//! `layers` gathers them, `setting` reads single values. What a setting means is decided where it is used.
+
+mod error;
+mod layers;
+mod setting;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
+use url::{Host, Url};
+
+pub use error::ConfigError;
+use layers::{Layers, Origin};
+use setting::{HELP_HEADING, Setting, flag_help};
+pub use setting::{HiddenText, LogFormat};
+
+/// The key that has no flag, no place in the file and no printed form.
+const ROOT_KEY: &str = "root_key";
+
+/// Makes `Config`, `Flags` and `KEYS` from one line a key: `/// help`, `key: Type = "default"`.
+macro_rules! settings {
+    ($($(#[doc = $help:literal])+ $key:ident: $type:ty = $default:literal;)+) => {
+        /// Every setting of the server, checked.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $($(#[doc = $help])+ pub $key: $type,)+
+            /// The key above all keys, as 64 hex digits or base64 of 32 bytes; only from `COUNTERSIGN_ROOT_KEY`.
+            pub root_key: Option<HiddenText>,
+            origins: BTreeMap<&'static str, Origin>,
+        }
+
+        /// The settings as flags of a command; what is absent comes from a lower layer.
+        #[derive(Debug, Clone, Default, clap::Args)]
+        pub struct Flags {
+            /// Configuration file, which must exist when named [env: `COUNTERSIGN_CONFIG`] [default: countersign.toml, if there is one]
+            #[arg(
+                long,
+                value_name = "FILE",
+                help_heading = HELP_HEADING,
+                help = "Configuration file, which must exist when named [env: COUNTERSIGN_CONFIG] \
+                        [default: countersign.toml, if there is one]"
+            )]
+            pub config: Option<PathBuf>,
+            $(
+                $(#[doc = $help])+
+                #[arg(
+                    long,
+                    help = flag_help(concat!($($help),+), stringify!($key), $default),
+                    help_heading = HELP_HEADING,
+                    value_name = <$type as Setting>::VALUE_NAME,
+                    num_args = if <$type as Setting>::IS_SWITCH { 0..=1 } else { 1..=1 },
+                    require_equals = <$type as Setting>::IS_SWITCH,
+                    default_missing_value = "true"
+                )]
+                pub $key: Option<String>,
+            )+
+        }
+
+        /// Every key but the root key, as environment and flags spell it (`limits_…` lies in the table `[limits]` of the file).
+        const KEYS: &[&str] = &[$(stringify!($key)),+];
+
+        impl Flags {
+            fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
+                [$((stringify!($key), self.$key.as_deref())),+]
+                    .into_iter()
+                    .filter_map(|(key, text)| text.map(|text| (key, text)))
+            }
+        }
+
+        impl Config {
+            fn from_layers(layers: Layers) -> Result<Config, ConfigError> {
+                Ok(Config {
+                    $($key: layers.resolve::<$type>(stringify!($key), $default)?,)+
+                    root_key: layers.root_key().map(HiddenText::new),
+                    origins: layers.into_origins(),
+                })
+            }
+
+            /// All settings with where each value came from, for `config show`. The root key is never among the values.
+            #[must_use]
+            pub fn rows(&self) -> Vec<ConfigRow> {
+                vec![
+                    $(self.row(stringify!($key), self.$key.show()),)+
+                    self.row(ROOT_KEY, if self.root_key.is_some() { "set" } else { "not set" }.to_owned()),
+                ]
+            }
+        }
+    };
+}
+
+settings! {
+    /// Address and port to listen on
+    listen: SocketAddr = "127.0.0.1:8080";
+    /// Directory that holds the log, the read models and the vault; the root key lies beside it, in a file of its name and .key
+    data_dir: PathBuf = "./countersign-data";
+    /// URL under which people reach the site, possibly with a path; when not given, http:// and the listening address
+    public_url: Url = "http://127.0.0.1:8080";
+    /// Allow a public URL with plain http away from loopback, where anyone on the way can read passwords and tokens
+    insecure_http: bool = "false";
+    /// Name of the site, shown on pages and in messages
+    site_name: String = "Countersign";
+    /// Offer the simple flow, in which a token is handed over in the redirect
+    simple_flow: bool = "true";
+    /// First letters of every token, 2 to 8 lower-case letters, by which scanners recognise leaks
+    token_prefix: String = "cs";
+    /// Days until personal and simple-flow tokens expire, or "unlimited"
+    token_lifetime_days: Option<u32> = "365";
+    /// Days until the unrevealed token of an approval message is destroyed
+    held_secret_days: u32 = "7";
+    /// Addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas
+    trusted_proxies: Vec<IpNet> = "";
+    /// How log lines are written to standard error: text or json
+    log_format: LogFormat = "text";
+    /// What is logged, as a filter such as info or info,countersign=debug
+    log: String = "info";
+    /// Log-ins a minute to one account from one address; three times as many from an address in all
+    limits_login_per_minute: NonZeroU32 = "10";
+    /// Accounts an hour that one address may sign up
+    limits_signup_per_hour: NonZeroU32 = "20";
+    /// Requests for applications that a member may have open at once
+    limits_open_requests: NonZeroU32 = "3";
+    /// Requests a minute to the API with one token
+    limits_api_per_minute: NonZeroU32 = "600";
+}
+
+/// One line of `config show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigRow {
+    /// The key as the file spells it, such as `limits.login_per_minute`.
+    pub key: String,
+    /// The value as text; of a secret only whether it is set.
+    pub value: String,
+    /// Where it came from: `default`, `file`, `environment` or `flag`.
+    pub source: &'static str,
+}
+
+impl Config {
+    /// Reads all four layers. `variables` is the environment: other names than `COUNTERSIGN_…` are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// Says which file and line, variable or flag is wrong, and what is expected there: an unreadable or malformed file,
+    /// an unknown key or variable, a value of the wrong type or out of range, a public URL that is not safe.
+    pub fn load(
+        flags: &Flags,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        let mut config = Self::from_layers(Layers::gather(flags, variables)?)?;
+        config.bound_to(config.listen);
+        config.check()?;
+        let path = config.base_path().to_owned();
+        config.public_url.set_path(&path);
+        Ok(config)
+    }
+
+    /// Tells the address that was really bound (port 0 asks for any), which is the public URL unless one was given.
+    pub fn bound_to(&mut self, address: SocketAddr) {
+        self.listen = address;
+        if !self.origins.contains_key("public_url") {
+            self.public_url = plain_url(address);
+        }
+    }
+
+    /// The path below which the site lives: empty, or such as `/dev`, never with a slash at its end.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        self.public_url.path().trim_end_matches('/')
+    }
+
+    /// Whether browsers reach the site by https.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.public_url.scheme() == "https"
+    }
+
+    /// The absolute URL of a path of the site, such as `/login`.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        format!(
+            "{}{}{slash}{path}",
+            self.public_url.origin().ascii_serialization(),
+            self.base_path()
+        )
+    }
+
+    fn row(&self, key: &'static str, value: String) -> ConfigRow {
+        let source = self.origins.get(key).map_or("default", Origin::source);
+        ConfigRow {
+            key: layers::file_key(key),
+            value,
+            source,
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let refused = |key, problem: &str| {
+            Err(ConfigError::Refused {
+                place: self
+                    .origins
+                    .get(key)
+                    .map_or_else(|| format!("`{key}`"), |origin| origin.place(key)),
+                problem: problem.to_owned(),
+            })
+        };
+        if let Some(problem) = public_url_problem(&self.public_url, self.insecure_http) {
+            return refused("public_url", problem);
+        }
+        if !(1..=50).contains(&self.site_name.chars().count())
+            || self.site_name.chars().any(char::is_control)
+        {
+            return refused(
+                "site_name",
+                "must have 1 to 50 characters and no control characters",
+            );
+        }
+        if !(2..=8).contains(&self.token_prefix.len())
+            || !self.token_prefix.bytes().all(|b| b.is_ascii_lowercase())
+        {
+            return refused(
+                "token_prefix",
+                "must have 2 to 8 lower-case letters from a to z",
+            );
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            return refused("data_dir", "must name a directory");
+        }
+        if EnvFilter::try_new(&self.log).is_err() {
+            return refused(
+                "log",
+                "must be a filter such as `info` or `info,countersign=debug`",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The process environment for [`Config::load`]. Text that is not UTF-8 is replaced, so it is refused where it is read, with its name.
+pub fn process_environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().map(|(name, value)| {
+        (
+            name.to_string_lossy().into_owned(),
+            value.to_string_lossy().into_owned(),
+        )
+    })
+}
+
+/// Of IP and port alone, because the scope of a link-local address has no place in a URL.
+fn plain_url(address: SocketAddr) -> Url {
+    let authority = SocketAddr::new(address.ip(), address.port());
+    Url::parse(&format!("http://{authority}")).expect("IP and port are a URL's authority")
+}
+
+fn public_url_problem(url: &Url, insecure_http: bool) -> Option<&'static str> {
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    let path = url.path().trim_end_matches('/');
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback || insecure_http => {}
+        "http" => {
+            return Some(
+                "uses plain http away from loopback, where anyone on the way can read passwords and tokens: \
+                 name an https URL with --public-url, or add --insecure-http if that is what you want",
+            );
+        }
+        _ => return Some("must begin with https:// or http://"),
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Some("must have no query and no fragment");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("must have no user name and no password");
+    }
+    // The path becomes part of routes and of the cookie's Path attribute, where other characters mean something.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+    if !path.chars().all(is_plain) || path.contains("//") {
+        return Some(
+            "must have a path of letters, digits, `-`, `.`, `_` and `~` between single slashes",
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

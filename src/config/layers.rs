@@ -1,0 +1,243 @@
+//! Gathers what file, environment and flags say, refuses names that do not exist, and picks the highest layer of a key.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::setting::{FileValue, Setting};
+use super::{ConfigError, Flags, KEYS, ROOT_KEY};
+
+const DEFAULT_FILE: &str = "countersign.toml";
+const PREFIX: &str = "COUNTERSIGN_";
+
+/// Where a value stood.
+#[derive(Debug, Clone)]
+pub(super) enum Origin {
+    File { path: PathBuf, line: usize },
+    Environment,
+    Flag,
+}
+
+impl Origin {
+    pub(super) fn source(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file",
+            Self::Environment => "environment",
+            Self::Flag => "flag",
+        }
+    }
+
+    /// The place in words: ``countersign.toml line 3: `listen` ``, `COUNTERSIGN_LISTEN` or `--listen`.
+    pub(super) fn place(&self, key: &str) -> String {
+        match self {
+            Self::File { path, line } => {
+                format!("{} line {line}: `{}`", path.display(), file_key(key))
+            }
+            Self::Environment => variable(key),
+            Self::Flag => format!("--{}", key.replace('_', "-")),
+        }
+    }
+}
+
+enum Raw {
+    Text(String),
+    File(FileValue),
+}
+
+/// Of every key that was given anywhere, the value of the highest layer.
+pub(super) struct Layers {
+    given: BTreeMap<&'static str, (Origin, Raw)>,
+}
+
+impl Layers {
+    pub(super) fn gather(
+        flags: &Flags,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut named_file = None;
+        let mut environment = BTreeMap::new();
+        for (name, value) in variables {
+            let Some(rest) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
+            if rest.starts_with("TEST_") {
+                continue;
+            }
+            match known(|key| variable(key) == name) {
+                _ if rest == "CONFIG" => named_file = Some(PathBuf::from(value)),
+                Some(key) => drop(environment.insert(key, (Origin::Environment, Raw::Text(value)))),
+                None => return Err(unknown_variable(name)),
+            }
+        }
+        let mut given = read_file(flags.config.clone().or(named_file))?;
+        given.append(&mut environment);
+        given.extend(
+            flags
+                .given()
+                .map(|(key, text)| (key, (Origin::Flag, Raw::Text(text.to_owned())))),
+        );
+        Ok(Self { given })
+    }
+
+    pub(super) fn resolve<T: Setting>(
+        &self,
+        key: &'static str,
+        default: &str,
+    ) -> Result<T, ConfigError> {
+        let Some((origin, raw)) = self.given.get(key) else {
+            return Ok(T::parse(default).expect("the table's defaults are valid, as a test shows"));
+        };
+        let (value, found) = match raw {
+            Raw::Text(text) => (T::parse(text), format!("`{text}`")),
+            Raw::File(value) => (T::from_file(value), value.to_string()),
+        };
+        value.ok_or_else(|| ConfigError::Refused {
+            place: origin.place(key),
+            problem: format!("must be {}, not {found}", T::EXPECTED),
+        })
+    }
+
+    pub(super) fn root_key(&self) -> Option<&str> {
+        match self.given.get(ROOT_KEY) {
+            Some((_, Raw::Text(text))) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn into_origins(self) -> BTreeMap<&'static str, Origin> {
+        self.given
+            .into_iter()
+            .map(|(key, (origin, _))| (key, origin))
+            .collect()
+    }
+}
+
+/// The variable of a key: `COUNTERSIGN_LISTEN`.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.to_ascii_uppercase())
+}
+
+/// The key as the file spells it, with its table: `limits.login_per_minute`.
+pub(super) fn file_key(key: &str) -> String {
+    match key.strip_prefix("limits_") {
+        Some(rest) => format!("limits.{rest}"),
+        None => key.to_owned(),
+    }
+}
+
+fn known(is_it: impl Fn(&str) -> bool) -> Option<&'static str> {
+    KEYS.iter()
+        .copied()
+        .chain([ROOT_KEY])
+        .find(|key| is_it(key))
+}
+
+fn nearest(written: &str, candidates: impl Iterator<Item = String>) -> String {
+    let likeness = |candidate: &str| strsim::normalized_damerau_levenshtein(written, candidate);
+    candidates
+        .max_by(|a, b| {
+            // A key that was written outside its table is still recognised by its last part.
+            let score = |key: &str| likeness(key).max(key.rsplit('.').next().map_or(0.0, likeness));
+            score(a).total_cmp(&score(b))
+        })
+        .unwrap_or_default()
+}
+
+fn unknown_variable(name: String) -> ConfigError {
+    let candidates = KEYS
+        .iter()
+        .copied()
+        .chain([ROOT_KEY, "config"])
+        .map(variable);
+    ConfigError::UnknownVariable {
+        nearest: nearest(&name, candidates),
+        name,
+    }
+}
+
+/// The file that was named, or the default one where it exists.
+fn read_file(named: Option<PathBuf>) -> Result<BTreeMap<&'static str, (Origin, Raw)>, ConfigError> {
+    let is_named = named.is_some();
+    let path = named.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(cause) if !is_named && cause.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(BTreeMap::new());
+        }
+        Err(cause) => return Err(ConfigError::Unreadable { path, cause }),
+    };
+    let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
+        path: path.clone(),
+        line: line_at(&text, error.span().map_or(0, |span| span.start)),
+        message: error.message().to_owned(),
+    })?;
+    let mut file = File {
+        path: &path,
+        text: &text,
+        given: BTreeMap::new(),
+    };
+    file.take_table("", table.into_inner())?;
+    Ok(file.given)
+}
+
+struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+    given: BTreeMap<&'static str, (Origin, Raw)>,
+}
+
+impl File<'_> {
+    fn take_table(&mut self, prefix: &str, table: DeTable<'_>) -> Result<(), ConfigError> {
+        for (name, value) in table {
+            let line = line_at(self.text, name.span().start);
+            let written = format!("{prefix}{}", name.get_ref());
+            if written == "limits" {
+                self.take_limits(line, value)?;
+                continue;
+            }
+            let Some(key) = known(|key| file_key(key) == written) else {
+                let nearest = nearest(&written, KEYS.iter().map(|key| file_key(key)));
+                return Err(ConfigError::UnknownKey {
+                    path: self.path.into(),
+                    line,
+                    key: written,
+                    nearest,
+                });
+            };
+            let origin = Origin::File {
+                path: self.path.into(),
+                line,
+            };
+            if key == ROOT_KEY {
+                // A file that is read, copied and checked in is no place for the key above all keys.
+                return Err(ConfigError::Refused {
+                    place: origin.place(key),
+                    problem: format!("is never read from a file: set {} instead", variable(key)),
+                });
+            }
+            self.given
+                .insert(key, (origin, Raw::File(value.get_ref().into())));
+        }
+        Ok(())
+    }
+
+    fn take_limits(&mut self, line: usize, value: Spanned<DeValue<'_>>) -> Result<(), ConfigError> {
+        match value.into_inner() {
+            DeValue::Table(table) => self.take_table("limits.", table),
+            other => Err(ConfigError::Refused {
+                place: format!("{} line {line}: `limits`", self.path.display()),
+                problem: format!("must be a table, not {}", FileValue::from(&other)),
+            }),
+        }
+    }
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    1 + text
+        .bytes()
+        .take(offset)
+        .filter(|&byte| byte == b'\n')
+        .count()
+}
