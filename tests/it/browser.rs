@@ -64,11 +64,7 @@ impl Chromium {
             .connect(&format!("http://127.0.0.1:{port}"))
             .await;
         match connected {
-            Ok(client) => Some(Self {
-                client,
-                driver,
-                profile,
-            }),
+            Ok(client) => Some(Self { client, driver, profile }),
             Err(error) => {
                 stop(&mut driver);
                 panic!("Chromium did not start: {error}");
@@ -113,10 +109,7 @@ async fn headless_chromium_shows_a_local_page() {
     page.goto(&third_party.redirect_uri()).await.unwrap();
     let heading = page.find(fantoccini::Locator::Css("h1")).await.unwrap();
     assert_eq!(heading.text().await.unwrap(), "Welcome back");
-    assert_eq!(
-        page.current_url().await.unwrap().as_str(),
-        format!("{}/done", third_party.origin())
-    );
+    assert_eq!(page.current_url().await.unwrap().as_str(), format!("{}/done", third_party.origin()));
     assert_eq!(third_party.requests(), ["/cb", "/done"]);
 }
 

@@ -2,10 +2,7 @@
 //! `prerequisites` (tools that must be there), `browser` (headless Chromium), `third_party` (the server of
 //! an application that users are sent back to).
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a test that waits for a process or a server measures real time"
-)]
+#![allow(clippy::disallowed_methods, reason = "a test that waits for a process or a server measures real time")]
 
 mod browser;
 mod prerequisites;

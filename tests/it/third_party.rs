@@ -33,15 +33,9 @@ impl ThirdParty {
             .route("/done", get(|| async { Html(WELCOME) }))
             .layer(middleware::from_fn_with_state(requests.clone(), record));
         let server = tokio::spawn(async move {
-            axum::serve(listener, router)
-                .await
-                .expect("serving until stopped");
+            axum::serve(listener, router).await.expect("serving until stopped");
         });
-        Self {
-            origin: format!("http://{host}:{port}"),
-            requests,
-            server,
-        }
+        Self { origin: format!("http://{host}:{port}"), requests, server }
     }
 
     /// Scheme, host and port.
@@ -66,18 +60,14 @@ impl Drop for ThirdParty {
     }
 }
 
-const WELCOME: &str =
-    "<!doctype html><title>Third party</title><link rel=icon href=data:,><h1>Welcome back</h1>";
+const WELCOME: &str = "<!doctype html><title>Third party</title><link rel=icon href=data:,><h1>Welcome back</h1>";
 
 fn see_other(location: &'static str) -> impl IntoResponse {
     (StatusCode::SEE_OTHER, [("location", location)])
 }
 
 async fn record(State(requests): State<Requests>, request: Request, next: Next) -> Response {
-    requests
-        .lock()
-        .expect("no thread panicked")
-        .push(request.uri().to_string());
+    requests.lock().expect("no thread panicked").push(request.uri().to_string());
     next.run(request).await
 }
 
@@ -87,8 +77,5 @@ async fn the_third_party_records_path_and_query_and_redirects_on() {
     let uri = format!("{}?kept=1&access_token=secret", third_party.redirect_uri());
     let page = reqwest::get(uri).await.unwrap().text().await.unwrap();
     assert!(page.contains("Welcome back"));
-    assert_eq!(
-        third_party.requests(),
-        ["/cb?kept=1&access_token=secret", "/done"]
-    );
+    assert_eq!(third_party.requests(), ["/cb?kept=1&access_token=secret", "/done"]);
 }

@@ -11,22 +11,9 @@ const LONGEST: usize = 450;
 const SHIPPED: [&str; 3] = ["src", "events/src", "projections/src"];
 const PURE: [&str; 2] = ["events", "projections"];
 const EVERYTHING: [&str; 5] = ["src", "events", "projections", "tests", "benches"];
-const IMPURE: [&str; 8] = [
-    "tokio",
-    "sqlx",
-    "axum",
-    "rand",
-    "tracing",
-    "Utc::now",
-    "SystemTime::now",
-    "Instant::now",
-];
+const IMPURE: [&str; 8] = ["tokio", "sqlx", "axum", "rand", "tracing", "Utc::now", "SystemTime::now", "Instant::now"];
 // In two pieces, so that this file does not offend against its own rule.
-const UNFINISHED: [&str; 3] = [
-    concat!("to", "do!"),
-    concat!("un", "implemented!"),
-    concat!("#[", "ignore"),
-];
+const UNFINISHED: [&str; 3] = [concat!("to", "do!"), concat!("un", "implemented!"), concat!("#[", "ignore")];
 
 struct Source {
     /// From the root of the repository, with slashes.
@@ -74,10 +61,7 @@ fn belongs_to(source: &Source, module: &str) -> bool {
 }
 
 fn is_test_file(source: &Source) -> bool {
-    source
-        .path
-        .split('/')
-        .any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs"))
+    source.path.split('/').any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs"))
 }
 
 /// The file's lines with their numbers, without items under `#[cfg(test)]`; nothing of a file of tests.
@@ -97,9 +81,7 @@ fn shipped_lines(source: &Source) -> Vec<(usize, &str)> {
         let indent = &line[..line.len() - item.len()];
         let mut opened = false;
         for (line, _) in lines.by_ref() {
-            let closes = line
-                .strip_prefix(indent)
-                .is_some_and(|rest| rest.starts_with('}'));
+            let closes = line.strip_prefix(indent).is_some_and(|rest| rest.starts_with('}'));
             if closes || (!opened && line.ends_with([';', '}'])) {
                 break;
             }
@@ -120,10 +102,8 @@ fn uncommented(line: &str) -> &str {
 /// Whether the code holds `word` and not merely a longer name around it.
 fn names(code: &str, word: &str) -> bool {
     let part_of_a_name = |c: char| c.is_alphanumeric() || c == '_';
-    code.match_indices(word).any(|(at, _)| {
-        !code[..at].ends_with(part_of_a_name)
-            && !code[at + word.len()..].starts_with(part_of_a_name)
-    })
+    code.match_indices(word)
+        .any(|(at, _)| !code[..at].ends_with(part_of_a_name) && !code[at + word.len()..].starts_with(part_of_a_name))
 }
 
 /// Places where the code of these sources, tests included, names one of the words.
@@ -155,10 +135,7 @@ fn shipping(sources: &[Source], pieces: &[&str]) -> Vec<String> {
 }
 
 fn deciding_outside_app(sources: Vec<Source>) -> Vec<String> {
-    let others: Vec<_> = sources
-        .into_iter()
-        .filter(|source| !belongs_to(source, "app"))
-        .collect();
+    let others: Vec<_> = sources.into_iter().filter(|source| !belongs_to(source, "app")).collect();
     shipping(&others, &[".decide(", "::decide("])
 }
 
@@ -175,11 +152,7 @@ fn too_long(sources: &[Source]) -> Vec<String> {
 }
 
 fn offending_paths(sources: &[Source], offends: impl Fn(&Source) -> bool) -> Vec<String> {
-    sources
-        .iter()
-        .filter(|source| offends(source))
-        .map(|source| source.path.clone())
-        .collect()
+    sources.iter().filter(|source| offends(source)).map(|source| source.path.clone()).collect()
 }
 
 fn of_modules(modules: &[&str]) -> Vec<Source> {
@@ -241,26 +214,15 @@ fn nothing_is_unfinished_or_ignored() {
 
 /// What follows shows that each rule can fail.
 fn planted(path: &str, text: &str) -> Source {
-    Source {
-        path: path.to_owned(),
-        text: text.to_owned(),
-    }
+    Source { path: path.to_owned(), text: text.to_owned() }
 }
 
 #[test]
 fn the_walk_reads_every_crate_and_this_file() {
     let found = sources(&EVERYTHING);
-    for path in [
-        "src/main.rs",
-        "events/src/lib.rs",
-        "projections/src/lib.rs",
-        "tests/it/tidy.rs",
-    ] {
+    for path in ["src/main.rs", "events/src/lib.rs", "projections/src/lib.rs", "tests/it/tidy.rs"] {
         let source = found.iter().find(|source| source.path == path);
-        assert!(
-            source.is_some_and(|source| !source.text.is_empty()),
-            "{path}"
-        );
+        assert!(source.is_some_and(|source| !source.text.is_empty()), "{path}");
     }
 }
 
@@ -275,10 +237,7 @@ fn a_module_is_its_file_and_what_lies_below_it() {
 #[test]
 fn a_planted_name_is_found_in_code_and_not_in_comments_or_longer_names() {
     let text = "// sqlx\nuse sqlx_core::x; // sqlx\nlet my_sqlx = 1;\nuse sqlx::query;\n";
-    assert_eq!(
-        naming(&[planted("src/web.rs", text)], &["sqlx"]),
-        ["src/web.rs:4: sqlx"]
-    );
+    assert_eq!(naming(&[planted("src/web.rs", text)], &["sqlx"]), ["src/web.rs:4: sqlx"]);
     let clock = planted("events/src/ids.rs", "let at = chrono::Utc::now();\n");
     assert_eq!(naming(&[clock], &IMPURE), ["events/src/ids.rs:1: Utc::now"]);
     assert!(names("\"https://x\" + rand", "rand") && !names("operand", "rand"));
@@ -296,19 +255,13 @@ fn a_planted_decide_is_found_outside_app_and_outside_tests_only() {
     ]);
     assert_eq!(
         offences,
-        [
-            "src/writer.rs:7: let events = state.decide(command)?;",
-            "src/apply.rs:1: Decider::decide(&state, command)?;"
-        ]
+        ["src/writer.rs:7: let events = state.decide(command)?;", "src/apply.rs:1: Decider::decide(&state, command)?;"]
     );
 }
 
 #[test]
 fn a_file_that_opens_with_code_or_is_a_mod_rs_is_found() {
-    let files = [
-        planted("src/a.rs", "//! What it does.\n"),
-        planted("src/b/mod.rs", "use std::fmt;\n//! Late.\n"),
-    ];
+    let files = [planted("src/a.rs", "//! What it does.\n"), planted("src/b/mod.rs", "use std::fmt;\n//! Late.\n")];
     assert_eq!(without_an_opening(&files), ["src/b/mod.rs"]);
     assert_eq!(named_mod_rs(&files), ["src/b/mod.rs"]);
 }
@@ -346,8 +299,5 @@ impl A {
     }
 }
 ";
-    assert_eq!(
-        shipping(&[planted("src/a.rs", text)], &[".unwrap()"]),
-        ["src/a.rs:15: self.0.unwrap();"]
-    );
+    assert_eq!(shipping(&[planted("src/a.rs", text)], &[".unwrap()"]), ["src/a.rs:15: self.0.unwrap();"]);
 }

@@ -1,0 +1,401 @@
+//! The use cases, one function each: load, decide, append, answer. No SQL and no HTTP; this is the
+//! only room that calls `decide`.
+
+pub mod accounts;
+pub mod applications;
+pub mod authorizations;
+pub mod error;
+pub mod history;
+pub mod housekeeping;
+pub mod inbox;
+pub mod posts;
+pub mod ranking;
+pub mod reviews;
+pub mod sessions;
+pub mod tokens;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use countersign_events::{
+    account::Role,
+    codec,
+    decider::{Decider, fold},
+    event::Event,
+    ids::{ApplicationId, DataKeyId, EventId, UserId},
+    recorded::{Actor, Position, Recorded, StreamName, Timestamp, Version},
+    token::{PlainToken, TokenKind, TokenPrefix},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::watch;
+
+pub use error::{AppError, Refused};
+
+use crate::{
+    config::Config,
+    keyring::Keyring,
+    projector::{self, Projector, Sources},
+    rate_limit::RateLimits,
+    secrets::{PasswordPool, RootKey, SubKey, context},
+    store::{CommandKey, Cursor, EventLog, LogWriter, Outcome, ReadModels, Vault, decode},
+    token_state::{Member, TokenState},
+    world::World,
+    writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
+};
+
+/// How often a command is decided again after a lost race.
+const ATTEMPTS: usize = 5;
+/// How long a read waits for what its sender has seen.
+pub const READ_YOUR_WRITES: Duration = Duration::from_secs(2);
+
+/// Who sends a command, from where, and as which command.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who.
+    pub actor: Actor,
+    /// Through which application.
+    pub on_behalf_of: Option<ApplicationId>,
+    /// From where.
+    pub address: Option<IpAddr>,
+    /// In which request.
+    pub request_id: Option<String>,
+    /// The command's id, when its sender gave it one, with the route and a digest of the body.
+    pub command: Option<NamedCommand>,
+}
+
+/// A command that its sender can repeat without its being done twice.
+#[derive(Debug, Clone)]
+pub struct NamedCommand {
+    /// The route it was sent to; ids are scoped to actor and route.
+    pub route: &'static str,
+    /// Its id.
+    pub id: String,
+    /// A digest of what it asks for.
+    pub body: [u8; 32],
+}
+
+impl Caller {
+    /// The site itself.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self { actor: Actor::System, on_behalf_of: None, address: None, request_id: None, command: None }
+    }
+
+    fn command_key(&self) -> Option<CommandKey> {
+        let command = self.command.as_ref()?;
+        Some(CommandKey { scope: format!("{} {}", self.actor, command.route), id: command.id.clone() })
+    }
+}
+
+/// What a command asks the log for, and what its sender is answered.
+#[derive(Debug, Clone, Default)]
+pub struct Plan<T> {
+    /// Events with their streams.
+    pub events: Vec<(StreamName, Event)>,
+    /// Versions that must still hold.
+    pub expected: Vec<(StreamName, Version)>,
+    /// The key of a member who joins with this very plan.
+    pub joining: Option<DataKeyId>,
+    /// The answer.
+    pub answer: T,
+}
+
+impl<T> Plan<T> {
+    /// A plan that appends nothing yet.
+    pub const fn answering(answer: T) -> Self {
+        Self { events: vec![], expected: vec![], joining: None, answer }
+    }
+
+    /// With what was decided on a stream, at the version it was decided on.
+    #[must_use]
+    pub fn with<E: Into<Event>>(mut self, stream: &StreamName, version: Version, events: Vec<E>) -> Self {
+        self.expected.push((stream.clone(), version));
+        self.events.extend(events.into_iter().map(|event| (stream.clone(), event.into())));
+        self
+    }
+
+    /// With events for a stream whatever its version: they commute with others.
+    #[must_use]
+    pub fn with_any<E: Into<Event>>(mut self, stream: &StreamName, events: Vec<E>) -> Self {
+        self.events.extend(events.into_iter().map(|event| (stream.clone(), event.into())));
+        self
+    }
+
+    /// With a stream that was only read.
+    #[must_use]
+    pub fn guarded(mut self, stream: StreamName, version: Version) -> Self {
+        self.expected.push((stream, version));
+        self
+    }
+}
+
+/// A command that was carried out.
+#[derive(Debug, Clone)]
+pub struct Done<T> {
+    /// Its answer.
+    pub answer: T,
+    /// The head right after it; a read that brings it back sees at least that.
+    pub cursor: Cursor,
+    /// When it was carried out before: then.
+    pub repeated: Option<Timestamp>,
+}
+
+/// Everything the use cases need, in one place.
+pub struct App {
+    /// Settings.
+    pub config: Config,
+    /// Clock and entropy.
+    pub world: World,
+    /// The log, for reading.
+    pub log: Arc<dyn EventLog>,
+    /// The read models.
+    pub models: Arc<dyn ReadModels>,
+    /// The vault.
+    pub vault: Arc<dyn Vault>,
+    /// What token checks need.
+    pub state: Arc<TokenState>,
+    /// Rate limits.
+    pub limits: RateLimits,
+    projector: Projector,
+    keyring: Arc<Keyring>,
+    passwords: PasswordPool,
+    keys: Keys,
+    prefix: TokenPrefix,
+    writer: Writer,
+    ranking: ranking::Ranking,
+    writer_task: std::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
+
+struct Keys {
+    csrf: SubKey,
+    held_secret: SubKey,
+    outcome: SubKey,
+    username: SubKey,
+    nonce: SubKey,
+    link: SubKey,
+}
+
+/// The stores behind an app.
+pub struct Stores {
+    /// The log, for reading.
+    pub log: Arc<dyn EventLog>,
+    /// Its writing connection.
+    pub writer: Box<dyn LogWriter>,
+    /// The read models.
+    pub models: Arc<dyn ReadModels>,
+    /// The vault.
+    pub vault: Arc<dyn Vault>,
+}
+
+impl App {
+    /// Starts: builds inline read models that are missing, loads the token state, starts writer and followers,
+    /// notices changed settings, sweeps what a crash left behind.
+    ///
+    /// # Errors
+    /// [`AppError`] when a store fails or a setting does not hold.
+    pub async fn start(config: Config, world: World, root: &RootKey, mut stores: Stores) -> Result<Arc<Self>, AppError> {
+        let keyring = Arc::new(Keyring::open(stores.vault.clone(), root, world.clone()).await?);
+        projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
+        let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
+        let (wake, woken) = watch::channel(());
+        let fed = state.clone();
+        let after_commit = Arc::new(move |recorded: &[Recorded<Event>], _| {
+            recorded.iter().for_each(|recorded| fed.apply(recorded));
+            wake.send_replace(());
+        });
+        let (writer, writer_task) = Writer::start(stores.writer, world.clone(), after_commit);
+        let sources = Sources { log: stores.log.clone(), models: stores.models.clone(), keyring: keyring.clone() };
+        let projector = Projector::start(&sources, &woken).await?;
+        let prefix = config.token_prefix.parse().map_err(|error| AppError::Setting(format!("token_prefix: {error}")))?;
+        let app = Arc::new(Self {
+            limits: RateLimits::new(&config),
+            config,
+            world,
+            log: stores.log,
+            models: stores.models,
+            vault: stores.vault,
+            state,
+            projector,
+            keyring,
+            passwords: PasswordPool::default(),
+            keys: Keys {
+                csrf: root.derive(context::CSRF),
+                held_secret: root.derive(context::HELD_SECRET),
+                outcome: root.derive(context::OUTCOME),
+                username: root.derive(context::USERNAME_DIGEST),
+                nonce: root.derive(context::NONCE),
+                link: root.derive(context::SETUP_LINK),
+            },
+            prefix,
+            writer,
+            ranking: ranking::Ranking::default(),
+            writer_task: std::sync::Mutex::new(Some(writer_task)),
+        });
+        app.notice_configuration().await?;
+        app.sweep_leftovers().await?;
+        Ok(app)
+    }
+
+    /// Ends the writer after what it has taken is on disk. Whoever still holds this app can read, not write.
+    pub async fn stop(self: Arc<Self>) {
+        let task = self.writer_task.lock().ok().and_then(|mut task| task.take());
+        drop(self);
+        if let Some(task) = task {
+            // Handlers that still run hold the app; the task ends with the last of them.
+            let _ = tokio::time::timeout(Duration::from_secs(10), task).await;
+        }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    /// How the trailing read models do.
+    #[must_use]
+    pub fn progress(&self) -> Vec<(&'static str, projector::Progress)> {
+        self.projector.progress()
+    }
+
+    /// Waits until the trailing read models have seen `wanted`. Whether they have.
+    pub async fn wait_for(&self, wanted: Cursor) -> bool {
+        self.projector.wait(wanted, READ_YOUR_WRITES).await
+    }
+
+    /// The state of a stream and its version.
+    async fn load<D>(&self, stream: &StreamName) -> Result<(D, Version), AppError>
+    where
+        D: Decider,
+        D::Event: Clone,
+        for<'a> &'a D::Event: TryFrom<&'a Event>,
+    {
+        let stored = self.log.read_stream(stream, Version(0)).await?;
+        let version = stored.last().map(|last| last.envelope.version).unwrap_or_default();
+        let recorded = stored.iter().map(decode).collect::<Result<Vec<_>, _>>()?;
+        let events = recorded.iter().filter_map(|recorded| <&D::Event>::try_from(&recorded.event).ok());
+        Ok((fold(events), version))
+    }
+
+    /// Carries a command out: plans, appends, and plans again when another was faster.
+    async fn execute<T, F, Fut>(&self, caller: &Caller, plan: F) -> Result<Done<T>, AppError>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: Fn() -> Fut + Send + Sync,
+        Fut: Future<Output = Result<Plan<T>, AppError>> + Send,
+    {
+        if let Some(done) = self.repeated(caller).await? {
+            return Ok(done);
+        }
+        for _ in 0..ATTEMPTS {
+            let Plan { events, expected, joining, answer } = plan().await?;
+            let command = match (&caller.command, caller.command_key()) {
+                (Some(named), Some(key)) => Some(Command { key, body: named.body, answer: to_json(&answer) }),
+                _ => None,
+            };
+            let mut append = Append { events: vec![], expected, command };
+            for (stream, event) in events {
+                append.events.push(self.prepare(caller, stream, event, joining).await?);
+            }
+            if append.events.is_empty() && append.command.is_none() {
+                let head = self.log.head().await?;
+                return Ok(Done { answer, cursor: Cursor { epoch: head.epoch, position: head.position }, repeated: None });
+            }
+            match self.writer.append(append).await {
+                Ok(Appended::New { head, .. }) => {
+                    let cursor = Cursor { epoch: head.epoch, position: head.position };
+                    return Ok(Done { answer, cursor, repeated: None });
+                }
+                Ok(Appended::Repeat(outcome)) => return self.as_repeat(outcome).await,
+                Err(AppendError::Lost(_)) => {}
+                Err(AppendError::OtherBody) => return Err(AppError::OtherBody),
+                Err(AppendError::Store(error)) => return Err(error.into()),
+            }
+        }
+        Err(AppError::LostRace)
+    }
+
+    /// What came of a command that was carried out before.
+    async fn repeated<T: DeserializeOwned>(&self, caller: &Caller) -> Result<Option<Done<T>>, AppError> {
+        let (Some(named), Some(key)) = (&caller.command, caller.command_key()) else { return Ok(None) };
+        match self.log.outcome(&key).await? {
+            None => Ok(None),
+            Some(outcome) if outcome.body == named.body => self.as_repeat(outcome).await.map(Some),
+            Some(_) => Err(AppError::OtherBody),
+        }
+    }
+
+    async fn as_repeat<T: DeserializeOwned>(&self, outcome: Outcome) -> Result<Done<T>, AppError> {
+        let answer = serde_json::from_str(&outcome.answer).map_err(|_| AppError::OtherBody)?;
+        let epoch = self.log.head().await?.epoch;
+        let cursor = Cursor { epoch, position: outcome.position };
+        Ok(Done { answer, cursor, repeated: Some(outcome.recorded_at) })
+    }
+
+    /// Seals and encodes an event.
+    async fn prepare(
+        &self,
+        caller: &Caller,
+        stream: StreamName,
+        clear: Event,
+        joining: Option<DataKeyId>,
+    ) -> Result<NewEvent, AppError> {
+        let event_id = EventId(self.world.uuid());
+        let mut sealed = clear.clone();
+        self.keyring.seal(&mut sealed, event_id, &self.state, joining).await?;
+        let client_address = match (caller.address, caller.actor.user()) {
+            (Some(address), Some(user)) => {
+                Some(self.keyring.seal_address(&address.to_string(), user, event_id, &self.state, joining).await?)
+            }
+            _ => None,
+        };
+        Ok(NewEvent {
+            event_id,
+            stream,
+            clear,
+            encoded: codec::encode(&sealed)?,
+            actor: caller.actor.clone(),
+            on_behalf_of: caller.on_behalf_of,
+            client_address,
+            request_id: caller.request_id.clone(),
+            command_id: caller.command.as_ref().map(|command| command.id.clone()),
+        })
+    }
+
+    /// The recorded event at a position, opened.
+    async fn event_at(&self, position: Position) -> Result<Option<Recorded<Event>>, AppError> {
+        match self.log.read_at(&[position]).await?.first() {
+            Some(stored) => Ok(Some(self.keyring.read(stored).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// A fresh token and its digest; only the digest can be stored.
+    fn mint(&self, kind: TokenKind) -> PlainToken {
+        PlainToken::from_random(&self.prefix, kind, &self.world.random())
+    }
+
+    /// When a token that is issued now expires.
+    fn token_expiry(&self, at: Timestamp) -> Option<Timestamp> {
+        self.config.token_lifetime_days.map(|days| at + chrono::Duration::days(days.into()))
+    }
+
+    /// The active member behind a user id who holds `role`.
+    fn member_with(&self, user: UserId, role: Role) -> Result<Member, AppError> {
+        let member = self.state.member(user).ok_or(AppError::NotFound)?;
+        let active = member.facts.standing == countersign_events::account::AccountStanding::Active;
+        if active && member.facts.roles.allow(role) { Ok(member) } else { Err(AppError::RoleMissing(role)) }
+    }
+
+    /// The head of the log.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn head(&self) -> Result<Cursor, AppError> {
+        let head = self.log.head().await?;
+        Ok(Cursor { epoch: head.epoch, position: head.position })
+    }
+}
+
+fn to_json<T: Serialize>(answer: &T) -> String {
+    serde_json::to_string(answer).expect("answers are plain data with text keys")
+}
