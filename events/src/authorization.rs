@@ -143,6 +143,8 @@ pub struct Authorization {
     pub granted: Option<ScopeSet>,
     /// Live tokens, oldest first.
     pub tokens: Vec<LiveToken>,
+    /// The personal token that ended because nobody revealed it: its member can still have another.
+    pub lapsed: Option<LiveToken>,
 }
 
 /// The application as a decision about an authorization sees it.
@@ -220,6 +222,9 @@ pub enum AuthorizationRefusal {
         /// What is too much.
         excess: ScopeSet,
     },
+    /// Only its application can get another.
+    #[error("only a personal token can be regenerated; the application asks for another by itself")]
+    NotPersonal,
     /// No such live token.
     #[error("this token has ended")]
     TokenEnded,
@@ -240,11 +245,14 @@ impl Decider for Authorization {
             }
             C::Deny { user_id, application_id, at } => Ok(vec![E::AuthorizationDenied { application_id, user_id, at }]),
             C::Regenerate { user_id, application_id, token_id, token, at } => {
-                let old = self.live(token_id).ok_or(AuthorizationRefusal::TokenEnded)?;
-                Ok(vec![
-                    ended(application_id, user_id, old, Ended::Regenerated, at),
-                    issued(application_id, user_id, self.grant, old.scopes, token, at),
-                ])
+                let lapsed = self.lapsed.as_ref().filter(|lapsed| lapsed.id == token_id);
+                let old = self.live(token_id).or(lapsed).ok_or(AuthorizationRefusal::TokenEnded)?;
+                if old.kind != TokenKind::Personal {
+                    return Err(AuthorizationRefusal::NotPersonal);
+                }
+                let end = self.live(token_id).map(|old| ended(application_id, user_id, old, Ended::Regenerated, at));
+                let issue = issued(application_id, user_id, self.grant, old.scopes, token, at);
+                Ok(end.into_iter().chain([issue]).collect())
             }
             C::Revoke { user_id, application_id, token_id, why, at } => Ok(self
                 .live(token_id)
@@ -267,18 +275,21 @@ impl Decider for Authorization {
             }
             E::AuthorizationDenied { .. } => {}
             E::TokenIssued { token_id, kind, digest, scopes, expires_at, .. } => {
-                self.tokens.push(LiveToken {
-                    id: *token_id,
-                    kind: *kind,
-                    digest: *digest,
-                    scopes: *scopes,
-                    expires_at: *expires_at,
-                });
+                if *kind == TokenKind::Personal {
+                    self.lapsed = None;
+                }
+                let (id, kind, digest, scopes, expires_at) = (*token_id, *kind, *digest, *scopes, *expires_at);
+                self.tokens.push(LiveToken { id, kind, digest, scopes, expires_at });
             }
-            E::TokenRevoked { token_id, .. } => self.tokens.retain(|token| token.id != *token_id),
+            E::TokenRevoked { token_id, why, .. } => {
+                let lapses = *why == Ended::NeverRevealed;
+                self.lapsed = self.live(*token_id).filter(|_| lapses).cloned().or(self.lapsed);
+                self.tokens.retain(|token| token.id != *token_id);
+            }
             E::AuthorizationRescinded { .. } => {
                 self.granted = None;
                 self.tokens.clear();
+                self.lapsed = None;
             }
         }
         self

@@ -1,0 +1,280 @@
+//! Members: sign up, set up the site, roles, suspension, new passwords.
+
+use countersign_events::{
+    account::{self, Account, AccountCommand, Role, Username, UsernameCommand},
+    decider::Decider,
+    ids::{UserId, UsernameDigest, VerifierId},
+    recorded::{Actor, StreamName},
+    site::{Site, SiteCommand},
+    text,
+};
+use data_encoding::BASE64URL_NOPAD;
+use zeroize::Zeroizing;
+
+use super::{App, AppError, Caller, Done, Plan, error::FieldErrors};
+use crate::store::{Link, rows::AccountRow};
+
+/// How long a one-time link is good.
+const LINK_LIFETIME: chrono::Duration = chrono::Duration::hours(1);
+
+/// Name and password of somebody who joins.
+pub struct Joining {
+    username: String,
+    password: Zeroizing<String>,
+}
+
+impl Joining {
+    /// Checks what was typed.
+    ///
+    /// # Errors
+    /// [`AppError::Fields`].
+    pub fn new(username: &str, password: &str, repeated: Option<&str>) -> Result<Self, AppError> {
+        let mut errors = FieldErrors::default();
+        let username = errors.take(text::username(username));
+        let password = new_password(&mut errors, password, repeated);
+        errors.check()?;
+        Ok(Self { username, password })
+    }
+}
+
+fn new_password(errors: &mut FieldErrors, password: &str, repeated: Option<&str>) -> Zeroizing<String> {
+    if repeated.is_some_and(|repeated| repeated != password) {
+        let message = "The two passwords differ; type the same one twice.".to_owned();
+        errors.push(text::FieldError { field: "password_repeat", code: "differs", message });
+    }
+    errors.take(text::password(password))
+}
+
+impl App {
+    /// The digest of a username in its comparable form.
+    #[must_use]
+    pub fn username_digest(&self, username: &str) -> UsernameDigest {
+        let mac = self.keys.username.mac(&[username.to_lowercase().as_bytes()]);
+        UsernameDigest::new(*mac.first_chunk().expect("a MAC has 32 bytes"))
+    }
+
+    /// The member with this username.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn account_named(&self, username: &str) -> Result<AccountRow, AppError> {
+        self.models.account_named(&self.username_digest(username)).await?.ok_or(AppError::NotFound)
+    }
+
+    /// Every member.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn accounts(&self) -> Result<Vec<AccountRow>, AppError> {
+        let mut all: Vec<AccountRow> = vec![];
+        loop {
+            let page = self.models.accounts(all.last().map(|last| last.user_id), 1_000).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+
+    /// Somebody joins by themselves.
+    ///
+    /// # Errors
+    /// A taken name, or too many sign-ups from this address.
+    pub async fn sign_up(&self, caller: &Caller, joining: Joining) -> Result<Done<UserId>, AppError> {
+        self.limits.check_signup(caller.address)?;
+        self.register(caller, joining, &[], false).await
+    }
+
+    /// An operator adds a member.
+    ///
+    /// # Errors
+    /// A taken name.
+    pub async fn create_account(&self, caller: &Caller, joining: Joining, roles: &[Role]) -> Result<Done<UserId>, AppError> {
+        self.register(caller, joining, roles, false).await
+    }
+
+    /// The first administrator follows the set-up link.
+    ///
+    /// # Errors
+    /// [`AppError::LinkEnded`], or the site is set up already.
+    pub async fn set_up(&self, caller: &Caller, link: &str, joining: Joining) -> Result<Done<UserId>, AppError> {
+        self.limits.check_signup(caller.address)?;
+        if self.link(link).await? != Link::SetUp {
+            return Err(AppError::LinkEnded);
+        }
+        let done = self.register(caller, joining, &[Role::Admin], true).await?;
+        self.vault.end_link(self.link_digest(link)).await?;
+        Ok(done)
+    }
+
+    async fn register(&self, caller: &Caller, joining: Joining, roles: &[Role], first: bool) -> Result<Done<UserId>, AppError> {
+        let user_id = UserId(self.world.uuid());
+        let at = self.now();
+        let data_key = self.keyring.make(user_id, at).await?;
+        let verifier = self.keep_password(user_id, joining.password).await?;
+        let username_digest = self.username_digest(&joining.username);
+        // Whoever signs up acts as the member they become; an operator stays who they are.
+        let actor = if caller.actor == Actor::System { Actor::User(user_id) } else { caller.actor.clone() };
+        let caller = Caller { actor, ..caller.clone() };
+        let (username, joining_name) = (StreamName::Username(username_digest.clone()), joining.username);
+        self.execute(&caller, || async {
+            let mut plan = Plan::answering(user_id);
+            plan.joining = Some(data_key);
+            let (claim, version) = self.load::<Username>(&username).await?;
+            plan = plan.with(&username, version, claim.decide(UsernameCommand::Claim { user_id })?);
+            let register = AccountCommand::Register {
+                user_id,
+                username: joining_name.as_str().into(),
+                username_digest: username_digest.clone(),
+                verifier,
+                data_key,
+                at,
+            };
+            let mut events = Account::default().decide(register)?;
+            let mut account = countersign_events::decider::fold::<Account>(&events);
+            for role in roles {
+                let granted = account.decide(AccountCommand::GrantRole { role: *role, at })?;
+                account = granted.iter().fold(account, Account::evolve);
+                events.extend(granted);
+            }
+            plan = plan.with(&account::stream(user_id), countersign_events::recorded::Version(0), events);
+            if first {
+                let (site, version) = self.load::<Site>(&StreamName::Site).await?;
+                plan = plan.with(&StreamName::Site, version, site.decide(SiteCommand::NameFirstAdministrator { user_id, at })?);
+            }
+            Ok(plan)
+        })
+        .await
+    }
+
+    /// Keeps a verifier of the password in the vault; it lives once an event names it.
+    async fn keep_password(&self, user: UserId, password: Zeroizing<String>) -> Result<VerifierId, AppError> {
+        let id = VerifierId(self.world.uuid());
+        let verifier = self.passwords.hash(password, self.world.random()).await;
+        self.vault.put_verifier(id, user, &verifier, self.now()).await?;
+        Ok(id)
+    }
+
+    /// Gives a role.
+    ///
+    /// # Errors
+    /// No such member.
+    pub async fn grant_role(&self, caller: &Caller, user: UserId, role: Role) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        self.change_account(caller, user, |_| AccountCommand::GrantRole { role, at }).await
+    }
+
+    /// Takes a role back.
+    ///
+    /// # Errors
+    /// No such member, or the last administrator.
+    pub async fn withdraw_role(&self, caller: &Caller, user: UserId, role: Role) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        self.change_account(caller, user, |another_admin| AccountCommand::WithdrawRole { role, another_admin, at }).await
+    }
+
+    /// Suspends a member: sessions end, tokens rest.
+    ///
+    /// # Errors
+    /// No such member, or the last administrator.
+    pub async fn suspend_account(&self, caller: &Caller, user: UserId) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        let done = self.change_account(caller, user, |another_admin| AccountCommand::Suspend { another_admin, at }).await?;
+        self.vault.end_sessions_of(user, None).await?;
+        Ok(done)
+    }
+
+    /// Lets a suspended member act again.
+    ///
+    /// # Errors
+    /// No such member.
+    pub async fn reinstate_account(&self, caller: &Caller, user: UserId) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        self.change_account(caller, user, |_| AccountCommand::Reinstate { at }).await
+    }
+
+    async fn change_account(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        command: impl Fn(bool) -> AccountCommand + Send + Sync,
+    ) -> Result<Done<()>, AppError> {
+        let stream = account::stream(user);
+        self.execute(caller, || async {
+            let (account, version) = self.load::<Account>(&stream).await?;
+            let other = self.state.another_admin(Some(user));
+            let mut plan = Plan::answering(()).with(&stream, version, account.decide(command(other.is_some()))?);
+            // Two administrators who take each other's role at once must not both win: the other one is guarded.
+            if let Some(other) = other {
+                let other = account::stream(other);
+                let (_, version) = self.load::<Account>(&other).await?;
+                plan = plan.guarded(other, version);
+            }
+            Ok(plan)
+        })
+        .await
+    }
+
+    /// The set-up link, made anew, while the site has no administrator.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn set_up_link(&self) -> Result<Option<String>, AppError> {
+        if self.state.another_admin(None).is_some() {
+            return Ok(None);
+        }
+        self.make_link(Link::SetUp).await.map(Some)
+    }
+
+    /// A link with which a member sets a new password.
+    ///
+    /// # Errors
+    /// No such member.
+    pub async fn reset_link(&self, user: UserId) -> Result<String, AppError> {
+        self.state.member(user).ok_or(AppError::NotFound)?;
+        self.make_link(Link::Reset(user)).await
+    }
+
+    async fn make_link(&self, link: Link) -> Result<String, AppError> {
+        let token = BASE64URL_NOPAD.encode(&self.world.random::<32>());
+        self.vault.put_link(self.link_digest(&token), link, self.now() + LINK_LIFETIME).await?;
+        Ok(self.config.url(&format!("/setup?token={token}")))
+    }
+
+    fn link_digest(&self, token: &str) -> [u8; 32] {
+        self.keys.link.mac(&[token.as_bytes()])
+    }
+
+    /// What a one-time link is for.
+    ///
+    /// # Errors
+    /// [`AppError::LinkEnded`].
+    pub async fn link(&self, token: &str) -> Result<Link, AppError> {
+        self.vault.link(self.link_digest(token), self.now()).await?.ok_or(AppError::LinkEnded)
+    }
+
+    /// A member sets a new password through a reset link; every session of theirs ends.
+    ///
+    /// # Errors
+    /// [`AppError::LinkEnded`], or a password that does not do.
+    pub async fn reset_password(
+        &self,
+        caller: &Caller,
+        link: &str,
+        password: &str,
+        repeated: Option<&str>,
+    ) -> Result<Done<UserId>, AppError> {
+        let mut errors = FieldErrors::default();
+        let password = new_password(&mut errors, password, repeated);
+        errors.check()?;
+        let Link::Reset(user) = self.link(link).await? else { return Err(AppError::LinkEnded) };
+        let at = self.now();
+        let verifier = self.keep_password(user, password).await?;
+        let caller = Caller { actor: Actor::User(user), ..caller.clone() };
+        let done = self.change_account(&caller, user, |_| AccountCommand::ChangePassword { verifier, at }).await?;
+        self.vault.end_link(self.link_digest(link)).await?;
+        self.vault.end_sessions_of(user, None).await?;
+        self.vault.destroy_verifiers(user, verifier).await?;
+        Ok(Done { answer: user, cursor: done.cursor, repeated: done.repeated })
+    }
+}

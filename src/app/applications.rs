@@ -1,0 +1,196 @@
+//! Applications from their owner's side: ask, edit, withdraw, look.
+
+use countersign_events::{
+    application::{self, Application, ApplicationCommand, Asked, Record},
+    decider::Decider,
+    ids::{ApplicationId, UserId},
+    recorded::{Version},
+    redirect_uri::{Purpose, RedirectUri},
+    scope::ScopeSet,
+    text::{self, FieldError},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{App, AppError, Caller, Done, Plan, error::FieldErrors};
+use crate::store::rows::ApplicationRow;
+
+/// What was typed into the apps tab.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the form's fields, by their names")]
+pub struct Request {
+    #[serde(default)]
+    pub purpose: String,
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub website: String,
+    /// One URI a line.
+    #[serde(default)]
+    pub redirect_uri: String,
+    #[serde(default)]
+    pub scopes: Vec<String>,
+}
+
+impl Request {
+    /// What an application asks for now, as the form shows it.
+    #[must_use]
+    pub fn of(row: &ApplicationRow) -> Self {
+        let uris: Vec<_> = row.redirect_uris.iter().map(RedirectUri::as_str).collect();
+        Self {
+            purpose: row.purpose.to_string(),
+            name: row.name.clone(),
+            description: row.description.clone(),
+            website: row.website.clone().unwrap_or_default(),
+            redirect_uri: uris.join("\n"),
+            scopes: row.scopes.iter().map(|scope| scope.to_string()).collect(),
+        }
+    }
+}
+
+impl App {
+    /// Checks a request; every field that does not fit is named.
+    ///
+    /// # Errors
+    /// [`AppError::Fields`].
+    pub fn asked(&self, request: &Request) -> Result<Asked, AppError> {
+        let mut errors = FieldErrors::default();
+        let purpose = errors.take(purpose(&request.purpose));
+        let name = errors.take(text::application_name(&request.name));
+        if let Err(error) = text::refuse_look_alike("name", &name, &self.config.site_name) {
+            errors.push(error);
+        }
+        let description = errors.take(text::description(&request.description));
+        let website = errors.take(text::website(&request.website));
+        let redirect_uris = errors.take(
+            RedirectUri::parse_list(&request.redirect_uri, purpose)
+                .map_err(|error| FieldError { field: "redirect_uri", code: "malformed", message: error.to_string() }),
+        );
+        let scopes = errors.take(scopes(&request.scopes));
+        errors.check()?;
+        Ok(Asked { purpose, name, description, website, redirect_uris, scopes })
+    }
+
+    /// A member asks for an application.
+    ///
+    /// # Errors
+    /// Fields that do not fit, or too many open requests.
+    pub async fn request_application(&self, caller: &Caller, owner: UserId, asked: Asked) -> Result<Done<ApplicationId>, AppError> {
+        let application_id = ApplicationId(self.world.uuid());
+        let stream = application::stream(application_id);
+        let at = self.now();
+        self.execute(caller, || async {
+            self.check_open_requests(owner).await?;
+            let command = ApplicationCommand::Request { application_id, owner, asked: asked.clone(), at };
+            Ok(Plan::answering(application_id).with(&stream, Version(0), Application::default().decide(command)?))
+        })
+        .await
+    }
+
+    async fn check_open_requests(&self, owner: UserId) -> Result<(), AppError> {
+        use countersign_events::application::Standing;
+        let limit = self.config.limits_open_requests.get();
+        let is_open = |row: &&ApplicationRow| matches!(row.standing, Standing::UnderReview | Standing::ChangesRequested);
+        let open = self.models.applications_of(owner).await?.iter().filter(is_open).count();
+        if open < limit as usize { Ok(()) } else { Err(AppError::TooManyOpenRequests(limit)) }
+    }
+
+    /// The owner changes what is asked for while it is under review; an approved application cannot be edited.
+    ///
+    /// # Errors
+    /// Not theirs, the wrong state, or fields that do not fit.
+    pub async fn edit_application(
+        &self,
+        caller: &Caller,
+        owner: UserId,
+        id: ApplicationId,
+        asked: Asked,
+    ) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        self.change_application(caller, owner, id, || ApplicationCommand::Edit { asked: asked.clone(), at }).await
+    }
+
+    /// The owner takes it back; its tokens end.
+    ///
+    /// # Errors
+    /// Not theirs, or the wrong state.
+    pub async fn withdraw_application(&self, caller: &Caller, owner: UserId, id: ApplicationId) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        self.change_application(caller, owner, id, || ApplicationCommand::Withdraw { at }).await
+    }
+
+    async fn change_application(
+        &self,
+        caller: &Caller,
+        owner: UserId,
+        id: ApplicationId,
+        command: impl Fn() -> ApplicationCommand + Send + Sync,
+    ) -> Result<Done<()>, AppError> {
+        let stream = application::stream(id);
+        self.execute(caller, || async {
+            let (application, version) = self.load::<Application>(&stream).await?;
+            // Somebody else's application is not there at all.
+            if !matches!(&application, Application::Requested(record) if record.owner == owner) {
+                return Err(AppError::NotFound);
+            }
+            Ok(Plan::answering(()).with(&stream, version, application.decide(command())?))
+        })
+        .await
+    }
+
+    /// An application as its owner sees it.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also when it is somebody else's.
+    pub async fn my_application(&self, owner: UserId, id: ApplicationId) -> Result<ApplicationRow, AppError> {
+        self.models.application(id).await?.filter(|row| row.owner_id == owner).ok_or(AppError::NotFound)
+    }
+
+    /// A member's applications, newest first.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn my_applications(&self, owner: UserId) -> Result<Vec<ApplicationRow>, AppError> {
+        Ok(self.models.applications_of(owner).await?)
+    }
+
+    /// The record behind an application, with the version of its stream.
+    pub(super) async fn application_record(&self, id: ApplicationId) -> Result<(Box<Record>, Version), AppError> {
+        match self.load::<Application>(&application::stream(id)).await? {
+            (Application::Requested(record), version) => Ok((record, version)),
+            (Application::NotRequested, _) => Err(AppError::NotFound),
+        }
+    }
+
+    /// The text of the reason of the last decision on an application.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn reason_of(&self, row: &ApplicationRow) -> Result<Option<String>, AppError> {
+        let Some(position) = row.reason_position else { return Ok(None) };
+        let Some(mut recorded) = self.event_at(position).await? else { return Ok(None) };
+        let reason = recorded.event.personal_fields().into_iter().find(|(field, ..)| *field == "reason");
+        Ok(reason.and_then(|(_, _, reason)| reason.clear().filter(|text| !text.is_empty()).map(ToOwned::to_owned)))
+    }
+}
+
+fn purpose(typed: &str) -> Result<Purpose, FieldError> {
+    let typed = if typed.is_empty() { Purpose::default().as_str() } else { typed };
+    typed.parse().map_err(|_| FieldError {
+        field: "purpose",
+        code: "malformed",
+        message: "Choose one of web, personal and native.".to_owned(),
+    })
+}
+
+/// An application that asks for nothing in particular gets what most need.
+fn scopes(typed: &[String]) -> Result<ScopeSet, FieldError> {
+    let error = |message: String| FieldError { field: "scope", code: "malformed", message };
+    let scopes = ScopeSet::parse(&typed.join(" ")).map_err(|unknown| error(format!("{unknown}.")))?;
+    let excess = scopes.difference(ScopeSet::grantable());
+    if !excess.is_empty() {
+        return Err(error(format!("An application cannot have the scope {excess}; choose among {}.", ScopeSet::grantable())));
+    }
+    Ok(if scopes.is_empty() { ScopeSet::default_requested() } else { scopes })
+}

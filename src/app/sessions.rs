@@ -1,0 +1,168 @@
+//! Browser sessions: log in, log out, who is signed in, tokens in forms.
+
+use countersign_events::{account::AccountStanding, ids::UserId, recorded::Timestamp};
+use data_encoding::BASE64URL_NOPAD;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::{App, AppError, Caller};
+use crate::{
+    store::rows::Session,
+    token_state::Member,
+};
+
+/// How long a session lives.
+const LIFETIME: chrono::Duration = chrono::Duration::days(30);
+/// How long after a log-in decisions need no password.
+const FRESH: chrono::Duration = chrono::Duration::minutes(15);
+
+/// The cookie of a browser, signed in or not. It is a secret: it has no `Debug` of its own text.
+#[derive(Clone)]
+pub struct BrowserKey(Zeroizing<String>);
+
+impl BrowserKey {
+    /// From a cookie; `None` for what no server of ours has set.
+    #[must_use]
+    pub fn parse(cookie: &str) -> Option<Self> {
+        let decoded = BASE64URL_NOPAD.decode(cookie.as_bytes()).ok()?;
+        (decoded.len() == 32).then(|| Self(Zeroizing::new(cookie.to_owned())))
+    }
+
+    /// The cookie's value.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        *blake3::hash(self.0.as_bytes()).as_bytes()
+    }
+}
+
+/// A member in a browser.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who.
+    pub user_id: UserId,
+    /// Name.
+    pub username: String,
+    /// Roles and standing.
+    pub member: Member,
+    /// The session.
+    pub session: [u8; 32],
+    /// When the password was last given.
+    pub authenticated_at: Timestamp,
+}
+
+impl App {
+    /// A fresh cookie for a browser.
+    #[must_use]
+    pub fn new_browser_key(&self) -> BrowserKey {
+        BrowserKey(Zeroizing::new(BASE64URL_NOPAD.encode(&self.world.random::<32>())))
+    }
+
+    /// The token that forms of this browser carry.
+    #[must_use]
+    pub fn csrf_token(&self, browser: &BrowserKey) -> String {
+        BASE64URL_NOPAD.encode(&self.keys.csrf.mac(&[browser.0.as_bytes()]))
+    }
+
+    /// Whether a form's token is this browser's.
+    #[must_use]
+    pub fn csrf_holds(&self, browser: &BrowserKey, token: &str) -> bool {
+        self.csrf_token(browser).as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
+    /// Checks name and password and begins a session under a new cookie.
+    ///
+    /// # Errors
+    /// [`AppError::WrongPassword`], the same for unknown names; [`AppError::Suspended`]; too many tries.
+    pub async fn log_in(&self, caller: &Caller, username: &str, password: &str) -> Result<(UserId, BrowserKey), AppError> {
+        self.limits.check_login(caller.address, username)?;
+        let account = self.models.account_named(&self.username_digest(username.trim())).await?;
+        let verifier = match &account {
+            Some(account) => self.vault.verifier(account.verifier).await?,
+            None => None,
+        };
+        let fits = self.passwords.verify(Zeroizing::new(password.to_owned()), verifier).await;
+        let account = account.filter(|_| fits).ok_or(AppError::WrongPassword)?;
+        match account.standing {
+            AccountStanding::Active => Ok((account.user_id, self.begin_session(account.user_id).await?)),
+            AccountStanding::Suspended => Err(AppError::Suspended),
+            AccountStanding::Erased => Err(AppError::WrongPassword),
+        }
+    }
+
+    /// Begins a session for a member who has just proved who they are.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn begin_session(&self, user_id: UserId) -> Result<BrowserKey, AppError> {
+        let browser = self.new_browser_key();
+        let now = self.now();
+        let session = Session {
+            digest: browser.digest(),
+            user_id,
+            created_at: now,
+            authenticated_at: now,
+            expires_at: now + LIFETIME,
+        };
+        self.vault.put_session(&session).await?;
+        Ok(browser)
+    }
+
+    /// Ends this browser's session.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn log_out(&self, browser: &BrowserKey) -> Result<(), AppError> {
+        Ok(self.vault.end_session(browser.digest()).await?)
+    }
+
+    /// Who is signed in with this cookie.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn signed_in(&self, browser: &BrowserKey) -> Result<Option<SignedIn>, AppError> {
+        let Some(session) = self.vault.session(browser.digest()).await? else { return Ok(None) };
+        let Some(member) = self.state.member(session.user_id) else { return Ok(None) };
+        if session.expires_at <= self.now() || member.facts.standing != AccountStanding::Active {
+            return Ok(None);
+        }
+        Ok(Some(SignedIn {
+            user_id: session.user_id,
+            username: member.username.clone().unwrap_or_default(),
+            member,
+            session: session.digest,
+            authenticated_at: session.authenticated_at,
+        }))
+    }
+
+    /// Whether a session's password was given within the last 15 minutes.
+    #[must_use]
+    pub fn is_fresh(&self, signed_in: &SignedIn) -> bool {
+        signed_in.authenticated_at + FRESH > self.now()
+    }
+
+    /// Lets a decision pass that needs a fresh log-in: the session is fresh, or the password comes with it, which
+    /// begins a new session under a new cookie.
+    ///
+    /// # Errors
+    /// [`AppError::PasswordAgain`], [`AppError::WrongPassword`], too many tries.
+    pub async fn confirm(
+        &self,
+        caller: &Caller,
+        signed_in: &SignedIn,
+        password: Option<&str>,
+    ) -> Result<Option<BrowserKey>, AppError> {
+        if self.is_fresh(signed_in) {
+            return Ok(None);
+        }
+        let password = password.filter(|password| !password.is_empty()).ok_or(AppError::PasswordAgain)?;
+        let (_, browser) = self.log_in(caller, &signed_in.username, password).await?;
+        self.vault.end_session(signed_in.session).await?;
+        Ok(Some(browser))
+    }
+}
