@@ -8,6 +8,7 @@ pub mod error;
 pub mod history;
 pub mod housekeeping;
 pub mod inbox;
+mod letters;
 pub mod posts;
 pub mod ranking;
 pub mod reviews;
@@ -192,20 +193,28 @@ impl App {
     ///
     /// # Errors
     /// [`AppError`] when a store fails or a setting does not hold.
-    pub async fn start(config: Config, world: World, root: &RootKey, mut stores: Stores) -> Result<Arc<Self>, AppError> {
+    pub async fn start(
+        config: Config,
+        world: World,
+        root: &RootKey,
+        mut stores: Stores,
+    ) -> Result<Arc<Self>, AppError> {
         let keyring = Arc::new(Keyring::open(stores.vault.clone(), root, world.clone()).await?);
         projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
         let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
         let (wake, woken) = watch::channel(());
         let fed = state.clone();
         let after_commit = Arc::new(move |recorded: &[Recorded<Event>], _| {
-            recorded.iter().for_each(|recorded| fed.apply(recorded));
+            for recorded in recorded {
+                fed.apply(recorded);
+            }
             wake.send_replace(());
         });
         let (writer, writer_task) = Writer::start(stores.writer, world.clone(), after_commit);
         let sources = Sources { log: stores.log.clone(), models: stores.models.clone(), keyring: keyring.clone() };
         let projector = Projector::start(&sources, &woken).await?;
-        let prefix = config.token_prefix.parse().map_err(|error| AppError::Setting(format!("token_prefix: {error}")))?;
+        let prefix =
+            config.token_prefix.parse().map_err(|error| AppError::Setting(format!("token_prefix: {error}")))?;
         let app = Arc::new(Self {
             limits: RateLimits::new(&config),
             config,
@@ -298,7 +307,11 @@ impl App {
             }
             if append.events.is_empty() && append.command.is_none() {
                 let head = self.log.head().await?;
-                return Ok(Done { answer, cursor: Cursor { epoch: head.epoch, position: head.position }, repeated: None });
+                return Ok(Done {
+                    answer,
+                    cursor: Cursor { epoch: head.epoch, position: head.position },
+                    repeated: None,
+                });
             }
             match self.writer.append(append).await {
                 Ok(Appended::New { head, .. }) => {

@@ -148,10 +148,7 @@ impl Config {
     ///
     /// Says which file and line, variable or flag is wrong, and what is expected there: an unreadable or malformed file,
     /// an unknown key or variable, a value of the wrong type or out of range, a public URL that is not safe.
-    pub fn load(
-        flags: &Flags,
-        variables: impl Iterator<Item = (String, String)>,
-    ) -> Result<Config, ConfigError> {
+    pub fn load(flags: &Flags, variables: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
         let mut config = Self::from_layers(Layers::gather(flags, variables)?)?;
         config.bound_to(config.listen);
         config.check()?;
@@ -184,59 +181,35 @@ impl Config {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         let slash = if path.starts_with('/') { "" } else { "/" };
-        format!(
-            "{}{}{slash}{path}",
-            self.public_url.origin().ascii_serialization(),
-            self.base_path()
-        )
+        format!("{}{}{slash}{path}", self.public_url.origin().ascii_serialization(), self.base_path())
     }
 
     fn row(&self, key: &'static str, value: String) -> ConfigRow {
         let source = self.origins.get(key).map_or("default", Origin::source);
-        ConfigRow {
-            key: layers::file_key(key),
-            value,
-            source,
-        }
+        ConfigRow { key: layers::file_key(key), value, source }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         let refused = |key, problem: &str| {
             Err(ConfigError::Refused {
-                place: self
-                    .origins
-                    .get(key)
-                    .map_or_else(|| format!("`{key}`"), |origin| origin.place(key)),
+                place: self.origins.get(key).map_or_else(|| format!("`{key}`"), |origin| origin.place(key)),
                 problem: problem.to_owned(),
             })
         };
         if let Some(problem) = public_url_problem(&self.public_url, self.insecure_http) {
             return refused("public_url", problem);
         }
-        if !(1..=50).contains(&self.site_name.chars().count())
-            || self.site_name.chars().any(char::is_control)
-        {
-            return refused(
-                "site_name",
-                "must have 1 to 50 characters and no control characters",
-            );
+        if !(1..=50).contains(&self.site_name.chars().count()) || self.site_name.chars().any(char::is_control) {
+            return refused("site_name", "must have 1 to 50 characters and no control characters");
         }
-        if !(2..=8).contains(&self.token_prefix.len())
-            || !self.token_prefix.bytes().all(|b| b.is_ascii_lowercase())
-        {
-            return refused(
-                "token_prefix",
-                "must have 2 to 8 lower-case letters from a to z",
-            );
+        if !(2..=8).contains(&self.token_prefix.len()) || !self.token_prefix.bytes().all(|b| b.is_ascii_lowercase()) {
+            return refused("token_prefix", "must have 2 to 8 lower-case letters from a to z");
         }
         if self.data_dir.as_os_str().is_empty() {
             return refused("data_dir", "must name a directory");
         }
         if EnvFilter::try_new(&self.log).is_err() {
-            return refused(
-                "log",
-                "must be a filter such as `info` or `info,countersign=debug`",
-            );
+            return refused("log", "must be a filter such as `info` or `info,countersign=debug`");
         }
         Ok(())
     }
@@ -244,12 +217,7 @@ impl Config {
 
 /// The process environment for [`Config::load`]. Text that is not UTF-8 is replaced, so it is refused where it is read, with its name.
 pub fn process_environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().map(|(name, value)| {
-        (
-            name.to_string_lossy().into_owned(),
-            value.to_string_lossy().into_owned(),
-        )
-    })
+    std::env::vars_os().map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
 }
 
 /// Of IP and port alone, because the scope of a link-local address has no place in a URL.
@@ -286,9 +254,7 @@ fn public_url_problem(url: &Url, insecure_http: bool) -> Option<&'static str> {
     // The path becomes part of routes and of the cookie's Path attribute, where other characters mean something.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
     if !path.chars().all(is_plain) || path.contains("//") {
-        return Some(
-            "must have a path of letters, digits, `-`, `.`, `_` and `~` between single slashes",
-        );
+        return Some("must have a path of letters, digits, `-`, `.`, `_` and `~` between single slashes");
     }
     None
 }

@@ -39,13 +39,12 @@ impl Keyring {
     /// [`StoreError::Unavailable`] when the vault does not answer, or was wrapped by another root key.
     pub async fn open(vault: Arc<dyn Vault>, root: &RootKey, world: World) -> Result<Self, StoreError> {
         let wrap = root.derive(context::DATA_KEY_WRAP);
-        let site = match vault.site_key().await? {
-            Some((id, wrapped)) => (id, unwrap(&wrap, id, &wrapped)?),
-            None => {
-                let (id, key) = (DataKeyId(world.uuid()), SubKey::from_bytes(world.random()));
-                vault.put_data_key(id, "site", &wrap_key(&wrap, id, &key, &world), world.now()).await?;
-                (id, key)
-            }
+        let site = if let Some((id, wrapped)) = vault.site_key().await? {
+            (id, unwrap(&wrap, id, &wrapped)?)
+        } else {
+            let (id, key) = (DataKeyId(world.uuid()), SubKey::from_bytes(world.random()));
+            vault.put_data_key(id, "site", &wrap_key(&wrap, id, &key, &world), world.now()).await?;
+            (id, key)
         };
         Ok(Self { vault, wrap, site, world, opened: HashMap::new() })
     }
@@ -167,5 +166,7 @@ fn unwrap(wrap: &SubKey, id: DataKeyId, wrapped: &[u8]) -> Result<SubKey, StoreE
     wrap.open(id.0.as_bytes(), wrapped)
         .and_then(|plain| plain.as_slice().try_into().ok())
         .map(SubKey::from_bytes)
-        .ok_or_else(|| StoreError::Unavailable("the root key does not open the vault; is it the key of this site?".to_owned()))
+        .ok_or_else(|| {
+            StoreError::Unavailable("the root key does not open the vault; is it the key of this site?".to_owned())
+        })
 }

@@ -148,11 +148,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limit<K, C> {
                 let limit = quota.burst_size().get();
                 let remaining = state.remaining_burst_capacity();
                 let reset = quota.replenish_interval() * limit.saturating_sub(remaining);
-                Ok(Allowance {
-                    limit,
-                    remaining,
-                    reset_seconds: seconds_rounded_up(reset),
-                })
+                Ok(Allowance { limit, remaining, reset_seconds: seconds_rounded_up(reset) })
             }
             Err(refusal) => {
                 let quota = refusal.quota();
@@ -174,12 +170,7 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> Limit<K, C> {
         let checks = self.checks.fetch_add(1, Ordering::Relaxed);
         let due = self.next_sweep.load(Ordering::Relaxed);
         let is_ours = || {
-            let claim = self.next_sweep.compare_exchange(
-                due,
-                usize::MAX,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
+            let claim = self.next_sweep.compare_exchange(due, usize::MAX, Ordering::Relaxed, Ordering::Relaxed);
             claim.is_ok()
         };
         if checks >= due && is_ours() {

@@ -11,9 +11,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-pub use password::{
-    PasswordPool, UNKNOWN_USER_VERIFIER, hash_password, verify_password, verify_password_of,
-};
+pub use password::{PasswordPool, UNKNOWN_USER_VERIFIER, hash_password, verify_password, verify_password_of};
 pub use root_key::{RootKey, RootKeyError};
 
 /// What each key is for. A context is part of the key: changing one makes everything under it unreadable.
@@ -59,13 +57,7 @@ impl SubKey {
     #[must_use]
     pub fn seal(&self, nonce: [u8; NONCE_LENGTH], associated: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut sealed = nonce.to_vec();
-        sealed.extend(self.encrypt(
-            nonce,
-            Payload {
-                msg: plain,
-                aad: associated,
-            },
-        ));
+        sealed.extend(self.encrypt(nonce, Payload { msg: plain, aad: associated }));
         sealed
     }
 
@@ -73,14 +65,8 @@ impl SubKey {
     #[must_use]
     pub fn open(&self, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_LENGTH>()?;
-        let payload = Payload {
-            msg: ciphertext,
-            aad: associated,
-        };
-        self.cipher()
-            .decrypt(&XNonce::from(*nonce), payload)
-            .ok()
-            .map(Zeroizing::new)
+        let payload = Payload { msg: ciphertext, aad: associated };
+        self.cipher().decrypt(&XNonce::from(*nonce), payload).ok().map(Zeroizing::new)
     }
 
     /// A keyed BLAKE3 digest. Every part goes in behind its length, so `["ab", "c"]` and `["a", "bc"]` differ.
@@ -96,9 +82,7 @@ impl SubKey {
     }
 
     fn encrypt(&self, nonce: [u8; NONCE_LENGTH], payload: Payload<'_, '_>) -> Vec<u8> {
-        self.cipher()
-            .encrypt(&XNonce::from(nonce), payload)
-            .expect("only messages beyond 256 GiB cannot be sealed")
+        self.cipher().encrypt(&XNonce::from(nonce), payload).expect("only messages beyond 256 GiB cannot be sealed")
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

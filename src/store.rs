@@ -1,10 +1,10 @@
 //! What is stored and what can be asked of it: the log, the read models, the vault, as traits, so
 //! that the rest of the shell names no database. The dialects lie below; `connect` picks one.
 
-pub mod changes;
+//TMP pub mod changes;
 pub mod rows;
-pub mod sqlite;
-mod statements;
+//TMP pub mod sqlite;
+//TMP mod statements;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -214,7 +214,13 @@ pub trait ReadModels: Send + Sync {
     async fn tokens(&self, after: Option<[u8; 32]>, limit: u32) -> Result<Vec<TokenRow>, StoreError>;
 
     /// Trailing `inbox`: a member's notifications, newest first; `messages` only those that are private messages.
-    async fn notifications(&self, user: UserId, unread: bool, messages: bool, page: Page) -> Result<Vec<NotificationRow>, StoreError>;
+    async fn notifications(
+        &self,
+        user: UserId,
+        unread: bool,
+        messages: bool,
+        page: Page,
+    ) -> Result<Vec<NotificationRow>, StoreError>;
     /// Trailing `inbox`: one notification of a member.
     async fn notification(&self, user: UserId, id: uuid::Uuid) -> Result<Option<NotificationRow>, StoreError>;
     /// Trailing `inbox`: how many a member has not read.
@@ -243,13 +249,15 @@ pub enum Link {
 #[async_trait]
 pub trait Vault: Send + Sync {
     /// Keeps a wrapped data key; `subject` is `site` or a member's id.
-    async fn put_data_key(&self, id: DataKeyId, subject: &str, wrapped: &[u8], at: Timestamp) -> Result<(), StoreError>;
+    async fn put_data_key(&self, id: DataKeyId, subject: &str, wrapped: &[u8], at: Timestamp)
+    -> Result<(), StoreError>;
     /// A wrapped data key.
     async fn data_key(&self, id: DataKeyId) -> Result<Option<Vec<u8>>, StoreError>;
     /// The id and wrapped key of the site.
     async fn site_key(&self) -> Result<Option<(DataKeyId, Vec<u8>)>, StoreError>;
     /// Keeps a password verifier (PHC text).
-    async fn put_verifier(&self, id: VerifierId, user: UserId, verifier: &str, at: Timestamp) -> Result<(), StoreError>;
+    async fn put_verifier(&self, id: VerifierId, user: UserId, verifier: &str, at: Timestamp)
+    -> Result<(), StoreError>;
     /// A password verifier.
     async fn verifier(&self, id: VerifierId) -> Result<Option<String>, StoreError>;
     /// Destroys every verifier of a member but `keep`.
@@ -310,7 +318,8 @@ pub fn decode(stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
         position: stored.envelope.position,
         detail: error.to_string(),
     };
-    let event = countersign_events::codec::decode(&stored.type_name, stored.type_version, &stored.payload).map_err(corrupt)?;
+    let event =
+        countersign_events::codec::decode(&stored.type_name, stored.type_version, &stored.payload).map_err(corrupt)?;
     Ok(Recorded { envelope: stored.envelope.clone(), event })
 }
 

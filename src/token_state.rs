@@ -97,7 +97,9 @@ impl TokenState {
         let mut after = None;
         loop {
             let rows = models.accounts(after, PAGE).await?;
-            rows.iter().for_each(|row| state.put_account(row));
+            for row in &rows {
+                state.put_account(row);
+            }
             match rows.last() {
                 Some(last) => after = Some(last.user_id),
                 None => break,
@@ -106,7 +108,9 @@ impl TokenState {
         let mut after = None;
         loop {
             let rows = models.applications(None, after, PAGE).await?;
-            rows.iter().for_each(|row| state.put_application(row));
+            for row in &rows {
+                state.put_application(row);
+            }
             match rows.last() {
                 Some(last) => after = Some((last.requested_at, last.application_id)),
                 None => break,
@@ -115,7 +119,9 @@ impl TokenState {
         let mut after = None;
         loop {
             let rows = models.authorizations(after, PAGE).await?;
-            rows.iter().for_each(|row| state.put_authorization(row));
+            for row in &rows {
+                state.put_authorization(row);
+            }
             match rows.last() {
                 Some(last) => after = Some((last.application_id, last.user_id)),
                 None => break,
@@ -124,7 +130,9 @@ impl TokenState {
         let mut after = None;
         loop {
             let rows = models.tokens(after, PAGE).await?;
-            rows.iter().for_each(|row| state.put_token(row));
+            for row in &rows {
+                state.put_token(row);
+            }
             match rows.last() {
                 Some(last) => after = Some(*last.digest.as_bytes()),
                 None => break,
@@ -135,7 +143,9 @@ impl TokenState {
 
     fn put_account(&self, row: &AccountRow) {
         let facts = UserFacts { standing: row.standing, roles: row.roles.clone() };
-        self.members.pin().insert(row.user_id, Member { username: row.username.clone(), facts, data_key: row.data_key });
+        self.members
+            .pin()
+            .insert(row.user_id, Member { username: row.username.clone(), facts, data_key: row.data_key });
     }
 
     fn put_application(&self, row: &ApplicationRow) {
@@ -148,8 +158,12 @@ impl TokenState {
     }
 
     fn put_token(&self, row: &TokenRow) {
-        let facts =
-            TokenFacts { grant: row.grant, scopes: row.scopes, expires_at: row.expires_at, ended: row.ended_at.is_some() };
+        let facts = TokenFacts {
+            grant: row.grant,
+            scopes: row.scopes,
+            expires_at: row.expires_at,
+            ended: row.ended_at.is_some(),
+        };
         let token = Token { id: row.token_id, application: row.application_id, user: row.user_id, facts };
         self.tokens.pin().insert(row.digest, token);
     }
@@ -199,7 +213,11 @@ impl TokenState {
     /// A member's name for people to read.
     #[must_use]
     pub fn name_of(&self, user: UserId) -> String {
-        self.members.pin().get(&user).and_then(|member| member.username.clone()).unwrap_or_else(|| "[erased]".to_owned())
+        self.members
+            .pin()
+            .get(&user)
+            .and_then(|member| member.username.clone())
+            .unwrap_or_else(|| "[erased]".to_owned())
     }
 
     /// An application's name and standing.
@@ -212,7 +230,8 @@ impl TokenState {
     #[must_use]
     pub fn another_admin(&self, user: Option<UserId>) -> Option<UserId> {
         let is_admin = |member: &Member| {
-            member.facts.standing == AccountStanding::Active && member.facts.roles.allow(countersign_events::account::Role::Admin)
+            member.facts.standing == AccountStanding::Active
+                && member.facts.roles.allow(countersign_events::account::Role::Admin)
         };
         self.members.pin().iter().find(|(id, member)| Some(**id) != user && is_admin(member)).map(|(id, _)| *id)
     }
@@ -223,7 +242,12 @@ impl TokenState {
             Event::Account(event) => self.apply_account(event),
             Event::Application(event) => self.apply_application(event),
             Event::Authorization(event) => self.apply_authorization(event),
-            Event::Username(_) | Event::Inbox(_) | Event::Post(_) | Event::Vote(_) | Event::Site(_) | Event::Projection(_) => {}
+            Event::Username(_)
+            | Event::Inbox(_)
+            | Event::Post(_)
+            | Event::Vote(_)
+            | Event::Site(_)
+            | Event::Projection(_) => {}
         }
     }
 
@@ -249,8 +273,12 @@ impl TokenState {
             E::RoleWithdrawn { user_id, role, .. } => {
                 change(user_id, &|member| member.facts.roles = std::mem::take(&mut member.facts.roles).without(*role));
             }
-            E::UserSuspended { user_id, .. } => change(user_id, &|member| member.facts.standing = AccountStanding::Suspended),
-            E::UserReinstated { user_id, .. } => change(user_id, &|member| member.facts.standing = AccountStanding::Active),
+            E::UserSuspended { user_id, .. } => {
+                change(user_id, &|member| member.facts.standing = AccountStanding::Suspended);
+            }
+            E::UserReinstated { user_id, .. } => {
+                change(user_id, &|member| member.facts.standing = AccountStanding::Active);
+            }
             E::UserErased { user_id, .. } => change(user_id, &|member| {
                 member.facts = UserFacts { standing: AccountStanding::Erased, roles: Roles::default() };
                 member.username = None;
@@ -262,7 +290,8 @@ impl TokenState {
     fn apply_application(&self, event: &ApplicationEvent) {
         use ApplicationEvent as E;
         let (application, standing, name) = match event {
-            E::ApplicationRequested { application_id, asked, .. } | E::ApplicationResubmitted { application_id, asked, .. } => {
+            E::ApplicationRequested { application_id, asked, .. }
+            | E::ApplicationResubmitted { application_id, asked, .. } => {
                 (application_id, Some(Standing::UnderReview), Some(&asked.name))
             }
             E::ApplicationEdited { application_id, asked, .. } => (application_id, None, Some(&asked.name)),

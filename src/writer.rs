@@ -120,7 +120,11 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the task. It ends, with its connection, when the last `Writer` is gone.
-    pub fn start(log: Box<dyn LogWriter>, world: World, after_commit: AfterCommit) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        log: Box<dyn LogWriter>,
+        world: World,
+        after_commit: AfterCommit,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let task = tokio::spawn(Task { log, world, after_commit }.run(waiting));
         (Self { queue }, task)
@@ -203,7 +207,8 @@ impl Task {
         let head = self.log.begin().await?;
         let streams: HashSet<_> = batch.iter().flat_map(|append| append.streams()).cloned().collect();
         let streams: Vec<_> = streams.into_iter().collect();
-        let keys: Vec<_> = batch.iter().filter_map(|append| append.command.as_ref().map(|command| command.key.clone())).collect();
+        let keys: Vec<_> =
+            batch.iter().filter_map(|append| append.command.as_ref().map(|command| command.key.clone())).collect();
         let mut judge = Judge {
             versions: self.log.versions(&streams).await?.into_iter().collect(),
             outcomes: HashMap::new(),
@@ -213,7 +218,8 @@ impl Task {
             outcomes_made: vec![],
         };
         if !keys.is_empty() {
-            judge.outcomes = self.log.outcomes(&keys).await?.into_iter().map(|outcome| (outcome.key.clone(), outcome)).collect();
+            judge.outcomes =
+                self.log.outcomes(&keys).await?.into_iter().map(|outcome| (outcome.key.clone(), outcome)).collect();
         }
         let results: Vec<_> = batch.iter().map(|append| judge.judge(append)).collect();
         let Judge { head, stored, outcomes_made, .. } = judge;
@@ -251,7 +257,11 @@ impl Judge<'_> {
         if let Some(command) = &append.command
             && let Some(before) = self.outcomes.get(&command.key)
         {
-            return if before.body == command.body { Ok(Appended::Repeat(before.clone())) } else { Err(AppendError::OtherBody) };
+            return if before.body == command.body {
+                Ok(Appended::Repeat(before.clone()))
+            } else {
+                Err(AppendError::OtherBody)
+            };
         }
         for (stream, version) in &append.expected {
             if self.version(stream) != *version {

@@ -50,7 +50,7 @@ impl App {
     #[must_use]
     pub fn username_digest(&self, username: &str) -> UsernameDigest {
         let mac = self.keys.username.mac(&[username.to_lowercase().as_bytes()]);
-        UsernameDigest::new(*mac.first_chunk().expect("a MAC has 32 bytes"))
+        UsernameDigest::new(std::array::from_fn(|index| mac[index]))
     }
 
     /// The member with this username.
@@ -89,7 +89,12 @@ impl App {
     ///
     /// # Errors
     /// A taken name.
-    pub async fn create_account(&self, caller: &Caller, joining: Joining, roles: &[Role]) -> Result<Done<UserId>, AppError> {
+    pub async fn create_account(
+        &self,
+        caller: &Caller,
+        joining: Joining,
+        roles: &[Role],
+    ) -> Result<Done<UserId>, AppError> {
         self.register(caller, joining, roles, false).await
     }
 
@@ -107,7 +112,13 @@ impl App {
         Ok(done)
     }
 
-    async fn register(&self, caller: &Caller, joining: Joining, roles: &[Role], first: bool) -> Result<Done<UserId>, AppError> {
+    async fn register(
+        &self,
+        caller: &Caller,
+        joining: Joining,
+        roles: &[Role],
+        first: bool,
+    ) -> Result<Done<UserId>, AppError> {
         let user_id = UserId(self.world.uuid());
         let at = self.now();
         let data_key = self.keyring.make(user_id, at).await?;
@@ -140,7 +151,11 @@ impl App {
             plan = plan.with(&account::stream(user_id), countersign_events::recorded::Version(0), events);
             if first {
                 let (site, version) = self.load::<Site>(&StreamName::Site).await?;
-                plan = plan.with(&StreamName::Site, version, site.decide(SiteCommand::NameFirstAdministrator { user_id, at })?);
+                plan = plan.with(
+                    &StreamName::Site,
+                    version,
+                    site.decide(SiteCommand::NameFirstAdministrator { user_id, at })?,
+                );
             }
             Ok(plan)
         })
@@ -170,7 +185,8 @@ impl App {
     /// No such member, or the last administrator.
     pub async fn withdraw_role(&self, caller: &Caller, user: UserId, role: Role) -> Result<Done<()>, AppError> {
         let at = self.now();
-        self.change_account(caller, user, |another_admin| AccountCommand::WithdrawRole { role, another_admin, at }).await
+        self.change_account(caller, user, |another_admin| AccountCommand::WithdrawRole { role, another_admin, at })
+            .await
     }
 
     /// Suspends a member: sessions end, tokens rest.
@@ -179,7 +195,8 @@ impl App {
     /// No such member, or the last administrator.
     pub async fn suspend_account(&self, caller: &Caller, user: UserId) -> Result<Done<()>, AppError> {
         let at = self.now();
-        let done = self.change_account(caller, user, |another_admin| AccountCommand::Suspend { another_admin, at }).await?;
+        let done =
+            self.change_account(caller, user, |another_admin| AccountCommand::Suspend { another_admin, at }).await?;
         self.vault.end_sessions_of(user, None).await?;
         Ok(done)
     }

@@ -4,7 +4,7 @@ use countersign_events::{
     application::{self, Application, ApplicationCommand, Asked, Record},
     decider::Decider,
     ids::{ApplicationId, UserId},
-    recorded::{Version},
+    recorded::Version,
     redirect_uri::{Purpose, RedirectUri},
     scope::ScopeSet,
     text::{self, FieldError},
@@ -63,10 +63,12 @@ impl App {
         }
         let description = errors.take(text::description(&request.description));
         let website = errors.take(text::website(&request.website));
-        let redirect_uris = errors.take(
-            RedirectUri::parse_list(&request.redirect_uri, purpose)
-                .map_err(|error| FieldError { field: "redirect_uri", code: "malformed", message: error.to_string() }),
-        );
+        let redirect_uris =
+            errors.take(RedirectUri::parse_list(&request.redirect_uri, purpose).map_err(|error| FieldError {
+                field: "redirect_uri",
+                code: "malformed",
+                message: error.to_string(),
+            }));
         let scopes = errors.take(scopes(&request.scopes));
         errors.check()?;
         Ok(Asked { purpose, name, description, website, redirect_uris, scopes })
@@ -76,7 +78,12 @@ impl App {
     ///
     /// # Errors
     /// Fields that do not fit, or too many open requests.
-    pub async fn request_application(&self, caller: &Caller, owner: UserId, asked: Asked) -> Result<Done<ApplicationId>, AppError> {
+    pub async fn request_application(
+        &self,
+        caller: &Caller,
+        owner: UserId,
+        asked: Asked,
+    ) -> Result<Done<ApplicationId>, AppError> {
         let application_id = ApplicationId(self.world.uuid());
         let stream = application::stream(application_id);
         let at = self.now();
@@ -91,7 +98,8 @@ impl App {
     async fn check_open_requests(&self, owner: UserId) -> Result<(), AppError> {
         use countersign_events::application::Standing;
         let limit = self.config.limits_open_requests.get();
-        let is_open = |row: &&ApplicationRow| matches!(row.standing, Standing::UnderReview | Standing::ChangesRequested);
+        let is_open =
+            |row: &&ApplicationRow| matches!(row.standing, Standing::UnderReview | Standing::ChangesRequested);
         let open = self.models.applications_of(owner).await?.iter().filter(is_open).count();
         if open < limit as usize { Ok(()) } else { Err(AppError::TooManyOpenRequests(limit)) }
     }
@@ -115,7 +123,12 @@ impl App {
     ///
     /// # Errors
     /// Not theirs, or the wrong state.
-    pub async fn withdraw_application(&self, caller: &Caller, owner: UserId, id: ApplicationId) -> Result<Done<()>, AppError> {
+    pub async fn withdraw_application(
+        &self,
+        caller: &Caller,
+        owner: UserId,
+        id: ApplicationId,
+    ) -> Result<Done<()>, AppError> {
         let at = self.now();
         self.change_application(caller, owner, id, || ApplicationCommand::Withdraw { at }).await
     }
@@ -190,7 +203,10 @@ fn scopes(typed: &[String]) -> Result<ScopeSet, FieldError> {
     let scopes = ScopeSet::parse(&typed.join(" ")).map_err(|unknown| error(format!("{unknown}.")))?;
     let excess = scopes.difference(ScopeSet::grantable());
     if !excess.is_empty() {
-        return Err(error(format!("An application cannot have the scope {excess}; choose among {}.", ScopeSet::grantable())));
+        return Err(error(format!(
+            "An application cannot have the scope {excess}; choose among {}.",
+            ScopeSet::grantable()
+        )));
     }
     Ok(if scopes.is_empty() { ScopeSet::default_requested() } else { scopes })
 }

@@ -68,6 +68,9 @@ pub enum AppError {
     /// The consent page is not this session's, was answered before, or is too old.
     #[error("this page was answered already or is too old; start again from the application")]
     ConsentEnded,
+    /// The vault has lost a secret that the log still holds for somebody.
+    #[error("the token cannot be opened any more; regenerate it to get another")]
+    SecretLost,
     /// Too many requests.
     #[error(transparent)]
     TooMany(#[from] TooMany),
@@ -110,7 +113,15 @@ macro_rules! refusals {
     )+};
 }
 
-refusals!(AccountRefusal, UsernameTaken, ApplicationRefusal, AuthorizationRefusal, InboxRefusal, PostRefusal, AlreadySetUp);
+refusals!(
+    AccountRefusal,
+    UsernameTaken,
+    ApplicationRefusal,
+    AuthorizationRefusal,
+    InboxRefusal,
+    PostRefusal,
+    AlreadySetUp
+);
 
 impl From<FieldError> for AppError {
     fn from(error: FieldError) -> Self {

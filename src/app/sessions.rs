@@ -6,10 +6,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{App, AppError, Caller};
-use crate::{
-    store::rows::Session,
-    token_state::Member,
-};
+use crate::{store::rows::Session, token_state::Member};
 
 /// How long a session lives.
 const LIFETIME: chrono::Duration = chrono::Duration::days(30);
@@ -79,7 +76,12 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::WrongPassword`], the same for unknown names; [`AppError::Suspended`]; too many tries.
-    pub async fn log_in(&self, caller: &Caller, username: &str, password: &str) -> Result<(UserId, BrowserKey), AppError> {
+    pub async fn log_in(
+        &self,
+        caller: &Caller,
+        username: &str,
+        password: &str,
+    ) -> Result<(UserId, BrowserKey), AppError> {
         self.limits.check_login(caller.address, username)?;
         let account = self.models.account_named(&self.username_digest(username.trim())).await?;
         let verifier = match &account {

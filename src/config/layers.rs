@@ -73,19 +73,11 @@ impl Layers {
         }
         let mut given = read_file(flags.config.clone().or(named_file))?;
         given.append(&mut environment);
-        given.extend(
-            flags
-                .given()
-                .map(|(key, text)| (key, (Origin::Flag, Raw::Text(text.to_owned())))),
-        );
+        given.extend(flags.given().map(|(key, text)| (key, (Origin::Flag, Raw::Text(text.to_owned())))));
         Ok(Self { given })
     }
 
-    pub(super) fn resolve<T: Setting>(
-        &self,
-        key: &'static str,
-        default: &str,
-    ) -> Result<T, ConfigError> {
+    pub(super) fn resolve<T: Setting>(&self, key: &'static str, default: &str) -> Result<T, ConfigError> {
         let Some((origin, raw)) = self.given.get(key) else {
             return Ok(T::parse(default).expect("the table's defaults are valid, as a test shows"));
         };
@@ -107,10 +99,7 @@ impl Layers {
     }
 
     pub(super) fn into_origins(self) -> BTreeMap<&'static str, Origin> {
-        self.given
-            .into_iter()
-            .map(|(key, (origin, _))| (key, origin))
-            .collect()
+        self.given.into_iter().map(|(key, (origin, _))| (key, origin)).collect()
     }
 }
 
@@ -128,10 +117,7 @@ pub(super) fn file_key(key: &str) -> String {
 }
 
 fn known(is_it: impl Fn(&str) -> bool) -> Option<&'static str> {
-    KEYS.iter()
-        .copied()
-        .chain([ROOT_KEY])
-        .find(|key| is_it(key))
+    KEYS.iter().copied().chain([ROOT_KEY]).find(|key| is_it(key))
 }
 
 fn nearest(written: &str, candidates: impl Iterator<Item = String>) -> String {
@@ -146,15 +132,8 @@ fn nearest(written: &str, candidates: impl Iterator<Item = String>) -> String {
 }
 
 fn unknown_variable(name: String) -> ConfigError {
-    let candidates = KEYS
-        .iter()
-        .copied()
-        .chain([ROOT_KEY, "config"])
-        .map(variable);
-    ConfigError::UnknownVariable {
-        nearest: nearest(&name, candidates),
-        name,
-    }
+    let candidates = KEYS.iter().copied().chain([ROOT_KEY, "config"]).map(variable);
+    ConfigError::UnknownVariable { nearest: nearest(&name, candidates), name }
 }
 
 /// The file that was named, or the default one where it exists.
@@ -173,11 +152,7 @@ fn read_file(named: Option<PathBuf>) -> Result<BTreeMap<&'static str, (Origin, R
         line: line_at(&text, error.span().map_or(0, |span| span.start)),
         message: error.message().to_owned(),
     })?;
-    let mut file = File {
-        path: &path,
-        text: &text,
-        given: BTreeMap::new(),
-    };
+    let mut file = File { path: &path, text: &text, given: BTreeMap::new() };
     file.take_table("", table.into_inner())?;
     Ok(file.given)
 }
@@ -199,17 +174,9 @@ impl File<'_> {
             }
             let Some(key) = known(|key| file_key(key) == written) else {
                 let nearest = nearest(&written, KEYS.iter().map(|key| file_key(key)));
-                return Err(ConfigError::UnknownKey {
-                    path: self.path.into(),
-                    line,
-                    key: written,
-                    nearest,
-                });
+                return Err(ConfigError::UnknownKey { path: self.path.into(), line, key: written, nearest });
             };
-            let origin = Origin::File {
-                path: self.path.into(),
-                line,
-            };
+            let origin = Origin::File { path: self.path.into(), line };
             if key == ROOT_KEY {
                 // A file that is read, copied and checked in is no place for the key above all keys.
                 return Err(ConfigError::Refused {
@@ -217,8 +184,7 @@ impl File<'_> {
                     problem: format!("is never read from a file: set {} instead", variable(key)),
                 });
             }
-            self.given
-                .insert(key, (origin, Raw::File(value.get_ref().into())));
+            self.given.insert(key, (origin, Raw::File(value.get_ref().into())));
         }
         Ok(())
     }
@@ -235,9 +201,5 @@ impl File<'_> {
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
-    1 + text
-        .bytes()
-        .take(offset)
-        .filter(|&byte| byte == b'\n')
-        .count()
+    1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count()
 }

@@ -31,10 +31,7 @@ pub(super) trait Setting: Sized {
     fn from_file(value: &FileValue) -> Option<Self> {
         match value {
             FileValue::Text(text) => Self::parse(text),
-            FileValue::Number(_)
-            | FileValue::Truth(_)
-            | FileValue::List(_)
-            | FileValue::Other(_) => None,
+            FileValue::Number(_) | FileValue::Truth(_) | FileValue::List(_) | FileValue::Other(_) => None,
         }
     }
 
@@ -61,9 +58,7 @@ impl From<&DeValue<'_>> for FileValue {
                 i64::from_str_radix(integer.as_str(), integer.radix()).map_or(other, Self::Number)
             }
             DeValue::Array(items) => {
-                let texts = items
-                    .iter()
-                    .map(|item| item.get_ref().as_str().map(ToOwned::to_owned));
+                let texts = items.iter().map(|item| item.get_ref().as_str().map(ToOwned::to_owned));
                 texts.collect::<Option<Vec<_>>>().map_or(other, Self::List)
             }
             DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => other,
@@ -186,11 +181,7 @@ impl Setting for bool {
     }
 
     fn from_file(value: &FileValue) -> Option<Self> {
-        if let FileValue::Truth(truth) = value {
-            Some(*truth)
-        } else {
-            None
-        }
+        if let FileValue::Truth(truth) = value { Some(*truth) } else { None }
     }
 
     fn show(&self) -> String {
@@ -203,17 +194,11 @@ impl Setting for u32 {
     const VALUE_NAME: &'static str = "NUMBER";
 
     fn parse(text: &str) -> Option<Self> {
-        text.parse()
-            .ok()
-            .filter(|number| (1..=LARGEST).contains(number))
+        text.parse().ok().filter(|number| (1..=LARGEST).contains(number))
     }
 
     fn from_file(value: &FileValue) -> Option<Self> {
-        if let FileValue::Number(number) = value {
-            Self::parse(&number.to_string())
-        } else {
-            None
-        }
+        if let FileValue::Number(number) = value { Self::parse(&number.to_string()) } else { None }
     }
 
     fn show(&self) -> String {
@@ -244,11 +229,7 @@ impl Setting for Option<u32> {
     const VALUE_NAME: &'static str = "NUMBER|unlimited";
 
     fn parse(text: &str) -> Option<Self> {
-        if text == "unlimited" {
-            Some(None)
-        } else {
-            u32::parse(text).map(Some)
-        }
+        if text == "unlimited" { Some(None) } else { u32::parse(text).map(Some) }
     }
 
     fn from_file(value: &FileValue) -> Option<Self> {
@@ -271,9 +252,7 @@ impl Setting for Vec<IpNet> {
         if text.trim().is_empty() {
             return Some(Vec::new());
         }
-        text.split(',')
-            .map(|part| parse_network(part.trim()))
-            .collect()
+        text.split(',').map(|part| parse_network(part.trim())).collect()
     }
 
     fn from_file(value: &FileValue) -> Option<Self> {
@@ -291,9 +270,7 @@ impl Setting for Vec<IpNet> {
 }
 
 fn parse_network(text: &str) -> Option<IpNet> {
-    text.parse::<IpNet>()
-        .ok()
-        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 impl Setting for LogFormat {

@@ -13,15 +13,11 @@ struct Command {
 }
 
 fn flags(arguments: &[&str]) -> Flags {
-    Command::try_parse_from(["countersign"].iter().chain(arguments))
-        .unwrap()
-        .flags
+    Command::try_parse_from(["countersign"].iter().chain(arguments)).unwrap().flags
 }
 
 fn load(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, String> {
-    let variables = variables
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
     Config::load(&flags(arguments), variables).map_err(|error| error.to_string())
 }
 
@@ -30,21 +26,12 @@ fn load_file(text: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Resu
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("countersign.toml");
     std::fs::write(&path, text).unwrap();
-    let arguments: Vec<&str> = arguments
-        .iter()
-        .copied()
-        .chain(["--config", path.to_str().unwrap()])
-        .collect();
-    load(&arguments, variables)
-        .map_err(|error| error.replace(&format!("{}/", directory.path().display()), ""))
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--config", path.to_str().unwrap()]).collect();
+    load(&arguments, variables).map_err(|error| error.replace(&format!("{}/", directory.path().display()), ""))
 }
 
 fn row(config: &Config, key: &str) -> (String, &'static str) {
-    let row = config
-        .rows()
-        .into_iter()
-        .find(|row| row.key == key)
-        .unwrap();
+    let row = config.rows().into_iter().find(|row| row.key == key).unwrap();
     (row.value, row.source)
 }
 
@@ -54,27 +41,12 @@ fn without_anything_given_every_default_is_valid() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.data_dir, Path::new("./countersign-data"));
     assert_eq!(config.url("/login"), "http://127.0.0.1:8080/login");
-    assert_eq!(
-        (config.site_name.as_str(), config.token_prefix.as_str()),
-        ("Countersign", "cs")
-    );
+    assert_eq!((config.site_name.as_str(), config.token_prefix.as_str()), ("Countersign", "cs"));
     assert_eq!((config.simple_flow, config.insecure_http), (true, false));
-    assert_eq!(
-        (config.token_lifetime_days, config.held_secret_days),
-        (Some(365), 7)
-    );
+    assert_eq!((config.token_lifetime_days, config.held_secret_days), (Some(365), 7));
     assert!(config.trusted_proxies.is_empty());
-    assert_eq!(
-        (config.log_format, config.log.as_str()),
-        (LogFormat::Text, "info")
-    );
-    assert_eq!(
-        (
-            config.limits_login_per_minute.get(),
-            config.limits_api_per_minute.get()
-        ),
-        (10, 600)
-    );
+    assert_eq!((config.log_format, config.log.as_str()), (LogFormat::Text, "info"));
+    assert_eq!((config.limits_login_per_minute.get(), config.limits_api_per_minute.get()), (10, 600));
     assert!(config.rows().iter().all(|row| row.source == "default"));
     assert_eq!(config.rows().len(), KEYS.len() + 1);
 }
@@ -82,28 +54,13 @@ fn without_anything_given_every_default_is_valid() {
 #[test]
 fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
     let file = "site_name = 'file'\n[limits]\nlogin_per_minute = 1\nsignup_per_hour = 1\napi_per_minute = 1\n";
-    let environment = [
-        ("COUNTERSIGN_LIMITS_SIGNUP_PER_HOUR", "2"),
-        ("COUNTERSIGN_LIMITS_API_PER_MINUTE", "2"),
-    ];
+    let environment = [("COUNTERSIGN_LIMITS_SIGNUP_PER_HOUR", "2"), ("COUNTERSIGN_LIMITS_API_PER_MINUTE", "2")];
     let config = load_file(file, &["--limits-api-per-minute", "3"], &environment).unwrap();
     assert_eq!(row(&config, "site_name"), ("file".to_owned(), "file"));
-    assert_eq!(
-        row(&config, "limits.login_per_minute"),
-        ("1".to_owned(), "file")
-    );
-    assert_eq!(
-        row(&config, "limits.signup_per_hour"),
-        ("2".to_owned(), "environment")
-    );
-    assert_eq!(
-        row(&config, "limits.api_per_minute"),
-        ("3".to_owned(), "flag")
-    );
-    assert_eq!(
-        row(&config, "limits.open_requests"),
-        ("3".to_owned(), "default")
-    );
+    assert_eq!(row(&config, "limits.login_per_minute"), ("1".to_owned(), "file"));
+    assert_eq!(row(&config, "limits.signup_per_hour"), ("2".to_owned(), "environment"));
+    assert_eq!(row(&config, "limits.api_per_minute"), ("3".to_owned(), "flag"));
+    assert_eq!(row(&config, "limits.open_requests"), ("3".to_owned(), "default"));
 }
 
 #[test]
@@ -114,22 +71,12 @@ fn every_key_can_be_written_in_every_layer_as_config_show_prints_it() {
             continue;
         }
         let flag = format!("--{}={}", key.replace('_', "-"), shown.value);
-        assert_eq!(
-            row(&load(&[&flag], &[]).unwrap(), &shown.key),
-            (shown.value.clone(), "flag")
-        );
+        assert_eq!(row(&load(&[&flag], &[]).unwrap(), &shown.key), (shown.value.clone(), "flag"));
         let variable = layers::variable(&key);
         let config = load(&[], &[(&variable, &shown.value)]).unwrap();
-        assert_eq!(
-            row(&config, &shown.key),
-            (shown.value.clone(), "environment")
-        );
+        assert_eq!(row(&config, &shown.key), (shown.value.clone(), "environment"));
         let is_bare = shown.value.parse::<u32>().is_ok() || shown.value.parse::<bool>().is_ok();
-        let value = if is_bare {
-            shown.value.clone()
-        } else {
-            format!("'{}'", shown.value)
-        };
+        let value = if is_bare { shown.value.clone() } else { format!("'{}'", shown.value) };
         let config = load_file(&format!("{} = {value}", shown.key), &[], &[]).unwrap();
         assert_eq!(row(&config, &shown.key), (shown.value, "file"));
     }
@@ -138,30 +85,19 @@ fn every_key_can_be_written_in_every_layer_as_config_show_prints_it() {
 #[test]
 fn a_named_file_must_exist() {
     let error = load(&[], &[("COUNTERSIGN_CONFIG", "/nowhere/site.toml")]).unwrap_err();
-    assert!(
-        error.starts_with("cannot read the configuration file /nowhere/site.toml: "),
-        "{error}"
-    );
+    assert!(error.starts_with("cannot read the configuration file /nowhere/site.toml: "), "{error}");
 }
 
 #[test]
 fn the_flag_names_the_file_when_the_environment_names_another() {
-    let config = load_file(
-        "site_name = 'mine'",
-        &[],
-        &[("COUNTERSIGN_CONFIG", "/nowhere/site.toml")],
-    )
-    .unwrap();
+    let config = load_file("site_name = 'mine'", &[], &[("COUNTERSIGN_CONFIG", "/nowhere/site.toml")]).unwrap();
     assert_eq!(config.site_name, "mine");
 }
 
 #[test]
 fn mistakes_in_the_file_name_line_key_and_what_is_expected() {
     let cases = [
-        (
-            "\n\nlisen = '[::]:80'",
-            "countersign.toml line 3: unknown key `lisen`; did you mean `listen`?",
-        ),
+        ("\n\nlisen = '[::]:80'", "countersign.toml line 3: unknown key `lisen`; did you mean `listen`?"),
         (
             "[limits]\nlogin_per_minit = 3",
             "countersign.toml line 2: unknown key `limits.login_per_minit`; did you mean `limits.login_per_minute`?",
@@ -174,14 +110,8 @@ fn mistakes_in_the_file_name_line_key_and_what_is_expected() {
             "limits_login_per_minute = 3",
             "countersign.toml line 1: unknown key `limits_login_per_minute`; did you mean `limits.login_per_minute`?",
         ),
-        (
-            "limits = 3",
-            "countersign.toml line 1: `limits` must be a table, not 3",
-        ),
-        (
-            "# a\nsimple_flow = 'yes'",
-            "countersign.toml line 2: `simple_flow` must be true or false, not \"yes\"",
-        ),
+        ("limits = 3", "countersign.toml line 1: `limits` must be a table, not 3"),
+        ("# a\nsimple_flow = 'yes'", "countersign.toml line 2: `simple_flow` must be true or false, not \"yes\""),
         (
             "held_secret_days = 0",
             "countersign.toml line 1: `held_secret_days` must be a whole number from 1 to 1000000, not 0",
@@ -195,10 +125,7 @@ fn mistakes_in_the_file_name_line_key_and_what_is_expected() {
             "listen = 8080",
             "countersign.toml line 1: `listen` must be an IP address and port such as 127.0.0.1:8080, not 8080",
         ),
-        (
-            "site_name = 1.5",
-            "countersign.toml line 1: `site_name` must be a string, not a value of type float",
-        ),
+        ("site_name = 1.5", "countersign.toml line 1: `site_name` must be a string, not a value of type float"),
         (
             "root_key = 'x'",
             "countersign.toml line 1: `root_key` is never read from a file: set COUNTERSIGN_ROOT_KEY instead",
@@ -218,14 +145,8 @@ fn mistakes_in_the_environment_and_in_flags_name_the_variable_and_the_flag() {
         error(("COUNTERSIGN_LISTN", "x")),
         "unknown environment variable COUNTERSIGN_LISTN; did you mean COUNTERSIGN_LISTEN?"
     );
-    assert_eq!(
-        error(("COUNTERSIGN_SIMPLE_FLOW", "1")),
-        "COUNTERSIGN_SIMPLE_FLOW must be true or false, not `1`"
-    );
-    assert_eq!(
-        load(&["--log-format", "xml"], &[]).unwrap_err(),
-        "--log-format must be text or json, not `xml`"
-    );
+    assert_eq!(error(("COUNTERSIGN_SIMPLE_FLOW", "1")), "COUNTERSIGN_SIMPLE_FLOW must be true or false, not `1`");
+    assert_eq!(load(&["--log-format", "xml"], &[]).unwrap_err(), "--log-format must be text or json, not `xml`");
     assert_eq!(
         load(&["--token-prefix", "Shop"], &[]).unwrap_err(),
         "--token-prefix must have 2 to 8 lower-case letters from a to z"
@@ -234,15 +155,7 @@ fn mistakes_in_the_environment_and_in_flags_name_the_variable_and_the_flag() {
 
 #[test]
 fn variables_of_the_tests_and_of_other_programs_are_not_looked_at() {
-    load(
-        &[],
-        &[
-            ("COUNTERSIGN_TEST_ALL", "1"),
-            ("COUNTERSIGNED", "1"),
-            ("PATH", "/bin"),
-        ],
-    )
-    .unwrap();
+    load(&[], &[("COUNTERSIGN_TEST_ALL", "1"), ("COUNTERSIGNED", "1"), ("PATH", "/bin")]).unwrap();
 }
 
 #[test]
@@ -259,10 +172,7 @@ fn proxies_are_addresses_and_networks() {
 fn tokens_may_live_without_limit() {
     let from_file = load_file("token_lifetime_days = 'unlimited'", &[], &[]).unwrap();
     assert_eq!(from_file.token_lifetime_days, None);
-    assert_eq!(
-        row(&from_file, "token_lifetime_days"),
-        ("unlimited".to_owned(), "file")
-    );
+    assert_eq!(row(&from_file, "token_lifetime_days"), ("unlimited".to_owned(), "file"));
 }
 
 #[test]
@@ -296,25 +206,14 @@ fn the_public_url_follows_the_bound_address_unless_it_was_given() {
 #[test]
 fn plain_http_away_from_loopback_needs_consent() {
     let error = load(&["--public-url", "http://site.example"], &[]).unwrap_err();
-    assert!(
-        error.starts_with("--public-url uses plain http away from loopback"),
-        "{error}"
-    );
+    assert!(error.starts_with("--public-url uses plain http away from loopback"), "{error}");
     assert!(error.contains("--insecure-http"), "{error}");
     assert!(load(&["--public-url", "http://127.0.0.1.evil.example"], &[]).is_err());
     assert!(load(&["--listen", "0.0.0.0:8080"], &[]).is_err());
-    for allowed in [
-        "http://localhost:8080",
-        "http://127.3.2.1",
-        "http://[::1]:80",
-    ] {
+    for allowed in ["http://localhost:8080", "http://127.3.2.1", "http://[::1]:80"] {
         load(&["--public-url", allowed], &[]).unwrap();
     }
-    load(
-        &["--public-url", "http://site.example", "--insecure-http"],
-        &[],
-    )
-    .unwrap();
+    load(&["--public-url", "http://site.example", "--insecure-http"], &[]).unwrap();
 }
 
 #[test]
@@ -356,18 +255,9 @@ fn the_root_key_comes_from_the_environment_and_is_never_printed() {
 #[test]
 fn help_names_the_variable_and_the_default_of_every_flag() {
     use clap::CommandFactory as _;
-    let help = Command::command()
-        .term_width(0)
-        .render_long_help()
-        .to_string();
+    let help = Command::command().term_width(0).render_long_help().to_string();
     for key in KEYS {
-        assert!(
-            help.contains(&format!("[env: {}]", layers::variable(key))),
-            "{key}"
-        );
+        assert!(help.contains(&format!("[env: {}]", layers::variable(key))), "{key}");
     }
-    assert!(
-        help.contains("[env: COUNTERSIGN_LIMITS_API_PER_MINUTE] [default: 600]"),
-        "{help}"
-    );
+    assert!(help.contains("[env: COUNTERSIGN_LIMITS_API_PER_MINUTE] [default: 600]"), "{help}");
 }

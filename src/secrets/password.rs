@@ -30,11 +30,8 @@ pub fn hash_password(password: &str, salt: [u8; 16]) -> String {
 /// Whether a password fits a verifier; false for text that is not a verifier. The verifier's own parameters hold, so old ones go on working.
 #[must_use]
 pub fn verify_password(password: &str, verifier: &str) -> bool {
-    PasswordHash::new(verifier).is_ok_and(|hash| {
-        hasher()
-            .verify_password(normalized(password).as_bytes(), &hash)
-            .is_ok()
-    })
+    PasswordHash::new(verifier)
+        .is_ok_and(|hash| hasher().verify_password(normalized(password).as_bytes(), &hash).is_ok())
 }
 
 /// The same for a user who may not exist: `None` is false after the same work, so that time does not tell names.
@@ -52,9 +49,7 @@ pub struct PasswordPool {
 
 impl Default for PasswordPool {
     fn default() -> Self {
-        Self {
-            semaphore: Arc::new(Semaphore::new(AT_ONCE)),
-        }
+        Self { semaphore: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 }
 
@@ -66,14 +61,10 @@ impl PasswordPool {
 
     /// [`verify_password_of`], off the request threads.
     pub async fn verify(&self, password: Zeroizing<String>, verifier: Option<String>) -> bool {
-        self.run(move || verify_password_of(&password, verifier.as_deref()))
-            .await
+        self.run(move || verify_password_of(&password, verifier.as_deref())).await
     }
 
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
+    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let turn = self.turn().await;
         let task = tokio::task::spawn_blocking(move || {
             // The work goes on when its caller has gone, so the turn ends with the work and not with the wait.
@@ -85,10 +76,7 @@ impl PasswordPool {
 
     async fn turn(&self) -> OwnedSemaphorePermit {
         let semaphore = Arc::clone(&self.semaphore);
-        semaphore
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed")
+        semaphore.acquire_owned().await.expect("the semaphore is never closed")
     }
 }
 

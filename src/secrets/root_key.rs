@@ -8,9 +8,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use data_encoding::{
-    BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE,
-};
+use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use zeroize::Zeroizing;
 
 use super::SubKey;
@@ -118,13 +116,7 @@ impl RootKey {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let encodings = [
-            HEXLOWER_PERMISSIVE,
-            BASE64,
-            BASE64_NOPAD,
-            BASE64URL,
-            BASE64URL_NOPAD,
-        ];
+        let encodings = [HEXLOWER_PERMISSIVE, BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD];
         encodings.iter().find_map(|encoding| {
             let bytes = Zeroizing::new(encoding.decode(text.as_bytes()).ok()?);
             let bytes: &[u8; 32] = bytes.as_slice().try_into().ok()?;
@@ -133,10 +125,7 @@ impl RootKey {
     }
 
     fn read(path: &Path) -> Result<Option<Self>, RootKeyError> {
-        let failed = |cause| RootKeyError::Io {
-            path: path.to_owned(),
-            cause,
-        };
+        let failed = |cause| RootKeyError::Io { path: path.to_owned(), cause };
         let file = match File::open(path) {
             Ok(file) => file,
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
@@ -144,15 +133,10 @@ impl RootKey {
         };
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(RootKeyError::TooOpen {
-                path: path.to_owned(),
-                mode,
-            });
+            return Err(RootKeyError::TooOpen { path: path.to_owned(), mode });
         }
         let mut bytes = Zeroizing::new(Vec::new());
-        file.take(LONGEST_FILE)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
+        file.take(LONGEST_FILE).read_to_end(&mut bytes).map_err(failed)?;
         std::str::from_utf8(&bytes)
             .ok()
             .and_then(|text| Self::parse(text.trim()))
@@ -167,11 +151,7 @@ impl RootKey {
             _ => Path::new("."),
         };
         std::fs::create_dir_all(parent)?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         let line = Zeroizing::new(HEXLOWER.encode(&*self.0) + "\n");
         file.write_all(line.as_bytes())?;
         file.sync_all()?;

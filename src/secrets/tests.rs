@@ -35,10 +35,7 @@ fn the_first_start_makes_a_key_file_beside_the_data_directory_for_its_owner_only
     let (directory, data) = given_directory();
     let made = RootKey::load_or_create(&data, false, None, RANDOM).unwrap();
     let path = directory.path().join("data.key");
-    assert_eq!(
-        std::fs::read_to_string(&path).unwrap(),
-        "07".repeat(32) + "\n"
-    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "07".repeat(32) + "\n");
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let loaded = RootKey::load_or_create(&data, true, None, OTHER).unwrap();
     assert!(is_same(&made, &loaded));
@@ -47,14 +44,9 @@ fn the_first_start_makes_a_key_file_beside_the_data_directory_for_its_owner_only
 #[test]
 fn a_missing_key_beside_data_is_said_and_not_replaced() {
     let (_directory, data) = given_directory();
-    let error = RootKey::load_or_create(&data, true, None, RANDOM)
-        .unwrap_err()
-        .to_string();
+    let error = RootKey::load_or_create(&data, true, None, RANDOM).unwrap_err().to_string();
     let path = RootKey::file_of(&data).unwrap();
-    assert!(
-        error.contains("missing") && error.contains(path.to_str().unwrap()),
-        "{error}"
-    );
+    assert!(error.contains("missing") && error.contains(path.to_str().unwrap()), "{error}");
     assert!(!path.exists());
 }
 
@@ -63,27 +55,15 @@ fn a_key_file_open_to_others_is_refused() {
     let (_directory, data) = given_directory();
     for mode in [0o640, 0o604, 0o620] {
         let path = given_key_file(&data, &"07".repeat(32), mode);
-        let error = RootKey::load_or_create(&data, true, None, RANDOM)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains(&format!("chmod 600 {}", path.display())),
-            "{error}"
-        );
+        let error = RootKey::load_or_create(&data, true, None, RANDOM).unwrap_err().to_string();
+        assert!(error.contains(&format!("chmod 600 {}", path.display())), "{error}");
     }
 }
 
 #[test]
 fn a_malformed_key_file_is_refused_and_left_alone() {
     let (_directory, data) = given_directory();
-    for text in [
-        "",
-        "07",
-        &"07".repeat(33),
-        "\u{e9}",
-        &"zz".repeat(32),
-        &"0".repeat(10_000),
-    ] {
+    for text in ["", "07", &"07".repeat(33), "\u{e9}", &"zz".repeat(32), &"0".repeat(10_000)] {
         let path = given_key_file(&data, text, 0o600);
         let error = RootKey::load_or_create(&data, false, None, RANDOM).unwrap_err();
         assert!(matches!(error, RootKeyError::MalformedFile(_)), "{error}");
@@ -114,19 +94,10 @@ fn a_key_from_the_environment_is_hex_or_base64_and_leaves_no_file() {
 
 #[test]
 fn the_key_file_has_a_name_however_the_directory_is_written() {
-    assert_eq!(
-        RootKey::file_of(Path::new("./site-data/")).unwrap(),
-        Path::new("./site-data.key")
-    );
+    assert_eq!(RootKey::file_of(Path::new("./site-data/")).unwrap(), Path::new("./site-data.key"));
     let here = std::env::current_dir().unwrap();
-    assert_eq!(
-        RootKey::file_of(Path::new(".")).unwrap(),
-        PathBuf::from(format!("{}.key", here.display()))
-    );
-    assert!(matches!(
-        RootKey::file_of(Path::new("/")),
-        Err(RootKeyError::Nameless(_))
-    ));
+    assert_eq!(RootKey::file_of(Path::new(".")).unwrap(), PathBuf::from(format!("{}.key", here.display())));
+    assert!(matches!(RootKey::file_of(Path::new("/")), Err(RootKeyError::Nameless(_))));
 }
 
 #[test]
@@ -141,10 +112,7 @@ fn each_purpose_has_a_key_of_its_own() {
         context::NONCE,
         context::SETUP_LINK,
     ];
-    let keys: std::collections::BTreeSet<[u8; 32]> = contexts
-        .iter()
-        .map(|c| *root.derive(c).as_bytes())
-        .collect();
+    let keys: std::collections::BTreeSet<[u8; 32]> = contexts.iter().map(|c| *root.derive(c).as_bytes()).collect();
     assert_eq!(keys.len(), contexts.len());
     assert!(!keys.contains(&RANDOM));
 }
@@ -153,15 +121,9 @@ fn each_purpose_has_a_key_of_its_own() {
 fn derived_keys_and_digests_stay_what_they_are() {
     // Stored digests and sealed values depend on these bytes.
     let key = given_root_key(RANDOM).derive(context::USERNAME_DIGEST);
-    assert_eq!(
-        *key.as_bytes(),
-        blake3::derive_key("countersign username digest v1", &RANDOM)
-    );
+    assert_eq!(*key.as_bytes(), blake3::derive_key("countersign username digest v1", &RANDOM));
     let message = [&3_u64.to_le_bytes()[..], b"ada", &0_u64.to_le_bytes()[..]].concat();
-    assert_eq!(
-        key.mac(&[b"ada", b""]),
-        *blake3::keyed_hash(key.as_bytes(), &message).as_bytes()
-    );
+    assert_eq!(key.mac(&[b"ada", b""]), *blake3::keyed_hash(key.as_bytes(), &message).as_bytes());
 }
 
 #[test]
@@ -169,16 +131,9 @@ fn sealed_values_open_with_their_key_in_their_place() {
     let key = SubKey::from_bytes(RANDOM);
     let sealed = key.seal([1; 24], b"message 1", b"the token");
     assert_eq!(sealed.len(), 24 + 9 + 16);
-    assert_eq!(
-        key.open(b"message 1", &sealed).unwrap().as_slice(),
-        b"the token"
-    );
+    assert_eq!(key.open(b"message 1", &sealed).unwrap().as_slice(), b"the token");
     assert!(key.open(b"message 2", &sealed).is_none());
-    assert!(
-        SubKey::from_bytes(OTHER)
-            .open(b"message 1", &sealed)
-            .is_none()
-    );
+    assert!(SubKey::from_bytes(OTHER).open(b"message 1", &sealed).is_none());
 }
 
 #[test]
@@ -203,19 +158,13 @@ fn the_boundaries_between_parts_count_in_a_digest() {
 #[test]
 fn keys_are_not_printed() {
     let root = given_root_key([0xa5; 32]);
-    assert_eq!(
-        format!("{root:?} {:?}", root.derive(context::CSRF)),
-        "RootKey(..) SubKey(..)"
-    );
+    assert_eq!(format!("{root:?} {:?}", root.derive(context::CSRF)), "RootKey(..) SubKey(..)");
 }
 
 #[test]
 fn a_password_fits_its_verifier_and_no_other_does() {
     let verifier = hash_password("correct horse", [3; 16]);
-    assert!(
-        verifier.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
-        "{verifier}"
-    );
+    assert!(verifier.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{verifier}");
     assert!(verify_password("correct horse", &verifier));
     assert!(!verify_password("correct  horse", &verifier));
     assert_ne!(verifier, hash_password("correct horse", [4; 16]));
@@ -224,10 +173,7 @@ fn a_password_fits_its_verifier_and_no_other_does() {
 
 #[test]
 fn a_password_fits_however_the_keyboard_composes_its_letters() {
-    assert!(verify_password(
-        "caf\u{e9}",
-        &hash_password("cafe\u{301}", [3; 16])
-    ));
+    assert!(verify_password("caf\u{e9}", &hash_password("cafe\u{301}", [3; 16])));
 }
 
 #[test]
@@ -254,10 +200,7 @@ fn p8_an_unknown_user_costs_what_a_wrong_password_costs() {
 async fn the_pool_gives_the_answers_of_the_plain_functions() {
     let pool = PasswordPool::default();
     let verifier = pool.hash("right".to_owned().into(), [3; 16]).await;
-    assert!(
-        pool.verify("right".to_owned().into(), Some(verifier.clone()))
-            .await
-    );
+    assert!(pool.verify("right".to_owned().into(), Some(verifier.clone())).await);
     assert!(!pool.verify("wrong".to_owned().into(), Some(verifier)).await);
     assert!(!pool.verify("right".to_owned().into(), None).await);
 }

@@ -1,0 +1,127 @@
+//! What the site does by itself: notice changed settings, let unrevealed tokens expire, and remove
+//! from the vault what a crash or a lost race left behind.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use countersign_events::{
+    authorization::{self, Authorization, AuthorizationCommand, Ended},
+    decider::Decider,
+    ids::{MessageId, UserId},
+    inbox::{self, Inbox, InboxCommand, SecretStanding, Topic},
+    recorded::StreamName,
+    site::{Site, SiteCommand},
+};
+
+use super::{App, AppError, Caller, Plan, letters, reviews::send};
+use crate::store::Aged;
+
+/// How often the site looks after itself.
+const EVERY: Duration = Duration::from_mins(1);
+/// A row of the vault that no event names within this time is left over.
+const ORPHAN_AFTER: chrono::Duration = chrono::Duration::minutes(10);
+/// So many secrets expire in one go.
+const AT_ONCE: u32 = 100;
+
+impl App {
+    /// Looks after the site until it is stopped.
+    pub async fn keep_house(self: Arc<Self>) {
+        let app = Arc::downgrade(&self);
+        drop(self);
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let Some(app) = app.upgrade() else { return };
+            if let Err(error) = app.look_after().await {
+                tracing::warn!(%error, "housekeeping failed; it is tried again");
+            }
+        }
+    }
+
+    /// One round of housekeeping.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn look_after(&self) -> Result<(), AppError> {
+        for (user, message) in self.models.overdue_secrets(self.now(), AT_ONCE).await? {
+            self.expire_secret(user, message).await?;
+        }
+        self.sweep_leftovers().await?;
+        self.vault.sweep(self.now()).await?;
+        Ok(())
+    }
+
+    /// Nobody revealed a token in time: it ends, its owner is told, the vault's row goes.
+    async fn expire_secret(&self, user_id: UserId, message_id: MessageId) -> Result<(), AppError> {
+        let at = self.now();
+        let stream = inbox::stream(user_id);
+        let (inbox, _) = self.inbox_state(user_id).await?;
+        let Some(SecretStanding::Held(held)) = inbox.secrets.get(&message_id).copied() else { return Ok(()) };
+        self.execute(&Caller::system(), || async {
+            let (inbox, version) = self.load::<Inbox>(&stream).await?;
+            let expired = inbox.decide(InboxCommand::Expire { user_id, message_id, at })?;
+            let grant = authorization::stream(held.application_id, user_id);
+            let (authorization, granted) = self.load::<Authorization>(&grant).await?;
+            let (application_id, token_id) = (held.application_id, held.token_id);
+            let revoke =
+                AuthorizationCommand::Revoke { user_id, application_id, token_id, why: Ended::NeverRevealed, at };
+            let name = self.state.client(application_id).map(|client| client.name).unwrap_or_default();
+            let letter = letters::secret_expired(&name, &self.config.url("/settings/apps"));
+            let topic = Topic::SecretExpired { application_id };
+            let told = send(MessageId(self.world.uuid()), user_id, topic, letter, None, at)?;
+            Ok(Plan::answering(())
+                .with(&stream, version, expired)
+                .with(&grant, granted, authorization.decide(revoke)?)
+                .with_any(&stream, told))
+        })
+        .await?;
+        Ok(self.vault.destroy_held(held.secret_id).await?)
+    }
+
+    /// Destroys held secrets that the log holds for nobody (any more), and keys and verifiers that no event names.
+    pub(super) async fn sweep_leftovers(&self) -> Result<(), AppError> {
+        let before = self.now() - ORPHAN_AFTER;
+        for (secret, put_at) in self.vault.held_ids().await? {
+            let waits = match self.held_secret(secret).await? {
+                Some((user, message, _)) => match self.inbox_state(user).await?.0.secrets.get(&message) {
+                    Some(SecretStanding::Held(held)) => held.secret_id == secret,
+                    Some(SecretStanding::Revealed(_) | SecretStanding::Expired(_)) => false,
+                    // Its append may still be on the way.
+                    None => put_at > before,
+                },
+                None => put_at > before,
+            };
+            if !waits {
+                self.vault.destroy_held(secret).await?;
+            }
+        }
+        let mut orphans = Aged::default();
+        let aged = self.vault.aged(before).await?;
+        for (key, user) in aged.data_keys {
+            if self.models.account(user).await?.is_none_or(|account| account.data_key != key) {
+                orphans.data_keys.push((key, user));
+            }
+        }
+        for (verifier, user) in aged.verifiers {
+            if self.models.account(user).await?.is_none_or(|account| account.verifier != verifier) {
+                orphans.verifiers.push((verifier, user));
+            }
+        }
+        if orphans != Aged::default() {
+            self.vault.remove(&orphans).await?;
+        }
+        Ok(())
+    }
+
+    /// Records what differs from the settings of the last start. Secrets are not among them.
+    pub(super) async fn notice_configuration(&self) -> Result<(), AppError> {
+        let rows = self.config.rows().into_iter().filter(|row| row.key != "root_key");
+        let configuration: BTreeMap<String, String> = rows.map(|row| (row.key, row.value)).collect();
+        let at = self.now();
+        self.execute(&Caller::system(), || async {
+            let (site, version) = self.load::<Site>(&StreamName::Site).await?;
+            let notice = SiteCommand::NoticeConfiguration { configuration: configuration.clone(), at };
+            Ok(Plan::answering(()).with(&StreamName::Site, version, site.decide(notice)?))
+        })
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! Inboxes: notifications, messages, and the reveal of a held token.
+
+use countersign_events::{
+    decider::Decider,
+    event::Event,
+    ids::{MessageId, UserId},
+    inbox::{self, Inbox, InboxCommand, InboxEvent, SecretStanding},
+    post::PostEvent,
+    recorded::{Position, Version},
+};
+use uuid::Uuid;
+
+use super::{App, AppError, Caller, Done, Plan, letters};
+use crate::store::{Page, rows::NotificationRow};
+
+/// What a member is told, ready to be read.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct Notification {
+    pub row: NotificationRow,
+    pub title: String,
+    /// Markdown; `None` once its sender is erased.
+    pub body: Option<String>,
+    /// The member it comes from, or the site.
+    pub from: String,
+}
+
+/// Which notifications a list shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Which {
+    /// Unread ones only.
+    pub unread: bool,
+    /// Private messages only.
+    pub messages: bool,
+}
+
+impl App {
+    /// A member's notifications, newest first, and where the next page begins.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn notifications(
+        &self,
+        user: UserId,
+        which: Which,
+        before: Option<Position>,
+        limit: u32,
+    ) -> Result<(Vec<Notification>, Option<Position>), AppError> {
+        let page = Page { before, limit: limit + 1 };
+        let mut rows = self.models.notifications(user, which.unread, which.messages, page).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(|row| row.position);
+        let mut notifications = Vec::with_capacity(rows.len());
+        for row in rows {
+            notifications.push(self.as_notification(row).await?);
+        }
+        Ok((notifications, next))
+    }
+
+    /// One notification of a member.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also when it is somebody else's.
+    pub async fn notification(&self, user: UserId, id: Uuid) -> Result<Notification, AppError> {
+        let row = self.models.notification(user, id).await?.ok_or(AppError::NotFound)?;
+        self.as_notification(row).await
+    }
+
+    /// How many a member has not read.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn unread_count(&self, user: UserId) -> Result<u64, AppError> {
+        Ok(self.models.unread_count(user).await?)
+    }
+
+    /// The state of a member's inbox and its version.
+    pub(super) async fn inbox_state(&self, user: UserId) -> Result<(Inbox, Version), AppError> {
+        self.load::<Inbox>(&inbox::stream(user)).await
+    }
+
+    /// Title and body are in the event: the read model holds no text that its reader alone may open.
+    async fn as_notification(&self, row: NotificationRow) -> Result<Notification, AppError> {
+        let from = row.from_id.map_or_else(|| self.config.site_name.clone(), |user| self.state.name_of(user));
+        let application = || {
+            let client = row.application_id.and_then(|id| self.state.client(id));
+            client.map(|client| client.name).unwrap_or_default()
+        };
+        let (title, body) = match self.event_at(row.position).await?.map(|recorded| recorded.event) {
+            Some(Event::Inbox(InboxEvent::PrivateMessageSent { title, body, .. })) => {
+                (title.clear().unwrap_or("[erased]").to_owned(), body.clear().map(ToOwned::to_owned))
+            }
+            Some(Event::Application(event)) => {
+                let (title, body) = letters::to_audience(&event, &application());
+                (title, Some(body))
+            }
+            Some(Event::Post(PostEvent::CommentPosted { body, .. })) => {
+                let verb = if row.kind == "mention" { "mentioned you" } else { "replied to you" };
+                (format!("{from} {verb}"), body.clear().map(ToOwned::to_owned))
+            }
+            _ => (String::new(), None),
+        };
+        Ok(Notification { row, title, body, from })
+    }
+
+    /// Marks notifications of a member as read; ids that are not theirs, or read already, are passed over. A token
+    /// never marks what is about applications and authorizations: that is for the member's own eyes.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn mark_read(&self, caller: &Caller, user_id: UserId, ids: &[Uuid]) -> Result<Done<Vec<Uuid>>, AppError> {
+        let by_token = caller.on_behalf_of.is_some();
+        let mut unread = vec![];
+        for id in ids {
+            let Some(row) = self.models.notification(user_id, *id).await? else { continue };
+            let guarded = matches!(row.kind.as_str(), "application_decision" | "authorization_change");
+            let passed_over = row.read || (by_token && guarded) || unread.contains(id);
+            if !passed_over {
+                unread.push(*id);
+            }
+        }
+        let at = self.now();
+        let stream = inbox::stream(user_id);
+        self.execute(caller, || async {
+            let events = Inbox::default().decide(InboxCommand::MarkRead { user_id, ids: unread.clone(), at })?;
+            Ok(Plan::answering(unread.clone()).with_any(&stream, events))
+        })
+        .await
+    }
+
+    /// Shows a held token to its recipient, once: first the event, then the answer, then the vault's row is
+    /// destroyed. A second reveal says when the first was.
+    ///
+    /// # Errors
+    /// Not theirs, nothing held, revealed before, expired.
+    pub async fn reveal(&self, caller: &Caller, user_id: UserId, message: MessageId) -> Result<Done<String>, AppError> {
+        let (inbox, _) = self.inbox_state(user_id).await?;
+        let secret = match inbox.secrets.get(&message) {
+            None => return Err(AppError::NotFound),
+            Some(SecretStanding::Held(held)) => {
+                self.held_secret(held.secret_id).await?.map(|(.., token)| (held.secret_id, token))
+            }
+            // The decider says when it was.
+            Some(SecretStanding::Revealed(_) | SecretStanding::Expired(_)) => None,
+        };
+        let stream = inbox::stream(user_id);
+        let at = self.now();
+        let done = self
+            .execute(caller, || async {
+                let (inbox, version) = self.inbox_state(user_id).await?;
+                let events = inbox.decide(InboxCommand::Reveal { user_id, message_id: message, at })?;
+                if secret.is_none() {
+                    return Err(AppError::SecretLost);
+                }
+                Ok(Plan::answering(()).with(&stream, version, events))
+            })
+            .await?;
+        let (secret_id, token) = secret.ok_or(AppError::SecretLost)?;
+        if let Err(error) = self.vault.destroy_held(secret_id).await {
+            // It is revealed all the same; the sweeper destroys what is left.
+            tracing::warn!(%error, "a revealed secret could not be destroyed at once");
+        }
+        Ok(Done { answer: token, cursor: done.cursor, repeated: done.repeated })
+    }
+}

@@ -1,0 +1,194 @@
+//! The board: front page, posts, comments, votes.
+
+use std::collections::HashMap;
+
+use countersign_events::{
+    decider::Decider,
+    ids::{CommentId, PostId, UserId},
+    post::{self, CastVote, Direction, Post, PostCommand, Vote},
+    text,
+};
+use countersign_projections::front_page;
+
+use super::{
+    App, AppError, Caller, Done, Plan,
+    error::FieldErrors,
+    ranking::{self, Sort, Span},
+};
+use crate::store::rows::{CommentRow, PostRow};
+
+/// The longest body, in characters.
+const BODY: usize = 20_000;
+/// At most so many members are told that a comment names them.
+const MENTIONS: usize = 10;
+
+/// Which part of the front page.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the parameters, by their names")]
+pub struct FrontPageQuery {
+    pub sort: Sort,
+    pub span: Span,
+    pub page: u32,
+    pub limit: u32,
+    pub after: Option<PostId>,
+}
+
+/// A post with the names to show.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct PostView {
+    pub row: PostRow,
+    pub author: String,
+    /// The application it came through.
+    pub application: Option<String>,
+}
+
+/// A comment with the names to show.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct CommentView {
+    pub row: CommentRow,
+    pub author: String,
+    pub application: Option<String>,
+}
+
+impl App {
+    /// A part of the front page. `true`: there is more.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn front_page(&self, query: FrontPageQuery) -> Result<(Vec<PostView>, bool), AppError> {
+        let cursor = self.models.cursor(&front_page::PROJECTION).await?;
+        let ranked = match self.ranking.get(cursor, query.sort).await {
+            Some(ranked) => ranked,
+            None => self.ranking.put(cursor, query.sort, self.models.post_counts(None).await?).await,
+        };
+        let since = query.span.since(self.now());
+        let (ids, more) = ranking::page(&ranked, since, query.after, query.page, query.limit);
+        let mut rows: HashMap<_, _> =
+            self.models.posts(&ids).await?.into_iter().map(|row| (row.counts.post_id, row)).collect();
+        let posts = ids.iter().filter_map(|id| rows.remove(id)).map(|row| self.as_post(row)).collect();
+        Ok((posts, more))
+    }
+
+    fn as_post(&self, row: PostRow) -> PostView {
+        let application = row.application_id.and_then(|id| self.state.client(id)).map(|client| client.name);
+        PostView { author: self.state.name_of(row.author_id), application, row }
+    }
+
+    /// A post with its comments, oldest first.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn post(&self, id: PostId) -> Result<(PostView, Vec<CommentView>), AppError> {
+        let row = self.models.posts(&[id]).await?.pop().ok_or(AppError::NotFound)?;
+        let comments = self.models.comments(id).await?;
+        let as_comment = |row: CommentRow| {
+            let application = row.application_id.and_then(|id| self.state.client(id)).map(|client| client.name);
+            CommentView { author: self.state.name_of(row.author_id), application, row }
+        };
+        Ok((self.as_post(row), comments.into_iter().map(as_comment).collect()))
+    }
+
+    /// A member publishes a post.
+    ///
+    /// # Errors
+    /// Fields that do not fit.
+    pub async fn publish(
+        &self,
+        caller: &Caller,
+        author: UserId,
+        title: &str,
+        url: &str,
+        body: &str,
+    ) -> Result<Done<PostId>, AppError> {
+        let mut errors = FieldErrors::default();
+        let title = errors.take(text::post_title(title));
+        let url = if url.trim().is_empty() { None } else { Some(errors.take(text::post_url(url))) };
+        let body = errors.take(text::body("body", body, BODY));
+        errors.check()?;
+        let post_id = PostId(self.world.uuid());
+        let stream = post::stream(post_id);
+        let at = self.now();
+        self.execute(caller, || async {
+            let command = PostCommand::Publish {
+                post_id,
+                author,
+                title: title.as_str().into(),
+                url: url.as_deref().map(Into::into),
+                body: body.as_str().into(),
+                at,
+            };
+            let events = Post::default().decide(command)?;
+            Ok(Plan::answering(post_id).with(&stream, countersign_events::recorded::Version(0), events))
+        })
+        .await
+    }
+
+    /// A member comments on a post, or answers a comment under it.
+    ///
+    /// # Errors
+    /// No such post or comment, or a body that does not fit.
+    pub async fn comment(
+        &self,
+        caller: &Caller,
+        author: UserId,
+        post_id: PostId,
+        parent: Option<CommentId>,
+        body: &str,
+    ) -> Result<Done<CommentId>, AppError> {
+        let body = text::required_body("body", body, BODY)?;
+        let mentions = self.mentions(&body).await?;
+        let comment_id = CommentId(self.world.uuid());
+        let stream = post::stream(post_id);
+        let at = self.now();
+        self.execute(caller, || async {
+            let (post, _) = self.load::<Post>(&stream).await?;
+            let mentions = mentions.clone();
+            let command =
+                PostCommand::Comment { post_id, comment_id, parent, author, mentions, body: body.as_str().into(), at };
+            // Comments commute: nothing that was read here can be taken back by another comment.
+            Ok(Plan::answering(comment_id).with_any(&stream, post.decide(command)?))
+        })
+        .await
+    }
+
+    /// The members whom a text names with `@name`.
+    async fn mentions(&self, body: &str) -> Result<Vec<UserId>, AppError> {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let mut named = vec![];
+        let words = body.split('@').skip(1).map(|rest| rest.split(|c| !is_name(c)).next().unwrap_or_default());
+        for name in words.filter(|name| text::username(name).is_ok()).take(MENTIONS) {
+            if let Some(account) = self.models.account_named(&self.username_digest(name)).await?
+                && !named.contains(&account.user_id)
+            {
+                named.push(account.user_id);
+            }
+        }
+        Ok(named)
+    }
+
+    /// A member votes on a post, changes the vote, or takes it back.
+    ///
+    /// # Errors
+    /// No such post.
+    pub async fn vote(
+        &self,
+        caller: &Caller,
+        user_id: UserId,
+        post_id: PostId,
+        direction: Direction,
+    ) -> Result<Done<()>, AppError> {
+        let stream = post::vote_stream(post_id, user_id);
+        let at = self.now();
+        self.execute(caller, || async {
+            if self.models.posts(&[post_id]).await?.is_empty() {
+                return Err(AppError::NotFound);
+            }
+            let (vote, version) = self.load::<Vote>(&stream).await?;
+            let Ok(events) = vote.decide(CastVote { post_id, user_id, direction, at });
+            Ok(Plan::answering(()).with(&stream, version, events))
+        })
+        .await
+    }
+}

@@ -1,0 +1,239 @@
+//! Tokens: checked, listed, regenerated, ended; and those that an operator issues.
+
+use countersign_events::{
+    account::{self, Account, Role},
+    application::Standing,
+    authorization::{
+        self, ApplicationSeen, Authorization, AuthorizationCommand, Ended, NewToken, TokenFacts, TokenRefusal, Via,
+    },
+    decider::Decider,
+    ids::{ApplicationId, MessageId, SecretId, TokenId, UserId},
+    recorded::Timestamp,
+    scope::{Scope, ScopeSet},
+    text::FieldError,
+    token::{MalformedToken, PlainToken, TokenKind},
+};
+
+use super::{App, AppError, Caller, Done, Plan};
+use crate::{
+    store::rows::TokenRow,
+    token_state::{Bearer, TokenError},
+};
+
+/// Why a request's token does not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BearerError {
+    /// It is no token of ours, or was cut or mistyped.
+    #[error(transparent)]
+    Malformed(#[from] MalformedToken),
+    /// It is not valid.
+    #[error(transparent)]
+    Invalid(#[from] TokenError),
+}
+
+/// A token as its member sees it.
+#[derive(Debug, Clone)]
+pub struct MyToken {
+    /// The token.
+    pub row: TokenRow,
+    /// Its application's name.
+    pub application: String,
+    /// Whether it is valid now, and why not.
+    pub valid: Result<(), TokenRefusal>,
+}
+
+impl App {
+    /// Who stands behind a token. The text is checked first: what is malformed costs no look-up.
+    ///
+    /// # Errors
+    /// [`BearerError`].
+    pub fn check_token(&self, text: &str) -> Result<Bearer, BearerError> {
+        let token = PlainToken::parse(&self.prefix, text)?;
+        Ok(self.state.check(token.digest(), self.now())?)
+    }
+
+    /// The digest of a token's text, for limits that count by token.
+    #[must_use]
+    pub fn token_key(&self, text: &str) -> Option<[u8; 32]> {
+        PlainToken::parse(&self.prefix, text).ok().map(|token| *token.digest().as_bytes())
+    }
+
+    /// A member's tokens, newest first.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn my_tokens(&self, user: UserId) -> Result<Vec<MyToken>, AppError> {
+        Ok(self.models.tokens_of(user).await?.into_iter().map(|row| self.as_mine(row)).collect())
+    }
+
+    fn as_mine(&self, row: TokenRow) -> MyToken {
+        let facts = TokenFacts {
+            grant: row.grant,
+            scopes: row.scopes,
+            expires_at: row.expires_at,
+            ended: row.ended_at.is_some(),
+        };
+        let valid = self.state.valid(row.application_id, row.user_id, &facts, self.now());
+        let application = self.state.client(row.application_id).map(|client| client.name).unwrap_or_default();
+        MyToken { row, application, valid }
+    }
+
+    /// A token by its id, for an operator.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn token(&self, id: TokenId) -> Result<MyToken, AppError> {
+        self.models.token(id).await?.map(|row| self.as_mine(row)).ok_or(AppError::NotFound)
+    }
+
+    /// A member has another personal token in the place of one of theirs. The text is shown in this answer, and to
+    /// nobody again but to whoever repeats this very command within ten minutes.
+    ///
+    /// # Errors
+    /// Not theirs, ended, or not personal.
+    pub async fn regenerate_token(
+        &self,
+        caller: &Caller,
+        user_id: UserId,
+        id: TokenId,
+    ) -> Result<Done<String>, AppError> {
+        let row = self.models.token(id).await?.filter(|row| row.user_id == user_id).ok_or(AppError::NotFound)?;
+        let token = self.mint(TokenKind::Personal);
+        let new_id = TokenId(self.world.uuid());
+        if caller.command.is_some() {
+            self.keep_outcome(new_id, token.expose()).await?;
+        }
+        let stream = authorization::stream(row.application_id, user_id);
+        let done: Done<TokenId> = self
+            .execute(caller, || async {
+                let (authorization, version) = self.load::<Authorization>(&stream).await?;
+                let at = self.now();
+                let command = AuthorizationCommand::Regenerate {
+                    user_id,
+                    application_id: row.application_id,
+                    token_id: id,
+                    token: Self::new_token(new_id, &token, self.token_expiry(at)),
+                    at,
+                };
+                Ok(Plan::answering(new_id).with(&stream, version, authorization.decide(command)?))
+            })
+            .await?;
+        let answer = match done.repeated {
+            None => token.expose().to_owned(),
+            Some(_) => self.kept_outcome(done.answer).await?.ok_or(AppError::OtherBody)?,
+        };
+        Ok(Done { answer, cursor: done.cursor, repeated: done.repeated })
+    }
+
+    fn new_token(id: TokenId, token: &PlainToken, expires_at: Option<Timestamp>) -> NewToken {
+        NewToken { id, kind: token.kind(), digest: token.digest(), expires_at, held: None }
+    }
+
+    /// A member ends a token of theirs.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also when it is somebody else's.
+    pub async fn revoke_my_token(&self, caller: &Caller, user: UserId, id: TokenId) -> Result<Done<()>, AppError> {
+        let row = self.models.token(id).await?.filter(|row| row.user_id == user).ok_or(AppError::NotFound)?;
+        self.revoke(caller, &row).await
+    }
+
+    /// An operator ends a token.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`].
+    pub async fn revoke_token(&self, caller: &Caller, id: TokenId) -> Result<Done<()>, AppError> {
+        let row = self.models.token(id).await?.ok_or(AppError::NotFound)?;
+        self.revoke(caller, &row).await
+    }
+
+    async fn revoke(&self, caller: &Caller, row: &TokenRow) -> Result<Done<()>, AppError> {
+        let stream = authorization::stream(row.application_id, row.user_id);
+        let at = self.now();
+        let (user_id, application_id, token_id) = (row.user_id, row.application_id, row.token_id);
+        self.execute(caller, || async {
+            let (authorization, version) = self.load::<Authorization>(&stream).await?;
+            let command = AuthorizationCommand::Revoke { user_id, application_id, token_id, why: Ended::Revoked, at };
+            Ok(Plan::answering(()).with(&stream, version, authorization.decide(command)?))
+        })
+        .await
+    }
+
+    /// An operator issues a token of the site's built-in application to a member. Its text is in the answer, once.
+    ///
+    /// # Errors
+    /// No such member, or a scope that rests on a role the member lacks.
+    pub async fn issue_token(
+        &self,
+        caller: &Caller,
+        user_id: UserId,
+        scopes: ScopeSet,
+        lifetime: Option<chrono::Duration>,
+    ) -> Result<Done<(TokenId, String)>, AppError> {
+        if scopes.is_empty() {
+            let message = "Name at least one scope.".to_owned();
+            return Err(FieldError { field: "scope", code: "required", message }.into());
+        }
+        for (scope, role) in [(Scope::Review, Role::Reviewer), (Scope::Audit, Role::Auditor)] {
+            if scopes.contains(scope) {
+                self.member_with(user_id, role)?;
+            }
+        }
+        let token = self.mint(TokenKind::Personal);
+        let token_id = TokenId(self.world.uuid());
+        let stream = authorization::stream(ApplicationId::SITE, user_id);
+        let done = self
+            .execute(caller, || async {
+                let account = account::stream(user_id);
+                let (member, account_version) = self.load::<Account>(&account).await?;
+                if member == Account::Unregistered {
+                    return Err(AppError::NotFound);
+                }
+                let (authorization, version) = self.load::<Authorization>(&stream).await?;
+                let at = self.now();
+                let expires_at = lifetime.map_or_else(|| self.token_expiry(at), |lifetime| Some(at + lifetime));
+                let application =
+                    ApplicationSeen { id: ApplicationId::SITE, standing: Standing::Approved, revision: 1, scopes };
+                let command = AuthorizationCommand::Authorize {
+                    user_id,
+                    application,
+                    shown_revision: 1,
+                    scopes,
+                    via: Via::Operator,
+                    token: Self::new_token(token_id, &token, expires_at),
+                    at,
+                };
+                Ok(Plan::answering(token_id)
+                    .with(&stream, version, authorization.decide(command)?)
+                    .guarded(account, account_version))
+            })
+            .await?;
+        Ok(Done { answer: (done.answer, token.expose().to_owned()), cursor: done.cursor, repeated: done.repeated })
+    }
+
+    /// Keeps a token for its recipient, sealed under a key that lies outside the data directory, with the message it
+    /// belongs to, so that a sweep can tell whether it is still waited for.
+    pub(super) async fn hold_secret(
+        &self,
+        id: SecretId,
+        user: UserId,
+        message: MessageId,
+        token: &PlainToken,
+        at: Timestamp,
+    ) -> Result<(), AppError> {
+        let plain = zeroize::Zeroizing::new(format!("{user} {message} {}", token.expose()));
+        let sealed = self.keys.held_secret.seal(self.world.random(), id.0.as_bytes(), plain.as_bytes());
+        Ok(self.vault.hold(id, &sealed, at).await?)
+    }
+
+    /// A held token with the member and message it waits for; `None` when it is gone.
+    pub(super) async fn held_secret(&self, id: SecretId) -> Result<Option<(UserId, MessageId, String)>, AppError> {
+        let Some(sealed) = self.vault.held(id).await? else { return Ok(None) };
+        let plain = self.keys.held_secret.open(id.0.as_bytes(), &sealed);
+        let text = plain.and_then(|plain| String::from_utf8(plain.to_vec()).ok());
+        Ok(text.and_then(|text| {
+            let mut parts = text.split(' ');
+            Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?, parts.next()?.to_owned()))
+        }))
+    }
+}
