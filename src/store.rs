@@ -1,10 +1,7 @@
 //! What is stored and what can be asked of it: the log, the read models, the vault, as traits, so
-//! that the rest of the shell names no database. The dialects lie below; `connect` picks one.
+//! that the rest of the shell names no database.
 
-//TMP pub mod changes;
 pub mod rows;
-//TMP pub mod sqlite;
-//TMP mod statements;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
