@@ -12,6 +12,9 @@ use crate::{
     sensitive::Personal,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// The stream of a member.
 #[must_use]
 pub const fn stream(user: UserId) -> StreamName {

@@ -13,6 +13,9 @@ use crate::{
     token::ClientId,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// The stream of an application.
 #[must_use]
 pub const fn stream(application: ApplicationId) -> StreamName {

@@ -13,6 +13,9 @@ use crate::{
     token::{TokenDigest, TokenKind},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// At most so many tokens of the simple flow live for one member and application; the oldest ends.
 pub const LIVE_SIMPLE_TOKENS: usize = 5;
 
@@ -453,15 +456,13 @@ pub fn token_valid(
     if token.ended || authorization.rescinded || authorization.grant != token.grant || rests_on_lost_role {
         return Err(TokenRefusal::Revoked);
     }
-    match (application, user.standing) {
-        (_, AccountStanding::Erased) => return Err(TokenRefusal::Revoked),
-        (_, AccountStanding::Suspended) => return Err(TokenRefusal::UserSuspended),
-        (Standing::Suspended, _) => return Err(TokenRefusal::ApplicationSuspended),
-        (Standing::Approved, AccountStanding::Active) => {}
-        (_, AccountStanding::Active) => return Err(TokenRefusal::Revoked),
+    if user.standing == AccountStanding::Erased || !matches!(application, Standing::Approved | Standing::Suspended) {
+        return Err(TokenRefusal::Revoked);
     }
-    match token.expires_at {
-        Some(end) if end <= now => Err(TokenRefusal::Expired),
-        _ => Ok(()),
+    match (user.standing, application) {
+        _ if token.expires_at.is_some_and(|end| end <= now) => Err(TokenRefusal::Expired),
+        (AccountStanding::Active, Standing::Approved) => Ok(()),
+        (AccountStanding::Active, _) => Err(TokenRefusal::ApplicationSuspended),
+        (AccountStanding::Suspended | AccountStanding::Erased, _) => Err(TokenRefusal::UserSuspended),
     }
 }

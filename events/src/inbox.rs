@@ -13,6 +13,9 @@ use crate::{
     sensitive::Personal,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// The stream of a member's inbox.
 #[must_use]
 pub const fn stream(user: UserId) -> StreamName {
@@ -154,6 +157,8 @@ impl Decider for Inbox {
         use InboxCommand as C;
         use InboxEvent as E;
         match command {
+            // A secret that was revealed or has expired never waits again.
+            C::Send { message_id, .. } if self.secrets.contains_key(&message_id) => Ok(vec![]),
             C::Send { message_id, to, from, topic, title, body, held, at } => {
                 Ok(vec![E::PrivateMessageSent { message_id, to, from, topic, title, body, held, at }])
             }

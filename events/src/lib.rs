@@ -28,5 +28,7 @@ pub mod redirect_uri;
 pub mod scope;
 pub mod sensitive;
 pub mod site;
+#[cfg(test)]
+mod spec;
 pub mod text;
 pub mod token;

@@ -11,6 +11,9 @@ use crate::{
     sensitive::Personal,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// The stream of a post and its comments.
 #[must_use]
 pub const fn stream(post: PostId) -> StreamName {
@@ -106,6 +109,10 @@ impl Decider for Post {
             }
             (Some(_), PostCommand::Publish { .. }) => Err(PostRefusal::AlreadyPublished),
             (None, PostCommand::Comment { .. }) => Err(PostRefusal::NoSuchPost),
+            (Some(_), PostCommand::Comment { comment_id, author, .. }) if self.comments.contains_key(&comment_id) => {
+                let asked_twice = self.comments.get(&comment_id) == Some(&author);
+                if asked_twice { Ok(vec![]) } else { Err(PostRefusal::AlreadyPublished) }
+            }
             (Some(post_author), PostCommand::Comment { post_id, comment_id, parent, author, mentions, body, at }) => {
                 let answers = match parent {
                     None => post_author,

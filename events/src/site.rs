@@ -10,6 +10,9 @@ use crate::{
     sensitive::Personal,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// A setting that differs from the last start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

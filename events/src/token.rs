@@ -247,7 +247,7 @@ impl TokenDigest {
 
     /// A digest read back from where it was stored.
     #[must_use]
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 }

@@ -62,7 +62,8 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
         E::UserErased { user_id, .. } => {
             let mut set = standing(AccountStanding::Erased);
             set.extend(Role::ALL.map(|role| (column(role), false.into())));
-            set.push(("username", Value::Null));
+            // The digest goes too: whoever claims the name next must be the only one found by it.
+            set.extend([("username", Value::Null), ("username_digest", Value::Null)]);
             patch(*user_id, set)
         }
     }
