@@ -1,0 +1,218 @@
+//! What every request passes: an id, the client's address, the token, protection against requests
+//! forged by other sites, the wait for what its sender has changed, and headers that make browsers
+//! careful. Log lines hold routes and ids; never a secret, an address or a message.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use axum::{
+    extract::{ConnectInfo, MatchedPath, Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use super::{cookies, error::ApiError};
+use crate::{
+    app::{App, AppError, tokens::BearerError},
+    rate_limit::Allowance,
+    store::Cursor,
+    token_state::{Bearer, TokenError},
+};
+
+/// The header in which answers to commands say where the log stood, and reads bring it back.
+pub const POSITION: HeaderName = HeaderName::from_static("countersign-position");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Pages load nothing but our own style sheet, and are shown in no frame.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
+                                       frame-ancestors 'none'; form-action 'self'";
+/// The same where a form's redirect leaves the site: browsers apply `form-action` to the whole chain.
+pub const POLICY_WITHOUT_FORM_ACTION: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
+
+/// What is known of a request before its handler runs.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    /// Its id.
+    pub request_id: String,
+    /// Where it comes from.
+    pub address: Option<IpAddr>,
+    /// Who stands behind its token, when it has one; a token wins over a cookie.
+    pub bearer: Option<Bearer>,
+    /// The page may be older than what its reader has just changed.
+    pub stale: bool,
+    /// The path and query, for coming back after a log-in.
+    pub path_and_query: String,
+}
+
+/// The layer around every route.
+pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let request_id = app.world.uuid().to_string();
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let sensitive = is_sensitive(&route);
+    let mut response = match prepare(&app, &mut request, &request_id).await {
+        Ok(prepared) => {
+            let mut response = next.run(request).await;
+            prepared.finish(&app, response.headers_mut());
+            response
+        }
+        Err(error) => error.into_response(),
+    };
+    finish(&app, response.headers_mut(), &request_id, sensitive);
+    tracing::info!(%method, route, status = response.status().as_u16(), request_id, "request");
+    response
+}
+
+/// Pages and answers that may hold secrets are kept by no cache; the style sheet may be.
+fn is_sensitive(route: &str) -> bool {
+    !route.ends_with("/style.css")
+}
+
+struct Prepared {
+    allowance: Option<Allowance>,
+    clear_position: bool,
+}
+
+impl Prepared {
+    fn finish(self, app: &App, headers: &mut HeaderMap) {
+        if let Some(Allowance { limit, remaining, reset_seconds }) = self.allowance {
+            headers.insert("ratelimit-limit", limit.into());
+            headers.insert("ratelimit-remaining", remaining.into());
+            headers.insert("ratelimit-reset", reset_seconds.into());
+        }
+        if self.clear_position {
+            headers.append(header::SET_COOKIE, cookies::clear_position(app));
+        }
+    }
+}
+
+async fn prepare(app: &App, request: &mut Request, request_id: &str) -> Result<Prepared, ApiError> {
+    let address = client_address(app, request);
+    let (bearer, allowance) = match bearer(app, request)? {
+        Some((bearer, allowance)) => (Some(bearer), Some(allowance)),
+        None => (None, None),
+    };
+    if bearer.is_none() && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        refuse_other_sites(app, request.headers())?;
+    }
+    let freshness = freshness(app, request).await?;
+    let path_and_query = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    request.extensions_mut().insert(RequestContext {
+        request_id: request_id.to_owned(),
+        address,
+        bearer,
+        stale: freshness == Freshness::Stale,
+        path_and_query,
+    });
+    Ok(Prepared { allowance, clear_position: freshness == Freshness::Beyond })
+}
+
+/// The peer, or what trusted proxies say of it: the last address in `X-Forwarded-For` that is not a
+/// trusted proxy's own.
+fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>()?.0.ip().to_canonical();
+    let trusted = |address: &IpAddr| app.config.trusted_proxies.iter().any(|network| network.contains(address));
+    if !trusted(&peer) {
+        return Some(peer);
+    }
+    let values = request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+    let forwarded: Vec<_> = values.flat_map(|value| value.split(',')).map(|hop| hop.trim().parse::<IpAddr>().ok()).collect();
+    let mut hops = forwarded.into_iter().rev();
+    // A hop that is no address ends what can be believed.
+    Some(std::iter::from_fn(|| hops.next().flatten()).map(|hop| hop.to_canonical()).find(|hop| !trusted(hop)).unwrap_or(peer))
+}
+
+/// The bearer of the request's token. `Authorization: <token>` and `Authorization: Bearer <token>` both do.
+fn bearer(app: &App, request: &Request) -> Result<Option<(Bearer, Allowance)>, ApiError> {
+    // RFC 9700 s4.3.2: tokens in addresses end in logs and histories.
+    let query = request.uri().query().unwrap_or_default();
+    let in_query = url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token");
+    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+    let (value, second) = (values.next(), values.next());
+    if in_query || second.is_some() {
+        let detail = "Send the token once, in the Authorization header; never in the address.";
+        return Err(ApiError::bad_request("token_transport", detail));
+    }
+    let Some(value) = value else { return Ok(None) };
+    let malformed = || ApiError::Token(BearerError::Malformed(countersign_events::token::MalformedToken::Shape));
+    let text = value.to_str().map_err(|_| malformed())?.trim();
+    let token = match text.split_once(' ') {
+        None => text,
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        Some(_) => return Err(malformed()),
+    };
+    let bearer = app.check_token(token).map_err(ApiError::Token)?;
+    let key = app.token_key(token).ok_or(ApiError::Token(BearerError::Invalid(TokenError::Unknown)))?;
+    let allowance = app.limits.check_api(key).map_err(AppError::TooMany)?;
+    Ok(Some((bearer, allowance)))
+}
+
+/// A browser says which site a request comes from; what comes from another changes nothing here.
+fn refuse_other_sites(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let other_site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let own = app.config.public_url.origin().ascii_serialization();
+    let other_origin = text("origin").is_some_and(|origin| origin != own);
+    if other_site || other_origin {
+        return Err(ApiError::forbidden("cross_site", "This request comes from another site; open the page here and try again."));
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    Fresh,
+    Stale,
+    Beyond,
+}
+
+/// Waits until the read models have seen what the sender has changed.
+async fn freshness(app: &App, request: &Request) -> Result<Freshness, ApiError> {
+    let header = request.headers().get(&POSITION);
+    let cookie = cookies::position(request.headers());
+    if header.is_none() && cookie.is_none() || request.method() != Method::GET {
+        return Ok(Freshness::Fresh);
+    }
+    let head = app.head().await?;
+    if let Some(value) = header {
+        let wanted = value.to_str().ok().and_then(parse_cursor);
+        let wanted = wanted.ok_or_else(|| ApiError::bad_request("position_malformed", "Countersign-Position is <epoch>.<position>."))?;
+        if wanted > head {
+            return Err(AppError::BeyondHead { head: head.position }.into());
+        }
+        return if app.wait_for(wanted).await { Ok(Freshness::Fresh) } else { Err(AppError::Behind.into()) };
+    }
+    match cookie.as_deref().and_then(parse_cursor).filter(|wanted| *wanted <= head) {
+        None => Ok(Freshness::Beyond),
+        Some(wanted) if app.wait_for(wanted).await => Ok(Freshness::Fresh),
+        Some(_) => Ok(Freshness::Stale),
+    }
+}
+
+fn parse_cursor(text: &str) -> Option<Cursor> {
+    let (epoch, position) = text.split_once('.')?;
+    Some(Cursor { epoch: epoch.parse().ok()?, position: countersign_events::recorded::Position(position.parse().ok()?) })
+}
+
+fn finish(app: &App, headers: &mut HeaderMap, request_id: &str, sensitive: bool) {
+    let mut default = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    default(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
+    default(header::REFERRER_POLICY, "same-origin");
+    default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    default(header::X_FRAME_OPTIONS, "DENY");
+    if sensitive {
+        default(header::CACHE_CONTROL, "no-store");
+    }
+    if app.config.is_https() {
+        default(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+}

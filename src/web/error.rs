@@ -1,0 +1,290 @@
+//! How errors are told: as problem details (RFC 9457) to programs, as a page to people. What a
+//! stranger reads never holds the inner cause; that is logged once, here.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use countersign_events::{
+    account::AccountRefusal,
+    application::ApplicationRefusal,
+    authorization::{AuthorizationRefusal, TokenRefusal},
+    inbox::InboxRefusal,
+    post::PostRefusal,
+    recorded::Timestamp,
+    scope::Scope,
+};
+use serde::Serialize;
+
+use crate::{
+    app::{AppError, Refused, tokens::BearerError},
+    rate_limit::TooMany,
+    token_state::TokenError,
+};
+
+/// An error of the JSON API.
+#[derive(Debug)]
+pub enum ApiError {
+    /// A use case did not happen.
+    App(AppError),
+    /// The token does not do.
+    Token(BearerError),
+    /// There is neither token nor session.
+    TokenMissing,
+    /// The token may not do this.
+    ScopeMissing(Scope),
+    /// Anything about the request itself.
+    Request {
+        /// The status.
+        status: StatusCode,
+        /// The stable word.
+        code: &'static str,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+}
+
+impl ApiError {
+    /// 400.
+    pub fn bad_request(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Request { status: StatusCode::BAD_REQUEST, code, detail: detail.into() }
+    }
+
+    /// 403.
+    pub fn forbidden(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::Request { status: StatusCode::FORBIDDEN, code, detail: detail.into() }
+    }
+
+    /// 404.
+    pub const fn not_found() -> Self {
+        Self::App(AppError::NotFound)
+    }
+}
+
+impl<E: Into<AppError>> From<E> for ApiError {
+    fn from(error: E) -> Self {
+        Self::App(error.into())
+    }
+}
+
+/// What is told of an error, whoever reads it.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The status.
+    pub status: StatusCode,
+    /// The stable word.
+    pub code: &'static str,
+    /// What is wrong and what to do, as a sentence.
+    pub detail: String,
+}
+
+fn told(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Told {
+    let mut detail = detail.into();
+    if !detail.ends_with(['.', '?', '!']) {
+        detail.push('.');
+    }
+    let first = detail.chars().next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let rest = detail.chars().skip(1);
+    Told { status, code, detail: first.chars().chain(rest).collect() }
+}
+
+/// Logs what strangers do not read.
+fn hidden(error: &dyn std::error::Error, status: StatusCode, code: &'static str, detail: &str) -> Told {
+    tracing::error!(error = %error, "a request failed");
+    told(status, code, detail)
+}
+
+/// What is told of an error of a use case.
+#[must_use]
+pub fn tell(error: &AppError) -> Told {
+    let say = error.to_string();
+    match error {
+        AppError::Refused(refused) => tell_refused(refused),
+        AppError::Fields(_) => told(StatusCode::UNPROCESSABLE_ENTITY, "fields", say),
+        AppError::NotFound => told(StatusCode::NOT_FOUND, "not_found", "There is nothing here, or it is not yours."),
+        AppError::RoleMissing(_) => told(StatusCode::FORBIDDEN, "role_missing", say),
+        AppError::ScopeMissing(_) => told(StatusCode::FORBIDDEN, "insufficient_scope", say),
+        AppError::WrongPassword => told(StatusCode::UNAUTHORIZED, "wrong_password", say),
+        AppError::Suspended => told(StatusCode::FORBIDDEN, "user_suspended", say),
+        AppError::PasswordAgain => told(StatusCode::FORBIDDEN, "password_again", say),
+        AppError::LinkEnded => told(StatusCode::NOT_FOUND, "link_ended", say),
+        AppError::ConsentEnded => told(StatusCode::FORBIDDEN, "consent_ended", say),
+        AppError::SecretLost => told(StatusCode::CONFLICT, "secret_lost", say),
+        AppError::TooMany(_) => told(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", say),
+        AppError::TooManyOpenRequests(_) => told(StatusCode::TOO_MANY_REQUESTS, "too_many_open_requests", say),
+        AppError::LostRace => told(StatusCode::CONFLICT, "lost_race", say),
+        AppError::OtherBody => told(StatusCode::UNPROCESSABLE_ENTITY, "command_id_reused", say),
+        AppError::Behind => told(StatusCode::SERVICE_UNAVAILABLE, "behind", say),
+        AppError::BeyondHead { .. } => told(StatusCode::BAD_REQUEST, "position_beyond_head", say),
+        AppError::Setting(_) | AppError::Codec(_) => {
+            hidden(error, StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here; it was logged.")
+        }
+        AppError::Store(_) => hidden(
+            error,
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The site cannot answer this just now; nothing was lost. Try again in a moment.",
+        ),
+    }
+}
+
+fn tell_refused(refused: &Refused) -> Told {
+    let conflict = |code| told(StatusCode::CONFLICT, code, refused.to_string());
+    match refused {
+        Refused::Account(AccountRefusal::NotRegistered)
+        | Refused::Application(ApplicationRefusal::NotRequested)
+        | Refused::Post(PostRefusal::NoSuchPost)
+        | Refused::Inbox(InboxRefusal::NothingHeld) => told(StatusCode::NOT_FOUND, "not_found", refused.to_string()),
+        Refused::Application(ApplicationRefusal::OwnApplication) => {
+            told(StatusCode::FORBIDDEN, "own_application", refused.to_string())
+        }
+        Refused::Post(PostRefusal::NoSuchComment) => {
+            told(StatusCode::UNPROCESSABLE_ENTITY, "no_such_comment", refused.to_string())
+        }
+        Refused::Account(AccountRefusal::LastAdministrator) => conflict("last_administrator"),
+        Refused::Account(AccountRefusal::AlreadyRegistered | AccountRefusal::Erased) => conflict("wrong_state"),
+        Refused::Username(_) => conflict("username_taken"),
+        Refused::Application(ApplicationRefusal::Revised { .. }) => conflict("revised"),
+        Refused::Application(ApplicationRefusal::AlreadyRequested | ApplicationRefusal::WrongStanding { .. }) => {
+            conflict("wrong_state")
+        }
+        Refused::Authorization(AuthorizationRefusal::ScopeNotGranted { .. }) => conflict("scope_not_granted"),
+        Refused::Authorization(AuthorizationRefusal::Revised { .. }) => conflict("revised"),
+        Refused::Authorization(
+            AuthorizationRefusal::ApplicationNotApproved { .. }
+            | AuthorizationRefusal::NotPersonal
+            | AuthorizationRefusal::TokenEnded,
+        ) => conflict("wrong_state"),
+        Refused::Inbox(InboxRefusal::AlreadyRevealed { .. }) => conflict("already_revealed"),
+        Refused::Inbox(InboxRefusal::SecretExpired { .. } | InboxRefusal::NotYetExpired { .. }) => conflict("secret_expired"),
+        Refused::Post(PostRefusal::AlreadyPublished) => conflict("wrong_state"),
+        Refused::Site(_) => conflict("already_set_up"),
+    }
+}
+
+const fn token_code(error: BearerError) -> &'static str {
+    match error {
+        BearerError::Malformed(_) => "token_malformed",
+        BearerError::Invalid(TokenError::Unknown) => "token_unknown",
+        BearerError::Invalid(TokenError::Refused(refusal)) => match refusal {
+            TokenRefusal::Expired => "token_expired",
+            TokenRefusal::Revoked => "token_revoked",
+            TokenRefusal::ApplicationSuspended => "application_suspended",
+            TokenRefusal::UserSuspended => "user_suspended",
+        },
+    }
+}
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    current: Option<Current>,
+}
+
+#[derive(Serialize)]
+struct FieldProblem<'a> {
+    field: &'a str,
+    code: &'a str,
+    message: &'a str,
+}
+
+/// What a lost race has to know: where things stand now, who brought them there, when.
+#[derive(Serialize)]
+struct Current {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u32>,
+}
+
+fn current(error: &AppError) -> Option<Current> {
+    match error {
+        AppError::Refused(Refused::Application(ApplicationRefusal::WrongStanding { standing, by, at })) => Some(Current {
+            state: Some(standing.as_str()),
+            by: Some(by.to_string()),
+            at: Some(*at),
+            revision: None,
+        }),
+        AppError::Refused(Refused::Application(ApplicationRefusal::Revised { now, .. })) => {
+            Some(Current { state: None, by: None, at: None, revision: Some(*now) })
+        }
+        AppError::Refused(Refused::Inbox(InboxRefusal::AlreadyRevealed { at })) => {
+            Some(Current { state: Some("revealed"), by: None, at: Some(*at), revision: None })
+        }
+        _ => None,
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let Told { status, code, detail } = match &self {
+            Self::App(error) => tell(error),
+            Self::Token(error) => told(StatusCode::UNAUTHORIZED, token_code(*error), error.to_string()),
+            Self::TokenMissing => {
+                told(StatusCode::UNAUTHORIZED, "token_missing", "Send a token in the Authorization header, or sign in")
+            }
+            Self::ScopeMissing(scope) => {
+                told(StatusCode::FORBIDDEN, "insufficient_scope", format!("This needs a token with the scope {scope}"))
+            }
+            Self::Request { status, code, detail } => told(*status, code, detail.clone()),
+        };
+        let (errors, current) = match &self {
+            Self::App(AppError::Fields(errors)) => {
+                let problem = |error: &'_ countersign_events::text::FieldError| (error.field, error.code, error.message.clone());
+                (errors.iter().map(problem).collect::<Vec<_>>(), None)
+            }
+            Self::App(error) => (vec![], current(error)),
+            Self::Token(_) | Self::TokenMissing | Self::ScopeMissing(_) | Self::Request { .. } => (vec![], None),
+        };
+        let errors = errors.iter().map(|(field, code, message)| FieldProblem { field, code, message }).collect();
+        let title = status.canonical_reason().unwrap_or("Error");
+        let problem = Problem { r#type: "about:blank", title, status: status.as_u16(), detail, code, errors, current };
+        let body = serde_json::to_vec(&problem).expect("a problem is plain data");
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        // RFC 6750 s3: no error word when the request held no token at all.
+        let challenge = match &self {
+            Self::TokenMissing => Some("Bearer realm=\"api\"".to_owned()),
+            Self::Token(_) => Some("Bearer realm=\"api\", error=\"invalid_token\"".to_owned()),
+            Self::ScopeMissing(scope) => Some(format!("Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"{scope}\"")),
+            Self::App(_) | Self::Request { .. } => None,
+        };
+        if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::from_str(&challenge).ok()) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Self::App(error) = &self {
+            add_retry(error, headers);
+        }
+        response
+    }
+}
+
+/// `Retry-After` and `RateLimit-*` where waiting helps.
+pub fn add_retry(error: &AppError, headers: &mut axum::http::HeaderMap) {
+    match error {
+        AppError::TooMany(TooMany { limit, retry_after_seconds, reset_seconds }) => {
+            headers.insert(header::RETRY_AFTER, (*retry_after_seconds).into());
+            headers.insert("ratelimit-limit", (*limit).into());
+            headers.insert("ratelimit-remaining", 0.into());
+            headers.insert("ratelimit-reset", (*reset_seconds).into());
+        }
+        AppError::TooManyOpenRequests(_) => {
+            headers.insert(header::RETRY_AFTER, 86_400.into());
+        }
+        AppError::Behind | AppError::Store(_) => {
+            headers.insert(header::RETRY_AFTER, 1.into());
+        }
+        _ => {}
+    }
+}
