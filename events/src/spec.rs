@@ -96,7 +96,7 @@ where
 
 /// `seconds` after the beginning of 2026, with a microsecond so that cut-off digits are noticed.
 pub fn at(seconds: u32) -> Timestamp {
-    Timestamp::from_timestamp_micros(1_767_225_600_000_001 + i64::from(seconds) * 1_000_000).unwrap()
+    Timestamp::from_timestamp_micros(1_767_225_600_000_001 + i64::from(seconds) * 1_000_000).expect("a fixture holds")
 }
 
 macro_rules! ids {
@@ -125,7 +125,7 @@ pub const fn digest(number: u8) -> TokenDigest {
 }
 
 pub fn scopes(text: &str) -> ScopeSet {
-    text.parse().unwrap()
+    text.parse().expect("a fixture holds")
 }
 
 /// A personal field in the form in which the log keeps it.
@@ -143,7 +143,7 @@ pub fn golden(file: &str) -> PathBuf {
 pub fn golden_text(file: &str, actual: &str) -> String {
     let path = golden(file);
     if std::env::var("COUNTERSIGN_TEST_BLESS").is_ok_and(|bless| bless == "1") && !path.exists() {
-        fs::write(&path, actual).unwrap();
+        fs::write(&path, actual).expect("a fixture holds");
     }
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

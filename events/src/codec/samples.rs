@@ -25,7 +25,7 @@ fn asked() -> Asked {
         description: "Reads aloud.\n\"Quoted\", \\ and tab\t.".to_owned(),
         website: Some("https://reader.example/".to_owned()),
         redirect_uris: ["https://reader.example/back?a=1", "http://127.0.0.1/back"]
-            .map(|uri| RedirectUri::parse(uri, Purpose::Web).unwrap())
+            .map(|uri| RedirectUri::parse(uri, Purpose::Web).expect("a fixture holds"))
             .into(),
         scopes: scopes("read identity notifications"),
     }
