@@ -1,6 +1,7 @@
 //! What may happen between a member and an application, one sentence a test.
 
 use super::{AuthorizationCommand as C, AuthorizationEvent as E, *};
+use crate::account::{AccountStanding, Roles};
 use crate::spec::{self, application, at, digest, scopes, secret, token_id, user};
 
 mod properties;

@@ -1,6 +1,10 @@
 //! `token_valid` against the same question asked in other words, over every combination of what it looks at.
 
 use super::*;
+use crate::{
+    account::{AccountStanding, Role, Roles},
+    scope::Scope,
+};
 
 /// What ended for good, in the words of design section 3 and 4, comes before what merely rests.
 fn oracle(
