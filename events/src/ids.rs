@@ -88,7 +88,8 @@ impl FromStr for UsernameDigest {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (key, hex) = text.split_once('-').ok_or(MalformedDigest)?;
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if key.parse::<u32>().is_err() || hex.len() != 32 || !hex.bytes().all(is_hex) {
+        let key_is_number = key.parse::<u32>().is_ok_and(|number| number.to_string() == key);
+        if !key_is_number || hex.len() != 32 || !hex.bytes().all(is_hex) {
             return Err(MalformedDigest);
         }
         Ok(Self(text.to_owned()))

@@ -11,6 +11,9 @@ use crate::{
     sensitive::Personal,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// An instant, in microseconds; time never orders events, positions do.
 pub type Timestamp = DateTime<Utc>;
 
@@ -110,7 +113,8 @@ impl FromStr for StreamName {
     type Err = UnknownStream;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        parse_stream(text).ok_or_else(|| UnknownStream(text.to_owned()))
+        // One stream, one name: ids have other spellings (upper case, without dashes), streams do not.
+        parse_stream(text).filter(|name| name.to_string() == text).ok_or_else(|| UnknownStream(text.to_owned()))
     }
 }
 
@@ -179,11 +183,12 @@ impl FromStr for Actor {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let unknown = || UnknownActor(text.to_owned());
         match text.split_once(':') {
-            Some(("user", id)) => id.parse().map(Self::User).map_err(|_| unknown()),
-            Some(("cli", name)) => Ok(Self::Cli(name.to_owned())),
-            None if text == "system" => Ok(Self::System),
-            _ => Err(unknown()),
+            Some(("user", id)) => id.parse().ok().map(Self::User).filter(|actor| actor.to_string() == text),
+            Some(("cli", name)) if !name.is_empty() => Some(Self::Cli(name.to_owned())),
+            None if text == "system" => Some(Self::System),
+            _ => None,
         }
+        .ok_or_else(unknown)
     }
 }
 

@@ -1,7 +1,7 @@
 //! How the tests of deciders speak: given what happened, when somebody asks, then this happens. Also
 //! the ids, instants and texts they share. Compiled for tests only.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, fs, path::PathBuf};
 
 use uuid::Uuid;
 
@@ -131,4 +131,19 @@ pub fn scopes(text: &str) -> ScopeSet {
 /// A personal field in the form in which the log keeps it.
 pub fn sealed(text: &str) -> Personal {
     Personal::Sealed { key: data_key(900), bytes: text.as_bytes().to_vec() }
+}
+
+/// Where a golden file lies.
+pub fn golden(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(file)
+}
+
+/// The text of a golden file. `COUNTERSIGN_TEST_BLESS=1` writes it from `actual` when it is missing;
+/// nothing ever overwrites one.
+pub fn golden_text(file: &str, actual: &str) -> String {
+    let path = golden(file);
+    if std::env::var("COUNTERSIGN_TEST_BLESS").is_ok_and(|bless| bless == "1") && !path.exists() {
+        fs::write(&path, actual).unwrap();
+    }
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

@@ -99,6 +99,7 @@ proptest! {
 
 #[test]
 fn the_sequences_reach_every_standing_that_this_release_has_commands_for() {
+    use Standing as S;
     let route = |kinds: &[u8]| {
         let steps = spec::play(kinds.iter().map(|kind| (*kind, 2, 0)), command);
         let Some(Application::Requested(record)) = steps.into_iter().next_back().map(|step| step.after) else {
@@ -107,6 +108,5 @@ fn the_sequences_reach_every_standing_that_this_release_has_commands_for() {
         record.standing
     };
     let reached = [&[0][..], &[0, 8], &[0, 6], &[0, 8, 11], &[0, 8, 11, 14], &[0, 8, 5], &[0, 4]].map(route);
-    use Standing as S;
     assert_eq!(reached, [S::UnderReview, S::Approved, S::Denied, S::Suspended, S::Approved, S::Revoked, S::Withdrawn]);
 }
