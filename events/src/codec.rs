@@ -10,6 +10,11 @@ use serde_json::Value;
 
 use crate::event::Event;
 
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
 /// A stored type: its category, its name, the version in which it is written today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventType {
@@ -156,7 +161,17 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
 /// # Errors
 /// [`CodecError::UnknownType`] or [`CodecError::Malformed`].
 pub fn decode(name: &str, version: u16, payload: &str) -> Result<Event, CodecError> {
-    let known = TYPES.iter().find(|known| known.name == name).filter(|known| version <= known.version && version > 0);
+    decode_by(TYPES, UPCASTS, name, version, payload)
+}
+
+fn decode_by(
+    types: &[EventType],
+    steps: &[Upcast],
+    name: &str,
+    version: u16,
+    payload: &str,
+) -> Result<Event, CodecError> {
+    let known = types.iter().find(|known| known.name == name).filter(|known| version <= known.version && version > 0);
     let Some(known) = known else {
         return Err(CodecError::UnknownType { name: name.to_owned(), version });
     };
@@ -165,7 +180,7 @@ pub fn decode(name: &str, version: u16, payload: &str) -> Result<Event, CodecErr
     }
     let malformed = |error| CodecError::Malformed { name: name.to_owned(), error };
     let old = serde_json::from_str(payload).map_err(malformed)?;
-    let new = upcast(UPCASTS, name, version, known.version, old);
+    let new = upcast(steps, name, version, known.version, old);
     read(known, &new.to_string())
 }
 

@@ -8,6 +8,9 @@
 use crate::recorded::Envelope;
 use crate::sensitive::Personal;
 
+#[cfg(test)]
+mod tests;
+
 const TAG: &[u8] = b"countersign leaf v1\n";
 
 /// The canonical bytes of an event as stored: its envelope (the client address sealed), the stored

@@ -4,9 +4,16 @@
 //! [`crate::event::Event::personal_fields`].
 
 use data_encoding::BASE64;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
+    ser,
+};
 
 use crate::ids::{DataKeyId, UserId};
+
+#[cfg(test)]
+mod tests;
 
 /// Whose data key seals a field. Erasing a member destroys the member's key and leaves the site's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,10 +93,27 @@ impl Serialize for Personal {
 
 impl<'de> Deserialize<'de> for Personal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Some(form) = Option::<SealedForm>::deserialize(deserializer)? else {
-            return Ok(Self::Erased);
-        };
+        // Not through `Option`: serde reads a field that is missing as `None`, and what is missing was not erased.
+        deserializer.deserialize_any(StoredForm)
+    }
+}
+
+struct StoredForm;
+
+impl<'de> Visitor<'de> for StoredForm {
+    type Value = Personal;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a sealed field, or null for an erased one")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Personal, E> {
+        Ok(Personal::Erased)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Personal, A::Error> {
+        let form = SealedForm::deserialize(MapAccessDeserializer::new(map))?;
         let bytes = BASE64.decode(form.sealed.as_bytes()).map_err(de::Error::custom)?;
-        Ok(Self::Sealed { key: form.key, bytes })
+        Ok(Personal::Sealed { key: form.key, bytes })
     }
 }
