@@ -12,6 +12,8 @@ pub mod authorizations;
 pub mod change;
 pub mod front_page;
 pub mod inbox;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 
 use countersign_events::{event::Event, recorded::Recorded};

@@ -60,9 +60,9 @@ fn the_canonical_bytes_are_those_of_the_golden_file() {
         ("optional fields empty", canonical_bytes(&empty(), "AuditExported", 258, "{}")),
         ("no payload", canonical_bytes(&absent(), "", 0, "")),
     ];
-    let lines: Vec<_> = leaves.iter().map(|(name, leaf)| format!("{name}: {}\n", HEXLOWER.encode(leaf))).collect();
-    let lines = lines.concat();
-    assert_eq!(lines, golden_text("leaf.v1.hex", &lines));
+    let lines: Vec<_> = leaves.iter().map(|(name, leaf)| format!("{name}: {}", HEXLOWER.encode(leaf))).collect();
+    let text = lines.join("\n") + "\n";
+    assert_eq!(text, golden_text("leaf.v1.hex", &text));
 }
 
 #[test]

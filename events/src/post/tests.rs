@@ -131,7 +131,7 @@ proptest! {
     ) {
         let steps = spec::play(asks, |_: &Vote, _, direction| cast(direction));
         let (mut last, mut sum) = (Direction::None, (0, 0));
-        for VoteEvent::VoteCast { direction, previous, .. } in steps.iter().flat_map(crate::spec::Step::events) {
+        for VoteEvent::VoteCast { direction, previous, .. } in steps.iter().flat_map(spec::Step::events) {
             prop_assert_eq!(*previous, last);
             prop_assert_ne!(direction, previous);
             let ((up, down), (old_up, old_down)) = (direction.counts(), previous.counts());

@@ -85,7 +85,7 @@ proptest! {
             Ask::Name(number) => C::NameFirstAdministrator { user_id: user(number), at: at(number) },
             Ask::Notice(configuration) => C::NoticeConfiguration { configuration, at: at(number) },
         });
-        let named = steps.iter().flat_map(crate::spec::Step::events);
+        let named = steps.iter().flat_map(spec::Step::events);
         let named = named.filter(|event| matches!(event, E::FirstAdministratorNamed { .. })).count();
         prop_assert!(named <= 1);
         for (step, ask) in steps.iter().zip(asks) {

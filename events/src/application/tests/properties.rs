@@ -100,7 +100,6 @@ proptest! {
 #[test]
 fn the_sequences_reach_every_standing_that_this_release_has_commands_for() {
     use Standing as S;
-
     let route = |kinds: &[u8]| {
         let steps = spec::play(kinds.iter().map(|kind| (*kind, 2, 0)), command);
         let Some(Application::Requested(record)) = steps.into_iter().next_back().map(|step| step.after) else {
