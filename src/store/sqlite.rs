@@ -1,0 +1,102 @@
+//! `SQLite`: the log, the inline read models and the bookkeeping in `log.db`, each generation of a
+//! trailing read model in a file of its own under `models`. One connection writes the log; a few
+//! read it. The vault has a file, and a module, of its own.
+
+mod convert;
+mod log;
+mod models;
+mod schema;
+mod writer;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use countersign_events::recorded::Position;
+use countersign_projections::TRAILING;
+use sqlx::{ConnectOptions, SqlitePool};
+
+use super::StoreError;
+
+use models::Models;
+pub use writer::SqliteWriter;
+
+/// Readers of a database; sqlx gives each a thread.
+const READERS: u32 = 4;
+
+/// The store of one data directory.
+pub struct SqliteStore {
+    readers: SqlitePool,
+    models: Models,
+    /// The one writing connection, until somebody takes it.
+    writer: Mutex<Option<SqliteWriter>>,
+}
+
+impl SqliteStore {
+    /// Opens the store of a data directory; makes what is missing, and brings the log's database to the
+    /// schema of this program.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when a file cannot be opened, or the database is of a newer program.
+    pub async fn open(data_dir: &Path) -> Result<Arc<Self>, StoreError> {
+        let models_dir = data_dir.join("models");
+        schema::make_directory(data_dir)?;
+        schema::make_directory(&models_dir)?;
+        let file = data_dir.join("log.db");
+        schema::make_file(&file)?;
+        let mut connection = schema::log_writer(&file).connect().await.map_err(unavailable)?;
+        schema::migrate(&mut connection).await?;
+        let store = Self {
+            readers: schema::readers(&file, READERS),
+            models: Models::new(file, models_dir),
+            writer: Mutex::new(Some(SqliteWriter::new(connection))),
+        };
+        for projection in TRAILING {
+            store.models.ensure(projection).await?;
+        }
+        Ok(Arc::new(store))
+    }
+
+    /// The one writing connection to the log's database.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when somebody has it already.
+    pub fn writer(&self) -> Result<SqliteWriter, StoreError> {
+        let taken = || StoreError::Unavailable("the log's database has its one writer already".to_owned());
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(taken)
+    }
+}
+
+/// What the database said, for the operator; it never holds values.
+#[expect(clippy::needless_pass_by_value, reason = "made to be named in map_err")]
+fn unavailable(error: sqlx::Error) -> StoreError {
+    match &error {
+        sqlx::Error::Database(told) if told.is_unique_violation() || is_refused(told.as_ref()) => {
+            StoreError::Conflict(told.message().to_owned())
+        }
+        sqlx::Error::Database(told) => StoreError::Unavailable(told.message().to_owned()),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+            StoreError::Corrupt { position: Position(0), detail: error.to_string() }
+        }
+        error => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// A trigger refused (`SQLITE_CONSTRAINT_TRIGGER`), or two rows want one rowid (`SQLITE_CONSTRAINT_ROWID`).
+fn is_refused(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.code().is_some_and(|code| code == "1811" || code == "2579")
+}
+
+/// A position, version or other count as `SQLite` keeps it.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A list as the one value that `json_each` takes apart: one statement for lists of any length.
+fn json(list: &impl serde::Serialize) -> String {
+    serde_json::to_string(list).expect("texts and numbers are JSON")
+}
+
+#[cfg(test)]
+mod tests;

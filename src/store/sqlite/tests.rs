@@ -1,0 +1,1 @@
+//! What can be seen only from inside: statements prepare, and by which indexes they run.
