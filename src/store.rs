@@ -1,7 +1,10 @@
 //! What is stored and what can be asked of it: the log, the read models, the vault, as traits, so
 //! that the rest of the shell names no database.
 
+pub mod changes;
 pub mod rows;
+pub mod sqlite;
+mod statements;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

@@ -6,6 +6,7 @@ mod convert;
 mod log;
 mod models;
 mod schema;
+pub mod vault;
 mod writer;
 
 use std::{

@@ -8,3 +8,4 @@ mod browser;
 mod prerequisites;
 mod third_party;
 mod tidy;
+mod vault_contract;
