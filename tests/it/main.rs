@@ -5,7 +5,9 @@
 #![allow(clippy::disallowed_methods, reason = "a test that waits for a process or a server measures real time")]
 
 mod browser;
+mod guide_flow;
 mod prerequisites;
+mod support;
 mod third_party;
 mod tidy;
 mod vault_contract;

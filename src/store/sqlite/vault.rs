@@ -1,10 +1,11 @@
-//! The vault on `SQLite`: a file of its own beside the log's. One writing connection, a few reading
-//! ones. What goes in is sealed by the callers, and what is live is for the log to say; here it is
-//! kept durably and, when destroyed, leaves no copy in the files.
+//! The vault on `SQLite`: a database of its own, `vault.db`. Keeps what callers sealed, destroys it so that
+//! no copy stays in the files, and syncs before it answers. What a row means and whether it is live is
+//! for the log to say; sealing and opening is for the callers.
 
+mod file;
 mod statements;
 
-use std::{fs, os::unix::fs::OpenOptionsExt, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use countersign_events::{
@@ -12,143 +13,140 @@ use countersign_events::{
     recorded::{Position, Timestamp},
 };
 use sqlx::{
-    ConnectOptions, Connection, SqlSafeStr, Sqlite, SqliteConnection, SqlitePool,
-    migrate::{Migration, MigrationType, Migrator},
-    query::Query,
-    sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+    ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
+    error::ErrorKind,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::store::{Aged, CommandKey, Link, StoreError, Vault, from_micros, rows::Session};
+use statements as sql;
 
-/// Bytes of a page. The padding of held secrets, and the check of it in the schema, rest on this.
-const PAGE: u32 = 4096;
-/// How many connections read at once.
+/// So many rows go, or are read, in one statement: others wait for a batch, never for a table.
+const BATCH: usize = 500;
 const READERS: u32 = 4;
-/// How long a reading connection may be waited for.
-const READER_WAIT: Duration = Duration::from_secs(5);
-/// How long one statement waits for a lock. Short, because it waits with the writing connection taken.
-const LOCK_WAIT: Duration = Duration::from_millis(100);
-/// Tries of a truncating checkpoint. With the lock waits and growing pauses they make up 4 to 5 seconds.
-const CHECKPOINT_TRIES: u32 = 20;
-/// The pause after the first busy checkpoint; after the n-th it is n times as long.
-const CHECKPOINT_PAUSE: Duration = Duration::from_millis(12);
-/// Rows that one statement of the sweeper removes, so that others can write in between.
-const SWEEP_BATCH: u16 = 500;
-/// Rows of one page of a long listing: a long read would keep checkpoints from truncating.
-const LISTING_PAGE: u16 = 1000;
+/// How long `SQLite` itself waits for a lock. Short, since the writer is held meanwhile.
+const LOCK_WAIT: Duration = Duration::from_millis(250);
+/// How long a destruction waits for readers to let go of the write-ahead log.
+const TRUNCATE_WAIT: Duration = Duration::from_secs(5);
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
-/// The vault in `vault.db`.
+/// The vault in one `SQLite` file.
+#[derive(Debug)]
 pub struct SqliteVault {
-    writer: Mutex<SqliteConnection>,
+    writer: Mutex<Writer>,
     readers: SqlitePool,
 }
 
+/// The one connection that writes.
+#[derive(Debug)]
+struct Writer {
+    connection: SqliteConnection,
+    /// Whether the write-ahead log may hold copies of rows that were destroyed. Changed under the lock only,
+    /// and set before the row goes, so that no crash of a task loses it.
+    residue: bool,
+}
+
 impl SqliteVault {
-    /// Opens the vault of a data directory; makes it (readable by its owner only) when it is not there.
+    /// Opens `vault.db` in `data_dir`, creates it (0600) when it is not there, migrates it, and removes what
+    /// a crash in the middle of a destruction left in its write-ahead log.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the file cannot be opened, locked or brought to this version's schema.
+    /// [`StoreError::Unavailable`] when the file cannot be opened or migrated,
+    /// [`StoreError::Corrupt`] when it is no database.
     pub async fn open(data_dir: &Path) -> Result<Arc<Self>, StoreError> {
         let path = data_dir.join("vault.db");
-        make_private(&path).map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))?;
-        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(LOCK_WAIT).disable_statement_logging();
-        let mut writer = options
+        file::own(data_dir, &path)?;
+        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(LOCK_WAIT);
+        let mut connection = options
             .clone()
-            .page_size(PAGE)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
             .pragma("secure_delete", "on")
-            // Pages that a statement might have to restore go to a temporary file otherwise.
-            .pragma("temp_store", "memory")
             .connect()
             .await
             .map_err(failed)?;
-        migrator().run(&mut writer).await.map_err(|error| StoreError::Unavailable(format!("the vault: {error}")))?;
+        file::migrate(&mut connection).await?;
+        let mut writer = Writer { connection, residue: true };
+        writer.truncate().await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
-            .acquire_timeout(READER_WAIT)
             .connect_with(options.read_only(true))
             .await
             .map_err(failed)?;
-        let vault = Self { writer: Mutex::new(writer), readers };
-        // What a crash between deleting and truncating left in the write-ahead log goes now. When
-        // somebody else reads the file, a backup say, it goes with the next checkpoint.
-        vault.truncate_log().await?;
-        Ok(Arc::new(vault))
+        Ok(Arc::new(Self { writer: Mutex::new(writer), readers }))
     }
 
-    /// What the live writing connection says of `synchronous`, `journal_mode` and `secure_delete`.
+    /// What the writing connection itself says of `synchronous`, `journal_mode` and `secure_delete`.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when it does not answer.
     pub async fn pragmas(&self) -> Result<(i64, String, i64), StoreError> {
-        let mut writer = self.writer.lock().await;
-        sqlx::query_as(statements::PRAGMAS).fetch_one(&mut *writer).await.map_err(failed)
+        let mut writer = self.writer().await;
+        let connection = &mut writer.connection;
+        let synchronous = sqlx::query_scalar(sql::SYNCHRONOUS).fetch_one(&mut *connection).await.map_err(failed)?;
+        let journal_mode = sqlx::query_scalar(sql::JOURNAL_MODE).fetch_one(&mut *connection).await.map_err(failed)?;
+        let secure_delete = sqlx::query_scalar(sql::SECURE_DELETE).fetch_one(connection).await.map_err(failed)?;
+        Ok((synchronous, journal_mode, secure_delete))
     }
 
-    /// Runs one statement on the writing connection; how many rows it changed.
-    async fn write(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        Ok(query.execute(&mut *writer).await.map_err(failed)?.rows_affected())
+    async fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().await
     }
 
-    /// One column of one row.
-    async fn one<T>(&self, query: Query<'_, Sqlite, SqliteArguments>) -> Result<Option<T>, StoreError>
-    where
-        T: for<'r> sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
-    {
-        let row = query.fetch_optional(&self.readers).await.map_err(failed)?;
-        row.map(|row| sqlx::Row::try_get(&row, 0)).transpose().map_err(failed)
+    /// Runs one statement that adds a row or ends one that holds no secret.
+    async fn write(&self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        self.writer().await.run(statement).await
     }
 
-    /// Moves the write-ahead log into the file and empties it. `false` when readers kept it from that.
-    async fn truncate_log(&self) -> Result<bool, StoreError> {
-        let mut writer = self.writer.lock().await;
-        // A checkpoint that could not finish is no error: only this column says so.
-        let (busy, _, _): (i64, i64, i64) =
-            sqlx::query_as(statements::TRUNCATE_LOG).fetch_one(&mut *writer).await.map_err(failed)?;
-        Ok(busy == 0)
+    /// Runs one statement that removes a secret. Its copies in the write-ahead log are removed at once when
+    /// no reader is in the way, else by the next sweep.
+    async fn erase(&self, statement: Statement<'_>) -> Result<(), StoreError> {
+        let mut writer = self.writer().await;
+        writer.residue = true;
+        writer.run(statement).await?;
+        writer.truncate().await
     }
 
-    /// Removes expired rows in batches; the writing connection is free between them.
-    async fn sweep_table(&self, statement: &'static str, now: Timestamp) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        loop {
-            let batch = self.write(sqlx::query(statement).bind(now.timestamp_micros()).bind(SWEEP_BATCH)).await?;
-            removed += batch;
-            if batch < u64::from(SWEEP_BATCH) {
-                return Ok(removed);
+    /// Removes copies of destroyed rows from the write-ahead log, or says that they may still be there.
+    /// Lets go of the writer between attempts, so that others do not wait along.
+    async fn truncated(&self) -> Result<(), StoreError> {
+        let attempts = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                let mut writer = self.writer().await;
+                writer.truncate().await?;
+                if !writer.residue {
+                    return Ok(());
+                }
+                drop(writer);
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
             }
+        };
+        tokio::time::timeout(TRUNCATE_WAIT, attempts).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("a reader holds on to the write-ahead log of the vault".to_owned()))
+        })
+    }
+}
+
+type Statement<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+impl Writer {
+    async fn run(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        Ok(statement.execute(&mut self.connection).await.map_err(failed)?.rows_affected())
+    }
+
+    /// Tries once to move the write-ahead log into the database and cut it to nothing, if there is residue.
+    /// There still is when a reader was in the way: `SQLite` says so in the row, not as an error.
+    async fn truncate(&mut self) -> Result<(), StoreError> {
+        if self.residue {
+            let row = sqlx::query(sql::TRUNCATE).fetch_one(&mut self.connection).await.map_err(failed)?;
+            self.residue = row.try_get::<i64, _>(0).map_err(failed)? != 0;
         }
-    }
-
-    /// Ids with their subject, page by page in the order of ids.
-    async fn list_aged<S>(&self, statement: &'static str, before: Timestamp) -> Result<Vec<(Uuid, S)>, StoreError>
-    where
-        (Vec<u8>, S): for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
-        S: Send + Unpin,
-    {
-        let mut listed: Vec<(Uuid, S)> = Vec::new();
-        loop {
-            let after = listed.last().map_or(Uuid::nil(), |(id, _)| *id);
-            let page: Vec<(Vec<u8>, S)> = sqlx::query_as(statement)
-                .bind(before.timestamp_micros())
-                .bind(bytes(after))
-                .bind(LISTING_PAGE)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(failed)?;
-            let last = page.len() < usize::from(LISTING_PAGE);
-            for (id, subject) in page {
-                listed.push((uuid(&id)?, subject));
-            }
-            if last {
-                return Ok(listed);
-            }
-        }
+        Ok(())
     }
 }
 
@@ -161,19 +159,19 @@ impl Vault for SqliteVault {
         wrapped: &[u8],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let query = sqlx::query(statements::PUT_DATA_KEY).bind(bytes(id.0)).bind(subject).bind(wrapped);
-        self.write(query.bind(at.timestamp_micros())).await?;
-        Ok(())
+        let statement =
+            sqlx::query(sql::PUT_DATA_KEY).bind(bytes(&id.0)).bind(subject).bind(wrapped).bind(at.timestamp_micros());
+        self.write(statement).await.map(drop)
     }
 
     async fn data_key(&self, id: DataKeyId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.one(sqlx::query(statements::DATA_KEY).bind(bytes(id.0))).await
+        let key = sqlx::query_scalar(sql::DATA_KEY).bind(bytes(&id.0));
+        key.fetch_optional(&self.readers).await.map_err(failed)
     }
 
     async fn site_key(&self) -> Result<Option<(DataKeyId, Vec<u8>)>, StoreError> {
-        let row: Option<(Vec<u8>, Vec<u8>)> =
-            sqlx::query_as(statements::SITE_KEY).fetch_optional(&self.readers).await.map_err(failed)?;
-        row.map(|(id, wrapped)| Ok((DataKeyId(uuid(&id)?), wrapped))).transpose()
+        let row = sqlx::query(sql::SITE_KEY).fetch_optional(&self.readers).await.map_err(failed)?;
+        row.map(|row| Ok((DataKeyId(id(&row, 0)?), row.try_get(1).map_err(failed)?))).transpose()
     }
 
     async fn put_verifier(
@@ -183,218 +181,257 @@ impl Vault for SqliteVault {
         verifier: &str,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let query = sqlx::query(statements::PUT_VERIFIER).bind(bytes(id.0)).bind(bytes(user.0)).bind(verifier);
-        self.write(query.bind(at.timestamp_micros())).await?;
-        Ok(())
+        let statement = sqlx::query(sql::PUT_VERIFIER)
+            .bind(bytes(&id.0))
+            .bind(bytes(&user.0))
+            .bind(verifier)
+            .bind(at.timestamp_micros());
+        self.write(statement).await.map(drop)
     }
 
     async fn verifier(&self, id: VerifierId) -> Result<Option<String>, StoreError> {
-        self.one(sqlx::query(statements::VERIFIER).bind(bytes(id.0))).await
+        let verifier = sqlx::query_scalar(sql::VERIFIER).bind(bytes(&id.0));
+        verifier.fetch_optional(&self.readers).await.map_err(failed)
     }
 
     async fn destroy_verifiers(&self, user: UserId, keep: VerifierId) -> Result<(), StoreError> {
-        self.write(sqlx::query(statements::DESTROY_VERIFIERS).bind(bytes(user.0)).bind(bytes(keep.0))).await?;
-        Ok(())
+        self.erase(sqlx::query(sql::DESTROY_VERIFIERS).bind(bytes(&user.0)).bind(bytes(&keep.0))).await
     }
 
     async fn hold(&self, id: SecretId, sealed: &[u8], at: Timestamp) -> Result<(), StoreError> {
-        let query = sqlx::query(statements::HOLD).bind(bytes(id.0)).bind(at.timestamp_micros());
-        self.write(query.bind(PAGE).bind(sealed)).await?;
-        Ok(())
+        let statement = sqlx::query(sql::HOLD).bind(bytes(&id.0)).bind(sealed).bind(at.timestamp_micros());
+        self.write(statement).await.map(drop)
     }
 
     async fn held(&self, id: SecretId) -> Result<Option<Vec<u8>>, StoreError> {
-        self.one(sqlx::query(statements::HELD).bind(bytes(id.0))).await
+        let sealed = sqlx::query_scalar(sql::HELD).bind(bytes(&id.0));
+        sealed.fetch_optional(&self.readers).await.map_err(failed)
     }
 
-    /// The row is gone from the first statement on, whatever is answered. `Unavailable` means that
-    /// readers kept the write-ahead log from being emptied for some seconds: until the next call
-    /// for this or another secret, or the next start, a sealed copy may lie in it. Calling again
-    /// for a secret that is gone is how to finish.
+    /// When this fails with [`StoreError::Unavailable`] because a reader held on to the write-ahead log, the
+    /// row is gone all the same and only its copy in that log is left: the next destruction, sweep or start
+    /// removes it, and so does calling this again.
     async fn destroy_held(&self, id: SecretId) -> Result<(), StoreError> {
-        self.write(sqlx::query(statements::DESTROY_HELD).bind(bytes(id.0))).await?;
-        for attempt in 1..=CHECKPOINT_TRIES {
-            if self.truncate_log().await? {
-                return Ok(());
-            }
-            tokio::time::sleep(CHECKPOINT_PAUSE * attempt).await;
+        {
+            let mut writer = self.writer().await;
+            writer.residue = true;
+            writer.run(sqlx::query(sql::DESTROY_HELD).bind(bytes(&id.0))).await?;
         }
-        Err(StoreError::Unavailable("the vault's write-ahead log could not be emptied: it is being read".to_owned()))
+        self.truncated().await
     }
 
     async fn held_ids(&self) -> Result<Vec<(SecretId, Timestamp)>, StoreError> {
-        let rows: Vec<(Vec<u8>, i64)> =
-            sqlx::query_as(statements::HELD_IDS).fetch_all(&self.readers).await.map_err(failed)?;
-        rows.iter().map(|(id, at)| Ok((SecretId(uuid(id)?), from_micros(*at)))).collect()
+        by_batch(async |after| {
+            let page = sqlx::query(sql::HELD_IDS).bind(after).bind(limit());
+            page.fetch_all(&self.readers).await.map_err(failed)
+        })
+        .await?
+        .iter()
+        .map(|row| Ok((SecretId(id(row, 0)?), time(row, 1)?)))
+        .collect()
     }
 
     async fn put_outcome(&self, key: &CommandKey, sealed: &[u8], until: Timestamp) -> Result<(), StoreError> {
-        let query = sqlx::query(statements::PUT_OUTCOME).bind(&key.scope).bind(&key.id).bind(sealed);
-        self.write(query.bind(until.timestamp_micros())).await?;
-        Ok(())
+        let statement =
+            sqlx::query(sql::PUT_OUTCOME).bind(&key.scope).bind(&key.id).bind(sealed).bind(until.timestamp_micros());
+        self.write(statement).await.map(drop)
     }
 
     async fn outcome(&self, key: &CommandKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.one(sqlx::query(statements::OUTCOME).bind(&key.scope).bind(&key.id)).await
+        let sealed = sqlx::query_scalar(sql::OUTCOME).bind(&key.scope).bind(&key.id);
+        sealed.fetch_optional(&self.readers).await.map_err(failed)
     }
 
     async fn drop_outcome(&self, key: &CommandKey) -> Result<(), StoreError> {
-        self.write(sqlx::query(statements::DROP_OUTCOME).bind(&key.scope).bind(&key.id)).await?;
-        Ok(())
+        self.erase(sqlx::query(sql::DROP_OUTCOME).bind(&key.scope).bind(&key.id)).await
     }
 
     async fn put_session(&self, session: &Session) -> Result<(), StoreError> {
-        let query = sqlx::query(statements::PUT_SESSION)
+        let statement = sqlx::query(sql::PUT_SESSION)
             .bind(session.digest.as_slice())
-            .bind(bytes(session.user_id.0))
+            .bind(bytes(&session.user_id.0))
             .bind(session.created_at.timestamp_micros())
             .bind(session.authenticated_at.timestamp_micros())
             .bind(session.expires_at.timestamp_micros());
-        self.write(query).await?;
-        Ok(())
+        self.write(statement).await.map(drop)
     }
 
     async fn session(&self, digest: [u8; 32]) -> Result<Option<Session>, StoreError> {
-        let row: Option<(Vec<u8>, i64, i64, i64)> = sqlx::query_as(statements::SESSION)
-            .bind(digest.as_slice())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(failed)?;
-        row.map(|(user, created, authenticated, expires)| {
+        let row = sqlx::query(sql::SESSION).bind(digest.as_slice());
+        let row = row.fetch_optional(&self.readers).await.map_err(failed)?;
+        row.map(|row| {
             Ok(Session {
                 digest,
-                user_id: UserId(uuid(&user)?),
-                created_at: from_micros(created),
-                authenticated_at: from_micros(authenticated),
-                expires_at: from_micros(expires),
+                user_id: UserId(id(&row, 0)?),
+                created_at: time(&row, 1)?,
+                authenticated_at: time(&row, 2)?,
+                expires_at: time(&row, 3)?,
             })
         })
         .transpose()
     }
 
     async fn end_session(&self, digest: [u8; 32]) -> Result<(), StoreError> {
-        self.write(sqlx::query(statements::END_SESSION).bind(digest.as_slice())).await?;
-        Ok(())
+        self.write(sqlx::query(sql::END_SESSION).bind(digest.as_slice())).await.map(drop)
     }
 
     async fn end_sessions_of(&self, user: UserId, keep: Option<[u8; 32]>) -> Result<(), StoreError> {
-        let keep = keep.map(|digest| digest.to_vec());
-        self.write(sqlx::query(statements::END_SESSIONS_OF).bind(bytes(user.0)).bind(keep)).await?;
-        Ok(())
+        let keep = keep.as_ref().map(<[u8; 32]>::as_slice);
+        self.write(sqlx::query(sql::END_SESSIONS_OF).bind(bytes(&user.0)).bind(keep)).await.map(drop)
     }
 
     async fn put_link(&self, digest: [u8; 32], link: Link, until: Timestamp) -> Result<(), StoreError> {
-        let user = match link {
+        let user = match &link {
             Link::SetUp => None,
-            Link::Reset(user) => Some(bytes(user.0)),
+            Link::Reset(user) => Some(bytes(&user.0)),
         };
-        let mut writer = self.writer.lock().await;
-        let mut transaction = writer.begin_with(statements::BEGIN).await.map_err(failed)?;
+        let mut writer = self.writer().await;
+        let mut tx = writer.connection.begin_with("begin immediate").await.map_err(failed)?;
         if link == Link::SetUp {
-            sqlx::query(statements::END_SET_UP_LINK).execute(&mut *transaction).await.map_err(failed)?;
+            sqlx::query(sql::END_SET_UP_LINK).execute(&mut *tx).await.map_err(failed)?;
         }
-        sqlx::query(statements::PUT_LINK)
-            .bind(digest.as_slice())
-            .bind(user)
-            .bind(until.timestamp_micros())
-            .execute(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        transaction.commit().await.map_err(failed)
+        let put = sqlx::query(sql::PUT_LINK).bind(digest.as_slice()).bind(user).bind(until.timestamp_micros());
+        put.execute(&mut *tx).await.map_err(failed)?;
+        tx.commit().await.map_err(failed)
     }
 
     async fn link(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<Link>, StoreError> {
-        let query = sqlx::query(statements::LINK).bind(digest.as_slice()).bind(now.timestamp_micros());
-        let user: Option<Option<Vec<u8>>> = self.one(query).await?;
-        user.map(|user| match user {
-            None => Ok(Link::SetUp),
-            Some(user) => Ok(Link::Reset(UserId(uuid(&user)?))),
-        })
-        .transpose()
+        let row = sqlx::query(sql::LINK).bind(digest.as_slice()).bind(now.timestamp_micros());
+        let row = row.fetch_optional(&self.readers).await.map_err(failed)?;
+        let Some(row) = row else { return Ok(None) };
+        let user: Option<Vec<u8>> = row.try_get(0).map_err(failed)?;
+        Ok(Some(match user {
+            Some(_) => Link::Reset(UserId(id(&row, 0)?)),
+            None => Link::SetUp,
+        }))
     }
 
     async fn end_link(&self, digest: [u8; 32]) -> Result<(), StoreError> {
-        self.write(sqlx::query(statements::END_LINK).bind(digest.as_slice())).await?;
-        Ok(())
+        self.write(sqlx::query(sql::END_LINK).bind(digest.as_slice())).await.map(drop)
     }
 
     async fn aged(&self, before: Timestamp) -> Result<Aged, StoreError> {
-        let mut aged = Aged::default();
-        for (id, subject) in self.list_aged::<String>(statements::AGED_DATA_KEYS, before).await? {
-            let user = subject.parse().map_err(|_| corrupt("the subject of a data key is no id"))?;
-            aged.data_keys.push((DataKeyId(id), user));
-        }
-        for (id, user) in self.list_aged::<Vec<u8>>(statements::AGED_VERIFIERS, before).await? {
-            aged.verifiers.push((VerifierId(id), UserId(uuid(&user)?)));
-        }
-        Ok(aged)
+        let before = before.timestamp_micros();
+        let keys = by_batch(async |after| {
+            let page = sqlx::query(sql::AGED_DATA_KEYS).bind(after).bind(before).bind(limit());
+            page.fetch_all(&self.readers).await.map_err(failed)
+        });
+        let keys = keys.await?;
+        let verifiers = by_batch(async |after| {
+            let page = sqlx::query(sql::AGED_VERIFIERS).bind(after).bind(before).bind(limit());
+            page.fetch_all(&self.readers).await.map_err(failed)
+        });
+        let verifiers = verifiers.await?;
+        let data_keys = keys.iter().map(|row| {
+            let subject: String = row.try_get(1).map_err(failed)?;
+            let user = subject.parse().map_err(|_| corrupt("the subject of a data key is no member's id"))?;
+            Ok((DataKeyId(id(row, 0)?), user))
+        });
+        let verifiers = verifiers.iter().map(|row| Ok((VerifierId(id(row, 0)?), UserId(id(row, 1)?))));
+        Ok(Aged {
+            data_keys: data_keys.collect::<Result<_, StoreError>>()?,
+            verifiers: verifiers.collect::<Result<_, StoreError>>()?,
+        })
     }
 
     async fn remove(&self, orphans: &Aged) -> Result<(), StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut transaction = writer.begin_with(statements::BEGIN).await.map_err(failed)?;
+        let mut writer = self.writer().await;
+        writer.residue = true;
+        let mut tx = writer.connection.begin_with("begin immediate").await.map_err(failed)?;
         for (id, user) in &orphans.data_keys {
-            let query = sqlx::query(statements::REMOVE_DATA_KEY).bind(bytes(id.0)).bind(user.to_string());
-            query.execute(&mut *transaction).await.map_err(failed)?;
+            let remove = sqlx::query(sql::REMOVE_DATA_KEY).bind(bytes(&id.0)).bind(user.to_string());
+            remove.execute(&mut *tx).await.map_err(failed)?;
         }
         for (id, user) in &orphans.verifiers {
-            let query = sqlx::query(statements::REMOVE_VERIFIER).bind(bytes(id.0)).bind(bytes(user.0));
-            query.execute(&mut *transaction).await.map_err(failed)?;
+            let remove = sqlx::query(sql::REMOVE_VERIFIER).bind(bytes(&id.0)).bind(bytes(&user.0));
+            remove.execute(&mut *tx).await.map_err(failed)?;
         }
-        transaction.commit().await.map_err(failed)
+        tx.commit().await.map_err(failed)?;
+        writer.truncate().await
     }
 
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        for statement in [statements::SWEEP_SESSIONS, statements::SWEEP_LINKS, statements::SWEEP_OUTCOMES] {
-            removed += self.sweep_table(statement, now).await?;
+        let mut swept = 0;
+        for statement in sql::SWEEP {
+            loop {
+                let mut writer = self.writer().await;
+                let batch = sqlx::query(statement).bind(now.timestamp_micros()).bind(limit());
+                let residue = std::mem::replace(&mut writer.residue, true);
+                let removed = writer.run(batch).await?;
+                writer.residue = residue || removed > 0;
+                swept += removed;
+                if removed < BATCH as u64 {
+                    break;
+                }
+            }
         }
-        if removed > 0 {
-            // So that what has expired does not stay in the write-ahead log; when it is being read,
-            // the next round empties it.
-            self.truncate_log().await?;
-        }
-        Ok(removed)
+        self.writer().await.truncate().await?;
+        Ok(swept)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.one::<i64>(sqlx::query(statements::PING)).await?;
-        Ok(())
+        sqlx::query(sql::PING).fetch_one(&self.readers).await.map(drop).map_err(failed)
     }
 }
 
-/// Makes the file, or its permissions, so that only its owner reads it. `SQLite` gives the files
-/// beside it the same permissions.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    let file = fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
-    file.set_permissions(fs::Permissions::from_mode(0o600))
+/// Every row, a page at a time and each page a read of its own: a long one would hold the write-ahead log.
+/// The id of a row is its first column.
+async fn by_batch<F>(page: impl Fn(Vec<u8>) -> F) -> Result<Vec<SqliteRow>, StoreError>
+where
+    F: Future<Output = Result<Vec<SqliteRow>, StoreError>>,
+{
+    let mut rows = Vec::new();
+    let mut after = Vec::new();
+    loop {
+        let mut batch = page(after).await?;
+        let full = batch.len() >= BATCH;
+        rows.append(&mut batch);
+        match rows.last() {
+            Some(last) if full => after = last.try_get(0).map_err(failed)?,
+            _ => return Ok(rows),
+        }
+    }
 }
 
-fn migrator() -> Migrator {
-    let sql = include_str!("../../../migrations/sqlite/vault/0001_vault.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "vault".into(), MigrationType::Simple, sql, false)])
+fn limit() -> i64 {
+    i64::try_from(BATCH).expect("a batch is small")
 }
 
-fn bytes(id: Uuid) -> Vec<u8> {
-    id.into_bytes().to_vec()
+fn bytes(id: &Uuid) -> &[u8] {
+    id.as_bytes()
 }
 
-fn uuid(bytes: &[u8]) -> Result<Uuid, StoreError> {
-    Uuid::from_slice(bytes).map_err(|_| corrupt("an id is not 16 bytes long"))
+fn id(row: &SqliteRow, column: usize) -> Result<Uuid, StoreError> {
+    let bytes: &[u8] = row.try_get(column).map_err(failed)?;
+    Uuid::from_slice(bytes).map_err(|_| corrupt("an id is not of 16 bytes"))
 }
 
-/// Rows of the vault have no position.
-fn corrupt(detail: &str) -> StoreError {
-    StoreError::Corrupt { position: Position(0), detail: format!("the vault: {detail}") }
+fn time(row: &SqliteRow, column: usize) -> Result<Timestamp, StoreError> {
+    row.try_get(column).map(from_micros).map_err(failed)
 }
 
-/// The messages of `SQLite` name tables and columns, never values.
+/// What an error of the database means. Its text names tables and columns, never what they hold.
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn failed(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::Database(error) if error.is_unique_violation() => {
-            StoreError::Conflict(format!("the vault: {error}"))
+    match &error {
+        sqlx::Error::Database(database) if database.kind() == ErrorKind::UniqueViolation => {
+            StoreError::Conflict(error.to_string())
+        }
+        // SQLITE_CORRUPT and SQLITE_NOTADB; the low byte is the primary code.
+        sqlx::Error::Database(database)
+            if database
+                .code()
+                .and_then(|code| code.parse::<i32>().ok())
+                .is_some_and(|c| matches!(c & 255, 11 | 26)) =>
+        {
+            corrupt(&error.to_string())
         }
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => corrupt(&error.to_string()),
-        error => StoreError::Unavailable(format!("the vault: {error}")),
+        _ => StoreError::Unavailable(error.to_string()),
     }
+}
+
+/// The vault has no positions: 0.
+fn corrupt(detail: &str) -> StoreError {
+    StoreError::Corrupt { position: Position(0), detail: detail.to_owned() }
 }

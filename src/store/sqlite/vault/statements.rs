@@ -1,138 +1,177 @@
-//! The text of every statement on the vault; binding and reading rows is left to the module above.
-
-pub const BEGIN: &str = "begin immediate";
-
-pub const PING: &str = "
-    select exists (select 1 from data_keys)";
-
-pub const PRAGMAS: &str = "
-    select synchronous, journal_mode, secure_delete
-    from pragma_synchronous, pragma_journal_mode, pragma_secure_delete";
-
-pub const TRUNCATE_LOG: &str = "pragma wal_checkpoint(truncate)";
+//! What the vault says to `SQLite`.
 
 pub const PUT_DATA_KEY: &str = "
-    insert into data_keys (id, subject, wrapped, created_at)
-    values ($1, $2, $3, $4)";
+insert into data_keys (id, subject, wrapped, created_at)
+values ($1, $2, $3, $4)";
 
 pub const DATA_KEY: &str = "
-    select wrapped
-    from data_keys
-    where id = $1";
+select wrapped
+from data_keys
+where id = $1";
 
 pub const SITE_KEY: &str = "
-    select id, wrapped
-    from data_keys
-    where subject = 'site'";
+select id, wrapped
+from data_keys
+where subject = 'site'";
 
 pub const AGED_DATA_KEYS: &str = "
-    select id, subject
-    from data_keys
-    where created_at < $1 and id > $2 and subject <> 'site'
-    order by id
-    limit $3";
+select id, subject
+from data_keys
+where id > $1
+and created_at < $2
+and subject <> 'site'
+order by id
+limit $3";
 
 pub const REMOVE_DATA_KEY: &str = "
-    delete from data_keys
-    where id = $1 and subject = $2";
+delete from data_keys
+where id = $1
+and subject = $2";
 
 pub const PUT_VERIFIER: &str = "
-    insert into verifiers (id, user_id, verifier, created_at)
-    values ($1, $2, $3, $4)";
+insert into verifiers (id, user_id, verifier, created_at)
+values ($1, $2, $3, $4)";
 
 pub const VERIFIER: &str = "
-    select verifier
-    from verifiers
-    where id = $1";
-
-pub const DESTROY_VERIFIERS: &str = "
-    delete from verifiers
-    where user_id = $1 and id <> $2";
+select verifier
+from verifiers
+where id = $1";
 
 pub const AGED_VERIFIERS: &str = "
-    select id, user_id
-    from verifiers
-    where created_at < $1 and id > $2
-    order by id
-    limit $3";
+select id, user_id
+from verifiers
+where id > $1
+and created_at < $2
+order by id
+limit $3";
 
 pub const REMOVE_VERIFIER: &str = "
-    delete from verifiers
-    where id = $1 and user_id = $2";
+delete from verifiers
+where id = $1
+and user_id = $2";
+
+pub const DESTROY_VERIFIERS: &str = "
+delete from verifiers
+where user_id = $1
+and id <> $2";
 
 pub const HOLD: &str = "
-    insert into held (id, created_at, padding, sealed)
-    values ($1, $2, zeroblob($3), $4)";
+insert into held_secrets (id, sealed, created_at)
+values ($1, $2, $3)";
 
 pub const HELD: &str = "
-    select sealed
-    from held
-    where id = $1";
+select sealed
+from held_secrets
+where id = $1";
 
 pub const HELD_IDS: &str = "
-    select id, created_at
-    from held
-    order by created_at, id";
+select id, created_at
+from held_secrets
+where id > $1
+order by id
+limit $2";
 
 pub const DESTROY_HELD: &str = "
-    delete from held
-    where id = $1";
+delete from held_secrets
+where id = $1";
 
 pub const PUT_OUTCOME: &str = "
-    insert into outcomes (scope, id, sealed, expires_at)
-    values ($1, $2, $3, $4)";
+insert into outcomes (scope, id, sealed, expires_at)
+values ($1, $2, $3, $4)";
 
 pub const OUTCOME: &str = "
-    select sealed
-    from outcomes
-    where scope = $1 and id = $2";
+select sealed
+from outcomes
+where scope = $1
+and id = $2";
 
 pub const DROP_OUTCOME: &str = "
-    delete from outcomes
-    where scope = $1 and id = $2";
-
-pub const SWEEP_OUTCOMES: &str = "
-    delete from outcomes
-    where rowid in (select rowid from outcomes where expires_at <= $1 limit $2)";
+delete from outcomes
+where scope = $1
+and id = $2";
 
 pub const PUT_SESSION: &str = "
-    insert into sessions (digest, user_id, created_at, authenticated_at, expires_at)
-    values ($1, $2, $3, $4, $5)";
+insert into sessions (digest, user_id, created_at, authenticated_at, expires_at)
+values ($1, $2, $3, $4, $5)";
 
 pub const SESSION: &str = "
-    select user_id, created_at, authenticated_at, expires_at
-    from sessions
-    where digest = $1";
+select user_id, created_at, authenticated_at, expires_at
+from sessions
+where digest = $1";
 
 pub const END_SESSION: &str = "
-    delete from sessions
-    where digest = $1";
+delete from sessions
+where digest = $1";
 
+/// `$2` is null when none is kept.
 pub const END_SESSIONS_OF: &str = "
-    delete from sessions
-    where user_id = $1 and ($2 is null or digest <> $2)";
-
-pub const SWEEP_SESSIONS: &str = "
-    delete from sessions
-    where digest in (select digest from sessions where expires_at <= $1 limit $2)";
+delete from sessions
+where user_id = $1
+and digest is not $2";
 
 pub const END_SET_UP_LINK: &str = "
-    delete from links
-    where user_id is null";
+delete from links
+where user_id is null";
 
 pub const PUT_LINK: &str = "
-    insert into links (digest, user_id, expires_at)
-    values ($1, $2, $3)";
+insert into links (digest, user_id, expires_at)
+values ($1, $2, $3)";
 
 pub const LINK: &str = "
-    select user_id
-    from links
-    where digest = $1 and expires_at > $2";
+select user_id
+from links
+where digest = $1
+and expires_at > $2";
 
 pub const END_LINK: &str = "
-    delete from links
-    where digest = $1";
+delete from links
+where digest = $1";
 
-pub const SWEEP_LINKS: &str = "
-    delete from links
-    where digest in (select digest from links where expires_at <= $1 limit $2)";
+/// One batch of each kind of row whose time is over.
+pub const SWEEP: [&str; 3] = [
+    "
+delete from sessions
+where rowid in (
+    select rowid
+    from sessions
+    where expires_at <= $1
+    limit $2
+)",
+    "
+delete from links
+where rowid in (
+    select rowid
+    from links
+    where expires_at <= $1
+    limit $2
+)",
+    "
+delete from outcomes
+where rowid in (
+    select rowid
+    from outcomes
+    where expires_at <= $1
+    limit $2
+)",
+];
+
+/// Answers one row: busy, frames in the write-ahead log, frames moved.
+pub const TRUNCATE: &str = "
+pragma wal_checkpoint(truncate)";
+
+pub const SYNCHRONOUS: &str = "
+pragma synchronous";
+
+pub const JOURNAL_MODE: &str = "
+pragma journal_mode";
+
+pub const SECURE_DELETE: &str = "
+pragma secure_delete";
+
+pub const PING: &str = "
+select count(*)
+from (
+    select 1
+    from data_keys
+    limit 1
+)";

@@ -1,0 +1,46 @@
+//! The vault's file: there, its owner's alone, and with the tables of this version. What is in them is
+//! for the vault.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use sqlx::{
+    SqlSafeStr, SqliteConnection,
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+use crate::store::StoreError;
+
+const OWNERS_ALONE: u32 = 0o600;
+
+/// Makes sure that the file is there and that nobody but its owner reads it; `SQLite` gives the same mode to
+/// the files that it puts beside it.
+pub fn own(data_dir: &Path, path: &Path) -> Result<(), StoreError> {
+    create_or_restrict(data_dir, path)
+        .map_err(|error| StoreError::Unavailable(format!("the vault {} cannot be opened: {error}", path.display())))
+}
+
+fn create_or_restrict(data_dir: &Path, path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(OWNERS_ALONE).open(path) {
+        // Synced into its directory, or a crash could take the file with the rows that were synced into it.
+        Ok(_) => File::open(data_dir)?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(path, fs::Permissions::from_mode(OWNERS_ALONE))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Brings the tables to this version.
+pub async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let vault = include_str!("../../../../migrations/sqlite/vault/0001_vault.sql").into_sql_str();
+    let migrations = vec![Migration::new(1, "vault".into(), MigrationType::Simple, vault, false)];
+    Migrator::with_migrations(migrations)
+        .run_direct(None, connection, false)
+        .await
+        .map_err(|error| StoreError::Unavailable(format!("the vault cannot be migrated: {error}")))
+}
