@@ -104,7 +104,8 @@ impl TestApp {
     /// The message of the last decision, once it is in the inbox.
     pub async fn newest_message(&self, user: UserId) -> MessageId {
         self.settle().await;
-        let (messages, _) = self.app.notifications(user, Which::default(), None, 1).await.expect("an inbox");
+        let (messages, _) =
+            self.app.notifications(user, countersign::app::inbox::Which::default(), None, 1).await.expect("an inbox");
         MessageId(messages.first().expect("a message").row.id)
     }
 
