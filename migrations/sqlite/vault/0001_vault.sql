@@ -20,10 +20,15 @@ create table verifiers (
 
 create index verifiers_by_user on verifiers (user_id);
 
+-- SQLite overwrites what it deletes (secure_delete), but not the stale copy that a row leaves in a
+-- page when the tree is balanced and the row moves. Behind a padding of one page, `sealed` lies in
+-- overflow pages of its own: those never move, and deleting overwrites them. A rowid table, because
+-- only there a row's own page takes less than the padding. The order of the columns is load-bearing.
 create table held_secrets (
     id blob not null primary key,
-    sealed blob not null,
-    created_at integer not null
+    created_at integer not null,
+    padding blob not null check (length(padding) = 4096),
+    sealed blob not null
 ) strict;
 
 create table outcomes (

@@ -56,8 +56,8 @@ where user_id = $1
 and id <> $2";
 
 pub const HOLD: &str = "
-insert into held_secrets (id, sealed, created_at)
-values ($1, $2, $3)";
+insert into held_secrets (id, sealed, created_at, padding)
+values ($1, $2, $3, zeroblob(4096))";
 
 pub const HELD: &str = "
 select sealed

@@ -1,0 +1,87 @@
+//! A member's own side as JSON: who am I, tokens, authorizations.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use countersign_events::{
+    ids::{ApplicationId, TokenId},
+    scope::Scope,
+};
+use serde_json::json;
+
+use super::{
+    done, done_silently,
+    shapes::{AuthorizationShape, TokenShape},
+};
+use crate::{
+    app::App,
+    web::{
+        error::ApiError,
+        extract::{ApiCaller, Id},
+    },
+};
+
+pub(in crate::web) async fn token(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
+    let bearer = caller.token()?;
+    let application = app.state.client(bearer.application_id).map(|client| client.name);
+    Ok(axum::Json(json!({
+        "id": bearer.token_id,
+        "user": { "id": bearer.user_id, "name": app.state.name_of(bearer.user_id) },
+        "application": { "id": bearer.application_id, "name": application },
+        "scopes": bearer.scopes,
+        "expires_at": bearer.expires_at,
+    }))
+    .into_response())
+}
+
+pub(in crate::web) async fn me(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
+    let caller = caller.scope(Scope::Identity)?;
+    let member = app.state.member(caller.user_id).ok_or_else(ApiError::not_found)?;
+    let roles: Vec<_> = member.facts.roles.iter().map(|role| role.as_str()).collect();
+    Ok(axum::Json(json!({ "id": caller.user_id, "name": member.username, "roles": roles })).into_response())
+}
+
+pub(in crate::web) async fn authorizations(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let data: Vec<_> = app.my_authorizations(caller.user_id).await?.into_iter().map(AuthorizationShape::from).collect();
+    Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
+}
+
+pub(in crate::web) async fn remove_authorization(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<ApplicationId>,
+) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let sender = caller.caller("DELETE /authorizations/{id}", b"");
+    Ok(done_silently(app.remove_authorization(&sender, caller.user_id, id).await?.cursor))
+}
+
+pub(in crate::web) async fn remove_authorizations(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let sender = caller.caller("DELETE /authorizations", b"");
+    Ok(done_silently(app.remove_authorizations(&sender, caller.user_id).await?.cursor))
+}
+
+pub(in crate::web) async fn tokens(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let data: Vec<_> = app.my_tokens(caller.user_id).await?.into_iter().map(TokenShape::from).collect();
+    Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
+}
+
+pub(in crate::web) async fn revoke_token(State(app): State<Arc<App>>, caller: ApiCaller, Id(id): Id<TokenId>) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let sender = caller.caller("DELETE /tokens/{id}", b"");
+    Ok(done_silently(app.revoke_my_token(&sender, caller.user_id, id).await?.cursor))
+}
+
+pub(in crate::web) async fn regenerate_token(State(app): State<Arc<App>>, caller: ApiCaller, Id(id): Id<TokenId>) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let sender = caller.caller("POST /tokens/{id}/regenerate", b"");
+    let regenerated = app.regenerate_token(&sender, caller.user_id, id).await?;
+    Ok(done(StatusCode::OK, regenerated.cursor, json!({ "access_token": regenerated.answer })))
+}

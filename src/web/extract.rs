@@ -1,0 +1,356 @@
+//! What handlers take from a request: who sends it, with which right, and what was typed.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, RawPathParams, Request},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    response::{IntoResponse, Redirect, Response},
+};
+use countersign_events::{
+    account::Role,
+    ids::UserId,
+    recorded::Actor,
+    scope::Scope,
+};
+use serde::de::DeserializeOwned;
+
+use super::{context::RequestContext, cookies, error::ApiError, pages::PageError};
+use crate::{
+    app::{
+        App, AppError, Caller, NamedCommand,
+        sessions::{BrowserKey, SignedIn},
+    },
+    token_state::Bearer,
+};
+
+/// The longest id a sender can give a command.
+const COMMAND_ID: usize = 200;
+
+/// Whoever looks at a page.
+#[derive(Clone)]
+pub struct Visitor {
+    /// The browser's key; a fresh one when it brought none.
+    pub browser: BrowserKey,
+    /// Whether the key is fresh and has to be set.
+    pub is_new: bool,
+    /// Who is signed in.
+    pub signed_in: Option<SignedIn>,
+    /// What is known of the request.
+    pub context: RequestContext,
+}
+
+impl Visitor {
+    /// As the sender of a command; a form's `command_id` makes it one that can be repeated.
+    #[must_use]
+    pub fn caller(&self, route: &'static str, form: &Fields) -> Caller {
+        let id = form.get("command_id").filter(|id| !id.is_empty() && id.len() <= COMMAND_ID);
+        let command = id.map(|id| NamedCommand { route, id: id.to_owned(), body: form.digest() });
+        Caller {
+            actor: self.signed_in.as_ref().map_or(Actor::System, |signed_in| Actor::User(signed_in.user_id)),
+            on_behalf_of: None,
+            address: self.context.address,
+            request_id: Some(self.context.request_id.clone()),
+            command,
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Visitor {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, PageError> {
+        let context = context(parts);
+        let known = cookies::browser(app, &parts.headers);
+        let is_new = known.is_none();
+        let browser = known.unwrap_or_else(|| app.new_browser_key());
+        let signed_in = if is_new { None } else { app.signed_in(&browser).await? };
+        Ok(Self { browser, is_new, signed_in, context })
+    }
+}
+
+fn context(parts: &Parts) -> RequestContext {
+    parts.extensions.get::<RequestContext>().cloned().unwrap_or_else(|| RequestContext {
+        request_id: String::new(),
+        address: None,
+        bearer: None,
+        stale: false,
+        path_and_query: String::new(),
+    })
+}
+
+/// A member at a page; others are sent to log in and come back.
+pub struct Member {
+    /// The visitor.
+    pub visitor: Visitor,
+    /// Who is signed in.
+    pub signed_in: SignedIn,
+}
+
+impl Member {
+    /// Who.
+    #[must_use]
+    pub const fn id(&self) -> UserId {
+        self.signed_in.user_id
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Member {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let visitor = Visitor::from_request_parts(parts, app).await.map_err(IntoResponse::into_response)?;
+        if let Some(signed_in) = visitor.signed_in.clone() {
+            return Ok(Self { visitor, signed_in });
+        }
+        // What was to be posted is gone; its page is not.
+        let back = if parts.method == Method::GET { visitor.context.path_and_query.clone() } else { String::new() };
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("return_to", &back).finish();
+        Err(Redirect::to(&format!("{}/login?{query}", app.config.base_path())).into_response())
+    }
+}
+
+/// A reviewer at a page.
+pub struct Reviewer(pub Member);
+
+impl FromRequestParts<Arc<App>> for Reviewer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let member = Member::from_request_parts(parts, app).await?;
+        if member.signed_in.member.facts.roles.allow(Role::Reviewer) {
+            return Ok(Self(member));
+        }
+        Err(PageError::from(AppError::RoleMissing(Role::Reviewer)).into_response())
+    }
+}
+
+/// What was typed into a form or stands in a query: names with values, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// From `application/x-www-form-urlencoded` text.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Self {
+        Self(url::form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    /// The first value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The first value of a name, or nothing.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// Every value of a name.
+    #[must_use]
+    pub fn all(&self, name: &str) -> Vec<String> {
+        self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
+    }
+
+    /// A name that stands there more than once, among these.
+    #[must_use]
+    pub fn repeated<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
+        names.iter().copied().find(|name| self.all(name).len() > 1)
+    }
+
+    /// A digest of everything but what differs between two sendings of the same form.
+    fn digest(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for (name, value) in self.0.iter().filter(|(name, _)| name != "csrf_token" && name != "password") {
+            for part in [name, value] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+/// The query of a request.
+pub struct Query(pub Fields);
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(Fields::parse(parts.uri.query().unwrap_or_default().as_bytes())))
+    }
+}
+
+/// A form of this site, sent by the browser that was shown it.
+pub struct Form(pub Fields);
+
+impl FromRequest<Arc<App>> for Form {
+    type Rejection = PageError;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, PageError> {
+        let browser = cookies::browser(app, request.headers());
+        if !media_type(request.headers()).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(PageError::request(StatusCode::UNSUPPORTED_MEDIA_TYPE, "A form is sent as application/x-www-form-urlencoded."));
+        }
+        let body = body(request).await.map_err(|(status, detail)| PageError::request(status, detail))?;
+        let fields = Fields::parse(&body);
+        let token = fields.text("csrf_token");
+        if !browser.is_some_and(|browser| app.csrf_holds(&browser, token)) {
+            return Err(PageError::request(
+                StatusCode::FORBIDDEN,
+                "This form is not this browser's, or is older than its log-in. Open the page again and send it from there.",
+            ));
+        }
+        Ok(Self(fields))
+    }
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+async fn body(request: Request) -> Result<Bytes, (StatusCode, &'static str)> {
+    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "This is too long; send less."),
+        _ => (StatusCode::BAD_REQUEST, "The request broke off; send it again."),
+    })
+}
+
+/// Whoever sends a request to the JSON API: a token's bearer, or a member in a browser.
+pub struct ApiCaller {
+    /// The member.
+    pub user_id: UserId,
+    /// The token, when it is one.
+    pub bearer: Option<Bearer>,
+    /// The session, when it is one.
+    pub signed_in: Option<SignedIn>,
+    context: RequestContext,
+    command_id: Option<String>,
+}
+
+impl ApiCaller {
+    /// With this scope, if it is a token: a signed-in member may read what is theirs.
+    ///
+    /// # Errors
+    /// [`ApiError::ScopeMissing`].
+    pub fn scope(self, scope: Scope) -> Result<Self, ApiError> {
+        match &self.bearer {
+            Some(bearer) if !bearer.scopes.contains(scope) => Err(ApiError::ScopeMissing(scope)),
+            _ => Ok(self),
+        }
+    }
+
+    /// In a browser session; no token can do this.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn cookie(self) -> Result<Self, ApiError> {
+        if self.bearer.is_none() {
+            return Ok(self);
+        }
+        Err(ApiError::forbidden("session_required", "No token can do this: it needs a member signed in to a browser."))
+    }
+
+    /// With a token, whatever its scopes.
+    ///
+    /// # Errors
+    /// 401.
+    pub fn token(self) -> Result<Bearer, ApiError> {
+        self.bearer.ok_or(ApiError::TokenMissing)
+    }
+
+    /// A reviewer: by role in a browser, by role and scope with a token.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn reviewer(self, app: &App) -> Result<Self, ApiError> {
+        let caller = self.scope(Scope::Review)?;
+        let member = app.state.member(caller.user_id).ok_or(ApiError::not_found())?;
+        if member.facts.roles.allow(Role::Reviewer) { Ok(caller) } else { Err(AppError::RoleMissing(Role::Reviewer).into()) }
+    }
+
+    /// As the sender of a command to a route; `Idempotency-Key` makes it one that can be repeated.
+    #[must_use]
+    pub fn caller(&self, route: &'static str, body: &[u8]) -> Caller {
+        let digest = blake3::Hasher::new().update(self.context.path_and_query.as_bytes()).update(&[0]).update(body).finalize();
+        let command = self.command_id.clone().map(|id| NamedCommand { route, id, body: *digest.as_bytes() });
+        Caller {
+            actor: Actor::User(self.user_id),
+            on_behalf_of: self.bearer.map(|bearer| bearer.application_id),
+            address: self.context.address,
+            request_id: Some(self.context.request_id.clone()),
+            command,
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for ApiCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let context = context(parts);
+        let command_id = match parts.headers.get("idempotency-key").map(|key| key.to_str()) {
+            None => None,
+            Some(Ok(key)) if !key.is_empty() && key.len() <= COMMAND_ID => Some(key.to_owned()),
+            Some(_) => {
+                let detail = format!("Idempotency-Key is 1 to {COMMAND_ID} visible characters.");
+                return Err(ApiError::bad_request("command_id_malformed", detail));
+            }
+        };
+        if let Some(bearer) = context.bearer {
+            return Ok(Self { user_id: bearer.user_id, bearer: Some(bearer), signed_in: None, context, command_id });
+        }
+        let browser = cookies::browser(app, &parts.headers).ok_or(ApiError::TokenMissing)?;
+        let signed_in = app.signed_in(&browser).await?.ok_or(ApiError::TokenMissing)?;
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            let token = parts.headers.get("x-csrf-token").and_then(|token| token.to_str().ok()).unwrap_or_default();
+            if !app.csrf_holds(&browser, token) {
+                return Err(ApiError::forbidden("csrf_token", "Send the page's csrf_token as X-CSRF-Token."));
+            }
+        }
+        Ok(Self { user_id: signed_in.user_id, bearer: None, signed_in: Some(signed_in), context, command_id })
+    }
+}
+
+/// A JSON body, with its text for telling repeats from others.
+pub struct Json<T> {
+    /// What it says.
+    pub value: T,
+    /// As it was sent.
+    pub text: Bytes,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, ApiError> {
+        let kind = media_type(request.headers());
+        if !kind.eq_ignore_ascii_case("application/json") {
+            let (status, code) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type");
+            return Err(ApiError::Request { status, code, detail: "Send JSON, as application/json.".to_owned() });
+        }
+        let text = body(request)
+            .await
+            .map_err(|(status, detail)| ApiError::Request { status, code: "body", detail: detail.to_owned() })?;
+        let value = serde_json::from_slice(&text).map_err(|error| ApiError::bad_request("json", format!("The body does not fit: {error}.")))?;
+        Ok(Self { value, text })
+    }
+}
+
+/// An id in a path; what is no id is simply not there.
+pub struct Id<T>(pub T);
+
+impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::not_found())?;
+        let id = params.iter().find(|(name, _)| *name == "id").and_then(|(_, value)| value.parse().ok());
+        id.map(Self).ok_or_else(ApiError::not_found)
+    }
+}
