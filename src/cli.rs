@@ -114,17 +114,17 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 
 /// The error in words, then what led to it, a line each.
 fn report(error: &anyhow::Error) {
-    let mut lines = format!("error: {}\n", visible(&error.to_string()));
     let mut said = error.to_string();
+    let mut lines = vec![format!("error: {}", visible(&said))];
     for cause in error.chain().skip(1) {
         let cause = cause.to_string();
         // An error that speaks for its cause has the same words.
         if !said.contains(&cause) {
-            lines += &format!("  because: {}\n", visible(&cause));
+            lines.push(format!("  because: {}", visible(&cause)));
         }
         said = cause;
     }
-    let _ = std::io::stderr().write_all(lines.as_bytes());
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
 }
 
 #[cfg(test)]
@@ -138,7 +138,10 @@ mod tests {
     #[test]
     fn short_help_of_a_command_has_only_the_settings_that_matter_to_it() {
         let short = help(&["countersign", "account", "list", "-h"]);
-        assert!(short.contains("--data-dir") && short.contains("--format") && !short.contains("--site-name"), "{short}");
+        assert!(
+            short.contains("--data-dir") && short.contains("--format") && !short.contains("--site-name"),
+            "{short}"
+        );
         assert!(help(&["countersign", "account", "list", "--help"]).contains("--site-name"));
         assert!(help(&["countersign", "serve", "-h"]).contains("--site-name"));
     }

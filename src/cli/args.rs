@@ -99,7 +99,7 @@ pub(super) enum Token {
         /// Scopes, separated by spaces: read identity notifications messages write vote review audit
         #[arg(long, value_name = "SCOPES", value_parser = scopes)]
         scope: ScopeSet,
-        /// Time to live, such as 90d, 12h or 30m [default: the setting token_lifetime_days]
+        /// Time to live, such as 90d, 12h or 30m [default: the setting `token_lifetime_days`]
         #[arg(long, value_name = "TIME")]
         expires: Option<Lifetime>,
         #[command(flatten)]
@@ -137,7 +137,7 @@ pub(super) enum Events {
         /// Only of this stream, such as site, account-ID or application-ID
         #[arg(long, value_name = "STREAM")]
         stream: Option<StreamName>,
-        /// Only of this type, such as ApplicationApproved
+        /// Only of this type, such as `ApplicationApproved`
         #[arg(long = "type", value_name = "TYPE", value_parser = event_type)]
         type_name: Option<String>,
         #[command(flatten)]

@@ -6,7 +6,7 @@ use countersign_events::{
     account::{AccountStanding, Role},
     ids::TokenId,
     recorded::{Actor, Position, Timestamp},
-    scope::ScopeSet,
+    scope::{Scope, ScopeSet},
 };
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
@@ -189,11 +189,13 @@ async fn issue(
             other => other.into(),
         })?
         .answer;
-    let expiry = match app.token(id).await?.row.expires_at {
-        Some(at) => format!("until {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
-        None => "without end".to_owned(),
+    // The token exists and is shown this once, also when it cannot be looked up right now.
+    let expiry = match app.token(id).await.map(|token| token.row.expires_at) {
+        Ok(Some(at)) => format!(", good until {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        Ok(None) => ", good without end".to_owned(),
+        Err(_) => String::new(),
     };
-    let about = format!("A token of {name} for {scopes}, good {expiry}. Its id is {id}. It is shown this once.");
+    let about = format!("A token of {name} for {scopes}{expiry}. Its id is {id}. It is shown this once.");
     Ok(Output::Secret { secret, about })
 }
 
@@ -215,7 +217,7 @@ async fn show_token(app: &App, id: TokenId) -> anyhow::Result<Output> {
         "valid",
         "invalid_because",
     ]);
-    let scopes: Vec<_> = row.scopes.iter().map(|scope| scope.as_str()).collect();
+    let scopes: Vec<_> = row.scopes.iter().map(Scope::as_str).collect();
     table.push([
         json!(row.token_id),
         json!(app.state.name_of(row.user_id)),

@@ -80,13 +80,11 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
 /// Says on standard output where the site is and, while nobody runs it, how to set it up. The link is a
 /// secret: it goes to whoever started the site and into no log.
 async fn announce(app: &Arc<App>) -> anyhow::Result<()> {
-    let mut lines = format!("Countersign is at {}\n", app.config.url("/").trim_end_matches('/'));
-    if let Some(link) = app.set_up_link().await? {
-        lines += &format!("Set it up within an hour: {link}\n");
-    }
+    let mut lines = vec![format!("Countersign is at {}", app.config.url("/").trim_end_matches('/'))];
+    lines.extend(app.set_up_link().await?.map(|link| format!("Set it up within an hour: {link}")));
     let mut out = io::stdout().lock();
     // A site nobody listens to runs all the same.
-    let _ = out.write_all(lines.as_bytes()).and_then(|()| out.flush());
+    let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());
     Ok(())
 }
 
