@@ -1,0 +1,148 @@
+//! The command line: reads arguments and settings, has commands carried out, prints what came of them, and turns
+//! errors into words and exit codes. Commands call the same `app` functions as the web does.
+
+mod args;
+pub mod control;
+pub mod execute;
+pub mod lifetime;
+pub mod open;
+pub mod operator;
+pub mod output;
+pub mod serve;
+pub mod table;
+
+use std::{ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
+use serde_json::json;
+
+use self::{
+    args::{Cli, Command, Configuration, Order, Shape},
+    output::Output,
+    table::{Table, visible},
+};
+use crate::{
+    config::{Config, ConfigError, Flags, process_environment},
+    telemetry,
+};
+
+/// The command was not carried out.
+const FAILED: u8 = 1;
+/// What was typed or configured makes no sense.
+const USAGE: u8 = 2;
+
+/// Runs the command line and says how the process should end.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let parsed = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way as well; a reader that went away is no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    match carry_out(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(if error.is::<ConfigError>() { USAGE } else { FAILED })
+        }
+    }
+}
+
+/// The commands. Settings that matter to `serve` alone stand in the long help of the others only.
+fn command() -> clap::Command {
+    Cli::command().mut_subcommands(|group| {
+        if ["serve", "config"].contains(&group.get_name()) {
+            return group;
+        }
+        group.mut_subcommands(|leaf| {
+            leaf.mut_args(|arg| {
+                let is_setting = arg.get_help_heading() == Some("Configuration");
+                let matters = ["config", "data_dir"].contains(&arg.get_id().as_str());
+                arg.hide_short_help(is_setting && !matters)
+            })
+        })
+    })
+}
+
+fn carry_out(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Serve { flags } => block_on(serve::serve(settings(&flags)?)),
+        Command::Account(account) => have_done(account.order()?),
+        Command::Token(token) => have_done(token.order()),
+        Command::Events(events) => have_done(events.order()),
+        Command::Config(Configuration::Show { shape: Shape { format, flags } }) => {
+            let mut table = Table::new(&["key", "value", "source"]);
+            for row in settings(&flags)?.rows() {
+                table.push([json!(row.key), json!(row.value), json!(row.source)]);
+            }
+            Output::Listing(table).print(format).context("cannot print")
+        }
+    }
+}
+
+fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<()> {
+    let config = settings(&flags)?;
+    start_logging(&config);
+    let output = block_on(control::carry_out(config, request, missing))?;
+    output.print(format).context("it was done, but its result cannot be printed")
+}
+
+fn settings(flags: &Flags) -> Result<Config, ConfigError> {
+    Config::load(flags, process_environment())
+}
+
+/// Single commands log what is wrong and nothing else, unless they are told otherwise.
+fn start_logging(config: &Config) {
+    let mut quiet = config.clone();
+    if config.rows().iter().any(|row| row.key == "log" && row.source == "default") {
+        "warn".clone_into(&mut quiet.log);
+    }
+    telemetry::init(&quiet);
+}
+
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let result = runtime.block_on(work);
+    // What still runs belongs to requests that were cut off.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// The error in words, then what led to it, a line each.
+fn report(error: &anyhow::Error) {
+    let mut said = error.to_string();
+    let mut lines = vec![format!("error: {}", visible(&said))];
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // An error that speaks for its cause has the same words.
+        if !said.contains(&cause) {
+            lines.push(format!("  because: {}", visible(&cause)));
+        }
+        said = cause;
+    }
+    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help(arguments: &[&str]) -> String {
+        command().try_get_matches_from(arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn short_help_of_a_command_has_only_the_settings_that_matter_to_it() {
+        let short = help(&["countersign", "account", "list", "-h"]);
+        assert!(
+            short.contains("--data-dir") && short.contains("--format") && !short.contains("--site-name"),
+            "{short}"
+        );
+        assert!(help(&["countersign", "account", "list", "--help"]).contains("--site-name"));
+        assert!(help(&["countersign", "serve", "-h"]).contains("--site-name"));
+    }
+}

@@ -1,0 +1,303 @@
+//! The control socket: `control.sock` in the data directory, through which the command line has a running server carry
+//! its requests out, so that the server stays the only writer. One JSON line goes in, one comes out. Only the
+//! account that runs the server, and root, are heard.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, ErrorKind},
+    os::{
+        fd::AsRawFd as _,
+        unix::{
+            ffi::OsStrExt as _,
+            fs::{MetadataExt as _, PermissionsExt as _},
+        },
+    },
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use countersign_events::recorded::Actor;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{UnixListener, UnixStream},
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::timeout,
+};
+
+use super::{
+    execute::{Request, execute},
+    open::{self, Lock, Missing},
+    operator,
+    output::Output,
+};
+use crate::{app::App, config::Config, world::World};
+
+/// No request is longer.
+const REQUEST_BYTES: u64 = 64 * 1024;
+/// No answer is longer: a list of a million members fits.
+const ANSWER_BYTES: u64 = 512 * 1024 * 1024;
+/// Whoever connects sends their line within this time.
+const LISTENING: Duration = Duration::from_secs(5);
+/// No request takes longer.
+const WORKING: Duration = Duration::from_mins(1);
+/// So many are answered at once; others wait.
+const AT_ONCE: usize = 16;
+/// How often, and how far apart, a command tries the lock and the socket in turn: a server may be about to start or stop.
+const TRIES: u32 = 50;
+const BETWEEN: Duration = Duration::from_millis(100);
+/// The longest path that the address of a Unix socket holds on every system.
+const LONGEST_ADDRESS: usize = 100;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Letter {
+    /// The account at the command line, without `cli:`.
+    operator: String,
+    request: Request,
+}
+
+/// What comes back through the socket.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Done.
+    Ok(Output),
+    /// Not done.
+    Err {
+        /// Why, and what to do about it.
+        message: String,
+    },
+}
+
+/// Has a request carried out: by the running server, or else here, on the opened data directory.
+///
+/// # Errors
+/// Whatever the use case says; a data directory that is missing, or held by a process that does not answer.
+pub async fn carry_out(config: Config, request: Request, missing: Missing) -> anyhow::Result<Output> {
+    let data_dir = config.data_dir.clone();
+    let mut last = None;
+    for _ in 0..TRIES {
+        let holder = match open::lock(&data_dir, missing)? {
+            Lock::Ours(dir) => {
+                let app = dir.start(config, World::system()).await?;
+                let output = execute(&app, request, operator::current()).await;
+                app.stop().await;
+                return output;
+            }
+            Lock::Held(holder) => holder,
+        };
+        match connect(&data_dir).await {
+            Ok(stream) => return ask(stream, request).await,
+            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
+                last = Some((holder, error));
+                tokio::time::sleep(BETWEEN).await;
+            }
+            Err(error) => return Err(unanswered(&data_dir, &holder, error)),
+        }
+    }
+    let (holder, error) = last.unwrap_or_else(|| ("another process".to_owned(), ErrorKind::TimedOut.into()));
+    Err(unanswered(&data_dir, &holder, error))
+}
+
+fn unanswered(data_dir: &Path, holder: &str, error: io::Error) -> anyhow::Error {
+    let (dir, socket) = (data_dir.display(), data_dir.join("control.sock"));
+    anyhow::Error::from(error).context(format!(
+        "{holder} holds the data directory {dir} and does not answer on {}: if that is a server, run this as the \
+         account that runs it, or stop it first; if it is another command, try again when it is done",
+        socket.display()
+    ))
+}
+
+async fn ask(mut stream: UnixStream, request: Request) -> anyhow::Result<Output> {
+    let Actor::Cli(operator) = operator::current() else { bail!("the command line has no operator") };
+    let mut line = serde_json::to_vec(&Letter { operator, request })?;
+    line.push(b'\n');
+    let conversation = async {
+        stream.write_all(&line).await?;
+        let mut answer = vec![];
+        BufReader::new(stream.take(ANSWER_BYTES)).read_until(b'\n', &mut answer).await?;
+        io::Result::Ok(answer)
+    };
+    let unknown = "the server did not answer; look whether it has done this before you send it again";
+    let answer = timeout(WORKING + LISTENING, conversation).await.context(unknown)?.context(unknown)?;
+    match serde_json::from_slice(&answer).context(unknown)? {
+        Answer::Ok(output) => Ok(output),
+        Answer::Err { message } => Err(anyhow!(message)),
+    }
+}
+
+/// The socket's file, and an address for it. Addresses are short; a long path is reached through the open directory.
+fn address(data_dir: &Path) -> io::Result<(PathBuf, PathBuf, Option<File>)> {
+    let file = data_dir.join("control.sock");
+    if file.as_os_str().as_bytes().len() <= LONGEST_ADDRESS {
+        return Ok((file.clone(), file, None));
+    }
+    let dir = File::open(data_dir)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}/control.sock", dir.as_raw_fd()));
+    Ok((file, short, Some(dir)))
+}
+
+async fn connect(data_dir: &Path) -> io::Result<UnixStream> {
+    let (_, address, _dir) = address(data_dir)?;
+    UnixStream::connect(address).await
+}
+
+/// A server's end of the socket.
+pub struct Control {
+    file: PathBuf,
+    stop: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Control {
+    /// Listens. Call it with the data directory's lock in hand: a socket that lies there is a dead server's.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub fn listen(data_dir: &Path, app: Arc<App>) -> io::Result<Self> {
+        let (file, address, _dir) = address(data_dir)?;
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(address)?;
+        fs::set_permissions(&file, Permissions::from_mode(0o600))?;
+        let owner = fs::metadata(&file)?.uid();
+        let (stop, stopped) = watch::channel(());
+        let task = tokio::spawn(accept(listener, app, owner, stopped));
+        Ok(Self { file, stop, task })
+    }
+
+    /// Stops listening; requests that have begun are finished.
+    pub async fn stop(self) {
+        if let Err(error) = fs::remove_file(&self.file) {
+            tracing::warn!(%error, "the control socket could not be removed");
+        }
+        drop(self.stop);
+        if self.task.await.is_err() {
+            tracing::error!("the control socket ended badly");
+        }
+    }
+}
+
+async fn accept(listener: UnixListener, app: Arc<App>, owner: u32, mut stopped: watch::Receiver<()>) {
+    let mut talks = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = stopped.changed() => break,
+            Some(_) = talks.join_next() => {}
+            accepted = listener.accept(), if talks.len() < AT_ONCE => match accepted {
+                Ok((stream, _)) => {
+                    talks.spawn(talk(stream, app.clone(), owner));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket did not accept");
+                    tokio::time::sleep(BETWEEN).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    let rest = async { while talks.join_next().await.is_some() {} };
+    if timeout(LISTENING, rest).await.is_err() {
+        tracing::warn!("commands were cut off");
+    }
+}
+
+async fn talk(mut stream: UnixStream, app: Arc<App>, owner: u32) {
+    let heard = match stream.peer_cred() {
+        Ok(peer) if peer.uid() == owner || peer.uid() == 0 => hear(&mut stream).await,
+        Ok(_) => Err(anyhow!("only the account that runs the server may do this")),
+        Err(error) => Err(error.into()),
+    };
+    let answer = match heard {
+        Ok(letter) => answer(&app, letter).await,
+        Err(error) => Answer::Err { message: format!("{error:#}") },
+    };
+    let Ok(mut line) = serde_json::to_vec(&answer) else { return };
+    line.push(b'\n');
+    // Whoever asked may have gone away; what was done is done.
+    let _ = timeout(LISTENING, stream.write_all(&line)).await;
+}
+
+async fn hear(stream: &mut UnixStream) -> anyhow::Result<Letter> {
+    let line = timeout(LISTENING, read_line(stream)).await.context("no request came in time")??;
+    // The parser's own words would repeat parts of the line, and a password can be among them.
+    serde_json::from_slice(&line).map_err(|_| {
+        anyhow!("the server does not understand this command; it must be of the same version as the command line")
+    })
+}
+
+async fn read_line(stream: impl AsyncRead + Unpin) -> anyhow::Result<Vec<u8>> {
+    let mut line = vec![];
+    BufReader::new(stream.take(REQUEST_BYTES)).read_until(b'\n', &mut line).await?;
+    if line.pop() != Some(b'\n') {
+        bail!("a request is one line of at most {REQUEST_BYTES} bytes");
+    }
+    Ok(line)
+}
+
+async fn answer(app: &App, letter: Letter) -> Answer {
+    tracing::info!(command = letter.request.name(), "asked by the command line");
+    match timeout(WORKING, execute(app, letter.request, operator::actor(&letter.operator))).await {
+        Ok(Ok(output)) => Answer::Ok(output),
+        Ok(Err(error)) => Answer::Err { message: format!("{error:#}") },
+        Err(_) => Answer::Err { message: "this took too long; look whether it was done before you repeat it".into() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_line_is_read_and_what_is_too_long_or_cut_off_is_refused() {
+        assert_eq!(read_line(&b"{}\nmore"[..]).await.unwrap(), b"{}");
+        read_line(&b"{}"[..]).await.unwrap_err();
+        read_line(&b""[..]).await.unwrap_err();
+        let mut longest = vec![b'x'; usize::try_from(REQUEST_BYTES).unwrap() - 1];
+        longest.push(b'\n');
+        read_line(longest.as_slice()).await.unwrap();
+        longest.insert(0, b'x');
+        read_line(longest.as_slice()).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn what_is_not_understood_is_not_repeated() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let line = br#"{"operator":"ada","request":{"account_create":{"password":"correct horse","roles":["x"]}}}"#;
+        ours.write_all(line).await.unwrap();
+        ours.write_all(b"\n").await.unwrap();
+        let error = hear(&mut theirs).await.err().unwrap();
+        assert!(!format!("{error:#}").contains("horse"), "{error:#}");
+    }
+
+    #[tokio::test]
+    async fn a_letter_comes_through_and_an_answer_comes_back() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let server = async {
+            let letter = hear(&mut theirs).await.unwrap();
+            assert!(matches!(&letter.request, Request::AccountSuspend { name } if name == "bo"));
+            let answer = Answer::Ok(Output::Sentence("done".to_owned()));
+            let line = serde_json::to_string(&answer).unwrap() + "\n";
+            theirs.write_all(line.as_bytes()).await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(ask(ours, Request::AccountSuspend { name: "bo".to_owned() }), server);
+        assert!(matches!(answer.unwrap(), Output::Sentence(sentence) if sentence == "done"));
+    }
+
+    #[test]
+    fn a_long_path_gets_a_short_address() {
+        let above = tempfile::tempdir().unwrap();
+        let deep = above.path().join("x".repeat(120));
+        fs::create_dir(&deep).unwrap();
+        let (file, address, dir) = address(&deep).unwrap();
+        assert!(dir.is_some() && file.starts_with(&deep) && address.as_os_str().len() <= LONGEST_ADDRESS);
+        std::os::unix::net::UnixListener::bind(address).unwrap();
+        assert!(file.exists());
+    }
+}

@@ -1,0 +1,352 @@
+//! Carries the command line's requests out on an app: the same function beside a running server and without one.
+
+use anyhow::{Context as _, anyhow, bail};
+use chrono::SecondsFormat;
+use countersign_events::{
+    account::{AccountStanding, Role},
+    ids::TokenId,
+    recorded::{Actor, Position, Timestamp},
+    scope::{Scope, ScopeSet},
+};
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{lifetime::Lifetime, output::Output, table::Table};
+use crate::{
+    app::{App, AppError, Caller, accounts::Joining},
+    store::{EventFilter, StoredEvent, rows::AccountRow},
+};
+
+/// A command with its arguments. One may hold a password, so it has no printed form for debugging.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the arguments of the command line, by their names")]
+pub enum Request {
+    /// Adds a member; without a password, who has the link that is answered sets one.
+    AccountCreate { name: String, roles: Vec<Role>, password: Option<String> },
+    /// Lists members.
+    AccountList,
+    /// Gives a role.
+    AccountGrant { name: String, role: Role },
+    /// Takes a role back.
+    AccountWithdraw { name: String, role: Role },
+    /// Suspends a member.
+    AccountSuspend { name: String },
+    /// Lets a suspended member act again.
+    AccountReinstate { name: String },
+    /// Makes a link with which a member sets a new password.
+    AccountReset { name: String },
+    /// Issues a token.
+    TokenIssue { user: String, scopes: ScopeSet, expires: Option<Lifetime> },
+    /// Shows a token without its text, which nobody has.
+    TokenShow { id: TokenId },
+    /// Ends a token.
+    TokenRevoke { id: TokenId },
+    /// Lists events.
+    EventsList { after: u64, limit: u32, stream: Option<String>, type_name: Option<String> },
+    /// Shows an event as stored.
+    EventsShow { position: u64 },
+}
+
+impl Request {
+    /// What it is called, for logs; its arguments do not belong there.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::AccountCreate { .. } => "account create",
+            Self::AccountList => "account list",
+            Self::AccountGrant { .. } => "account grant",
+            Self::AccountWithdraw { .. } => "account withdraw",
+            Self::AccountSuspend { .. } => "account suspend",
+            Self::AccountReinstate { .. } => "account reinstate",
+            Self::AccountReset { .. } => "account reset",
+            Self::TokenIssue { .. } => "token issue",
+            Self::TokenShow { .. } => "token show",
+            Self::TokenRevoke { .. } => "token revoke",
+            Self::EventsList { .. } => "events list",
+            Self::EventsShow { .. } => "events show",
+        }
+    }
+}
+
+/// Carries a request out as `actor`.
+///
+/// # Errors
+/// Whatever the use case says, with what to do about it.
+pub async fn execute(app: &App, request: Request, actor: Actor) -> anyhow::Result<Output> {
+    let caller = Caller { actor, ..Caller::system() };
+    match request {
+        Request::AccountCreate { name, roles, password } => create(app, &caller, &name, &roles, password).await,
+        Request::AccountList => list_accounts(app).await,
+        Request::AccountGrant { name, role } => {
+            let member = member(app, &name).await?;
+            app.grant_role(&caller, member.user_id, role).await?;
+            Ok(Output::Sentence(format!("{} has the role {role}.", shown(&member))))
+        }
+        Request::AccountWithdraw { name, role } => {
+            let member = member(app, &name).await?;
+            app.withdraw_role(&caller, member.user_id, role).await?;
+            Ok(Output::Sentence(format!("{} does not have the role {role}.", shown(&member))))
+        }
+        Request::AccountSuspend { name } => {
+            let member = member(app, &name).await?;
+            app.suspend_account(&caller, member.user_id).await?;
+            Ok(Output::Sentence(format!("{} is suspended: signed out everywhere, tokens at rest.", shown(&member))))
+        }
+        Request::AccountReinstate { name } => {
+            let member = member(app, &name).await?;
+            app.reinstate_account(&caller, member.user_id).await?;
+            Ok(Output::Sentence(format!("{} can act again.", shown(&member))))
+        }
+        Request::AccountReset { name } => {
+            let member = member(app, &name).await?;
+            let secret = app.reset_link(member.user_id).await?;
+            let about =
+                format!("Whoever has this link sets a new password for {}, once, within an hour.", shown(&member));
+            Ok(Output::Secret { secret, about })
+        }
+        Request::TokenIssue { user, scopes, expires } => issue(app, &caller, &user, scopes, expires).await,
+        Request::TokenShow { id } => show_token(app, id).await,
+        Request::TokenRevoke { id } => {
+            app.revoke_token(&caller, id).await.map_err(|error| known(error, "token", id))?;
+            Ok(Output::Sentence(format!("Token {id} is revoked.")))
+        }
+        Request::EventsList { after, limit, stream, type_name } => {
+            let stream = stream.map(|name| name.parse()).transpose()?;
+            let events = app.events(&EventFilter { stream, type_name }, Position(after), limit).await?;
+            Ok(Output::Listing(event_table(&events)))
+        }
+        Request::EventsShow { position } => {
+            let event = app.event(Position(position)).await.map_err(|error| known(error, "event", position))?;
+            Ok(Output::Record(event_record(&event)?))
+        }
+    }
+}
+
+async fn create(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    roles: &[Role],
+    password: Option<String>,
+) -> anyhow::Result<Output> {
+    let invited = password.is_none();
+    // A password nobody knows: the account is closed until its owner has followed the link.
+    let password = password.unwrap_or_else(|| BASE64URL_NOPAD.encode(&app.world.random::<32>()));
+    let user = app.create_account(caller, Joining::new(name, &password, None)?, roles).await?.answer;
+    let roles = match roles {
+        [] => String::new(),
+        [role] => format!(" with the role {role}"),
+        several => {
+            format!(" with the roles {}", several.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", "))
+        }
+    };
+    if !invited {
+        return Ok(Output::Sentence(format!("Created {name}{roles}.")));
+    }
+    let link = app.reset_link(user).await;
+    let secret = link.with_context(|| {
+        format!("created {name}, but could not make a link; `countersign account reset {name}` makes one")
+    })?;
+    let about = format!("Created {name}{roles}. Whoever has this link sets the password, once, within an hour.");
+    Ok(Output::Secret { secret, about })
+}
+
+async fn list_accounts(app: &App) -> anyhow::Result<Output> {
+    let mut table = Table::new(&["username", "standing", "roles", "registered_at", "user_id"]);
+    for account in app.accounts().await? {
+        let roles: Vec<_> = account.roles.iter().map(Role::as_str).collect();
+        table.push([
+            json!(account.username),
+            json!(account.standing.as_str()),
+            json!(roles),
+            instant(Some(account.registered_at)),
+            json!(account.user_id),
+        ]);
+    }
+    Ok(Output::Listing(table))
+}
+
+async fn issue(
+    app: &App,
+    caller: &Caller,
+    user: &str,
+    scopes: ScopeSet,
+    expires: Option<Lifetime>,
+) -> anyhow::Result<Output> {
+    let member = member(app, user).await?;
+    let name = shown(&member);
+    if member.standing == AccountStanding::Suspended {
+        bail!("{name} is suspended; `countersign account reinstate {name}` comes first");
+    }
+    let issued = app.issue_token(caller, member.user_id, scopes, expires.map(Lifetime::duration)).await;
+    let (id, secret) = issued
+        .map_err(|error| match error {
+            AppError::RoleMissing(role) => {
+                anyhow!("these scopes need the role {role}, which {name} lacks; `countersign account grant {name} {role}` gives it")
+            }
+            other => other.into(),
+        })?
+        .answer;
+    // The token exists and is shown this once, also when it cannot be looked up right now.
+    let expiry = match app.token(id).await.map(|token| token.row.expires_at) {
+        Ok(Some(at)) => format!(", good until {}", at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        Ok(None) => ", good without end".to_owned(),
+        Err(_) => String::new(),
+    };
+    let about = format!("A token of {name} for {scopes}{expiry}. Its id is {id}. It is shown this once.");
+    Ok(Output::Secret { secret, about })
+}
+
+async fn show_token(app: &App, id: TokenId) -> anyhow::Result<Output> {
+    let token = app.token(id).await.map_err(|error| known(error, "token", id))?;
+    let row = token.row;
+    let mut table = Table::new(&[
+        "id",
+        "username",
+        "user_id",
+        "application",
+        "application_id",
+        "kind",
+        "scopes",
+        "issued_at",
+        "expires_at",
+        "ended_at",
+        "ended_why",
+        "valid",
+        "invalid_because",
+    ]);
+    let scopes: Vec<_> = row.scopes.iter().map(Scope::as_str).collect();
+    table.push([
+        json!(row.token_id),
+        json!(app.state.name_of(row.user_id)),
+        json!(row.user_id),
+        json!(token.application),
+        json!(row.application_id),
+        json!(row.kind.as_str()),
+        json!(scopes),
+        instant(Some(row.issued_at)),
+        instant(row.expires_at),
+        instant(row.ended_at),
+        json!(row.ended_why),
+        json!(token.valid.is_ok()),
+        json!(token.valid.err().map(|refusal| refusal.to_string())),
+    ]);
+    Ok(Output::Record(table))
+}
+
+fn event_table(events: &[StoredEvent]) -> Table {
+    let mut table = Table::new(&["position", "recorded_at", "type", "stream", "version", "actor"]);
+    for event in events {
+        let envelope = &event.envelope;
+        table.push([
+            json!(envelope.position),
+            instant(Some(envelope.recorded_at)),
+            json!(event.type_name),
+            json!(envelope.stream.to_string()),
+            json!(envelope.version),
+            json!(envelope.actor.to_string()),
+        ]);
+    }
+    table
+}
+
+/// Everything that is stored of an event. Personal fields stay sealed: the command line opens none.
+fn event_record(event: &StoredEvent) -> anyhow::Result<Table> {
+    let envelope = &event.envelope;
+    let corrupt = || format!("the payload at position {} cannot be read", envelope.position);
+    let payload: Value = serde_json::from_str(&event.payload).with_context(corrupt)?;
+    let mut table = Table::new(&[
+        "position",
+        "event_id",
+        "stream",
+        "version",
+        "type",
+        "type_version",
+        "recorded_at",
+        "actor",
+        "on_behalf_of",
+        "client_address",
+        "request_id",
+        "command_id",
+        "causation",
+        "payload",
+    ]);
+    table.push([
+        json!(envelope.position),
+        json!(envelope.event_id),
+        json!(envelope.stream.to_string()),
+        json!(envelope.version),
+        json!(event.type_name),
+        json!(event.type_version),
+        instant(Some(envelope.recorded_at)),
+        json!(envelope.actor.to_string()),
+        json!(envelope.on_behalf_of),
+        serde_json::to_value(&envelope.client_address).with_context(corrupt)?,
+        json!(envelope.request_id),
+        json!(envelope.command_id),
+        json!(envelope.causation),
+        payload,
+    ]);
+    Ok(table)
+}
+
+fn instant(at: Option<Timestamp>) -> Value {
+    json!(at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true)))
+}
+
+async fn member(app: &App, name: &str) -> anyhow::Result<AccountRow> {
+    app.account_named(name).await.map_err(|error| match error {
+        AppError::NotFound => {
+            anyhow!("there is no member called `{name}`; `countersign account list` shows who there is")
+        }
+        other => other.into(),
+    })
+}
+
+/// A member's name as they write it.
+fn shown(member: &AccountRow) -> &str {
+    member.username.as_deref().unwrap_or("the erased member")
+}
+
+fn known(error: AppError, kind: &str, id: impl std::fmt::Display) -> anyhow::Error {
+    match error {
+        AppError::NotFound => anyhow!("there is no {kind} {id}"),
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_read_as_it_was_written() {
+        let requests = [
+            json!({"account_create": {"name": "ada", "roles": ["admin"], "password": "correct horse"}}),
+            json!("account_list"),
+            json!({"account_grant": {"name": "bo", "role": "reviewer"}}),
+            json!({"token_issue": {"user": "ada", "scopes": "review audit", "expires": 129_600}}),
+            json!({"events_list": {"after": 3, "limit": 10, "stream": "site", "type_name": null}}),
+        ];
+        for request in requests {
+            let read: Request = serde_json::from_value(request.clone()).unwrap();
+            assert_eq!(serde_json::to_value(read).unwrap(), request);
+        }
+    }
+
+    #[test]
+    fn unknown_commands_and_arguments_are_refused() {
+        let refused = [
+            json!("account_erase"),
+            json!({"account_suspend": {"name": "ada", "force": true}}),
+            json!({"account_grant": {"name": "ada", "role": "king"}}),
+            json!({"token_issue": {"user": "ada", "scopes": "everything", "expires": null}}),
+            json!({"token_issue": {"user": "ada", "scopes": "read", "expires": -1}}),
+        ];
+        for request in refused {
+            assert!(serde_json::from_value::<Request>(request.clone()).is_err(), "{request}");
+        }
+    }
+}

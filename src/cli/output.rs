@@ -1,0 +1,68 @@
+//! What a command shows, and on which stream: results on standard output, what explains them on standard error,
+//! so that `token=$(countersign token issue …)` holds the token and nothing else.
+
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use super::table::{Format, Table};
+
+/// What a command shows. It may be a secret, so it has no printed form for debugging.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// A sentence that says what was done.
+    Sentence(String),
+    /// Something to be copied or piped, alone on standard output; `about` says on standard error what it is.
+    Secret {
+        /// The thing itself.
+        secret: String,
+        /// What it is.
+        about: String,
+    },
+    /// Rows.
+    Listing(Table),
+    /// One row, shown as a thing of its own.
+    Record(Table),
+}
+
+impl Output {
+    /// Prints it. A reader that went away, such as `head`, is no failure.
+    ///
+    /// # Errors
+    /// When the streams cannot be written to.
+    pub fn print(&self, format: Format) -> io::Result<()> {
+        match self.write(format, &mut io::stdout().lock(), &mut io::stderr().lock()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written,
+        }
+    }
+
+    fn write(&self, format: Format, out: &mut dyn Write, explain: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Sentence(sentence) => writeln!(out, "{sentence}")?,
+            Self::Secret { secret, about } => {
+                // The thing itself comes first: it is there once, and the explanation can be done without.
+                writeln!(out, "{secret}")?;
+                out.flush()?;
+                writeln!(explain, "{about}")?;
+            }
+            Self::Listing(table) => table.write(format, out)?,
+            Self::Record(table) => table.write_record(format, out)?,
+        }
+        out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_stands_alone_on_standard_output() {
+        let (mut out, mut explain) = (vec![], vec![]);
+        let output = Output::Secret { secret: "cs_p_x".to_owned(), about: "A token.".to_owned() };
+        output.write(Format::Table, &mut out, &mut explain).unwrap();
+        assert_eq!((out.as_slice(), explain.as_slice()), (&b"cs_p_x\n"[..], &b"A token.\n"[..]));
+    }
+}

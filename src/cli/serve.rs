@@ -1,0 +1,107 @@
+//! `countersign serve`: runs the site until a signal ends it.
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use axum::serve::ListenerExt as _;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
+};
+
+use super::{
+    control::Control,
+    open::{self, Lock, Missing},
+};
+use crate::{app::App, config::Config, telemetry, web, world::World};
+
+/// Requests that run when the site is told to stop have this long to finish.
+const FINISHING: Duration = Duration::from_secs(10);
+
+/// Runs the site until SIGINT or SIGTERM.
+///
+/// # Errors
+/// When another process has the data directory, the address cannot be listened on, or the site cannot start.
+pub async fn serve(mut config: Config) -> anyhow::Result<()> {
+    telemetry::init(&config);
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let dir = match open::lock(&config.data_dir, Missing::Make)? {
+        Lock::Ours(dir) => dir,
+        Lock::Held(holder) => bail!(
+            "{holder} holds the data directory {}: stop it first, or choose another directory with --data-dir",
+            config.data_dir.display()
+        ),
+    };
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on {}: stop what listens there, or choose another with --listen", config.listen)
+    })?;
+    config.bound_to(listener.local_addr()?);
+    let app = dir.start(config, World::system()).await?;
+    let control = Control::listen(dir.path(), app.clone()).context("cannot make the control socket")?;
+    let house = tokio::spawn(app.clone().keep_house());
+    announce(&app).await?;
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let site = web::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    // Answers are small and whole: nothing is gained by waiting for more of them.
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
+    let mut server =
+        tokio::spawn(
+            async move { axum::serve(listener, site).with_graceful_shutdown(async { drop(stopped.await) }).await },
+        );
+
+    tokio::select! {
+        name = signals.next() => tracing::info!(signal = name, "stopping"),
+        ended = &mut server => {
+            ended?.context("the server ended")?;
+            bail!("the server ended");
+        }
+    }
+    drop(stop);
+    tokio::select! {
+        _ = &mut server => {}
+        () = tokio::time::sleep(FINISHING) => tracing::warn!("requests were cut off"),
+        _ = signals.next() => tracing::warn!("told to stop twice: requests were cut off"),
+    }
+    server.abort();
+    house.abort();
+    control.stop().await;
+    app.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Says on standard output where the site is and, while nobody runs it, how to set it up. The link is a
+/// secret: it goes to whoever started the site and into no log.
+async fn announce(app: &Arc<App>) -> anyhow::Result<()> {
+    let mut lines = vec![format!("Countersign is at {}", app.config.url("/").trim_end_matches('/'))];
+    lines.extend(app.set_up_link().await?.map(|link| format!("Set it up within an hour: {link}")));
+    let mut out = io::stdout().lock();
+    // A site nobody listens to runs all the same.
+    let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());
+    Ok(())
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Prints columns and rows as an aligned table, as JSON or as CSV. What is in them is the commands' affair.
+
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
+
+/// How a listing is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns, for people
+    #[default]
+    Table,
+    /// Objects with the columns as keys
+    Json,
+    /// Comma-separated values with a line of headers (RFC 4180)
+    Csv,
+}
+
+/// Columns and rows; every row has a value a column.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    columns: Vec<String>,
+    rows: Vec<Vec<Value>>,
+}
+
+impl Table {
+    /// A table without rows.
+    #[must_use]
+    pub fn new(columns: &[&str]) -> Self {
+        Self { columns: columns.iter().map(|&column| column.to_owned()).collect(), rows: vec![] }
+    }
+
+    /// With one row more; its values stand in the order of the columns.
+    pub fn push<const N: usize>(&mut self, row: [Value; N]) {
+        debug_assert_eq!(N, self.columns.len());
+        self.rows.push(row.into());
+    }
+
+    /// Writes all rows.
+    ///
+    /// # Errors
+    /// Whatever `out` says.
+    pub fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            Format::Table => self.write_aligned(out),
+            Format::Json => {
+                let rows: Vec<_> = self.rows.iter().map(|row| Row { columns: &self.columns, values: row }).collect();
+                write_json(&rows, out)
+            }
+            Format::Csv => self.write_csv(out),
+        }
+    }
+
+    /// Writes its one row as a thing of its own: a line a column, or one JSON object; as CSV like any table.
+    ///
+    /// # Errors
+    /// Whatever `out` says.
+    pub fn write_record(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        let Some(row) = self.rows.first() else { return Ok(()) };
+        match format {
+            Format::Table => {
+                let width = self.columns.iter().map(|column| column.chars().count()).max().unwrap_or_default();
+                for (column, value) in self.columns.iter().zip(row) {
+                    writeln!(out, "{}", format!("{column:width$}  {}", visible(&text(value))).trim_end())?;
+                }
+                Ok(())
+            }
+            Format::Json => write_json(&Row { columns: &self.columns, values: row }, out),
+            Format::Csv => self.write_csv(out),
+        }
+    }
+
+    fn write_aligned(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut lines: Vec<Vec<String>> = vec![self.columns.iter().map(|column| column.to_uppercase()).collect()];
+        lines.extend(self.rows.iter().map(|row| row.iter().map(|value| visible(&text(value))).collect()));
+        let mut widths = vec![0; self.columns.len()];
+        for line in &lines {
+            for (width, cell) in widths.iter_mut().zip(line) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        for line in &lines {
+            let cells: Vec<_> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+            writeln!(out, "{}", cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+
+    fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
+        let headers: Vec<_> = self.columns.iter().map(|column| quoted(column)).collect();
+        writeln!(out, "{}", headers.join(","))?;
+        for row in &self.rows {
+            let cells: Vec<_> = row.iter().map(|value| quoted(&text(value))).collect();
+            writeln!(out, "{}", cells.join(","))?;
+        }
+        Ok(())
+    }
+}
+
+/// A row as a JSON object, its keys in the order of the columns.
+struct Row<'a> {
+    columns: &'a [String],
+    values: &'a [Value],
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.columns.iter().zip(self.values))
+    }
+}
+
+fn write_json(value: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}
+
+/// A value as one cell: nothing for null, words with spaces between for a list of words.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().map(text).collect::<Vec<_>>().join(" ")
+        }
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// A text for a terminal: what would move the cursor, change colours or turn the direction of writing is spelled out.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{E0000}'..='\u{E0FFF}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
+            c if acts(c) => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// RFC 4180 §2: quotes around a cell that has a comma, a quote or a line break in it.
+fn quoted(cell: &str) -> String {
+    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn example() -> Table {
+        let mut table = Table::new(&["name", "count", "words"]);
+        table.push([json!("ada"), json!(7), json!(["read", "vote"])]);
+        table.push([json!("b,\"c\"\n\u{1b}[31m"), Value::Null, json!([])]);
+        table
+    }
+
+    fn written(write: impl Fn(&mut dyn Write) -> io::Result<()>) -> String {
+        let mut out = vec![];
+        write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_shows_control_characters() {
+        let lines = [
+            "NAME                   COUNT  WORDS",
+            "ada                    7      read vote",
+            "b,\"c\"\\n\\u{1b}[31m",
+            "",
+        ];
+        assert_eq!(written(|out| example().write(Format::Table, out)), lines.join("\n"));
+    }
+
+    #[test]
+    fn csv_quotes_commas_quotes_and_line_breaks() {
+        let lines = ["name,count,words", "ada,7,read vote", "\"b,\"\"c\"\"\n\u{1b}[31m\",,", ""];
+        assert_eq!(written(|out| example().write(Format::Csv, out)), lines.join("\n"));
+    }
+
+    #[test]
+    fn json_keeps_types_and_the_order_of_columns() {
+        let json = written(|out| example().write(Format::Json, out));
+        let back: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(back[0], json!({"name": "ada", "count": 7, "words": ["read", "vote"]}));
+        assert_eq!(back[1]["count"], Value::Null);
+        assert!(json.find("name") < json.find("count") && json.find("count") < json.find("words"));
+    }
+
+    #[test]
+    fn a_record_is_a_line_a_column_or_one_object() {
+        let lines = ["name   ada", "count  7", "words  read vote", ""];
+        assert_eq!(written(|out| example().write_record(Format::Table, out)), lines.join("\n"));
+        let json: Value = serde_json::from_str(&written(|out| example().write_record(Format::Json, out))).unwrap();
+        assert_eq!(json["count"], 7);
+    }
+
+    #[test]
+    fn an_empty_listing_has_headers_in_tables_and_is_an_empty_list_in_json() {
+        let empty = Table::new(&["a", "b"]);
+        assert_eq!(written(|out| empty.write(Format::Table, out)), "A  B\n");
+        assert_eq!(written(|out| empty.write(Format::Json, out)), "[]\n");
+        assert_eq!(written(|out| empty.write(Format::Csv, out)), "a,b\n");
+    }
+
+    #[test]
+    fn what_turns_the_direction_of_writing_is_spelled_out() {
+        assert_eq!(visible("a\u{202e}b\tc\u{9b}é"), "a\\u{202e}b\\tc\\u{9b}é");
+    }
+}
