@@ -2,6 +2,7 @@
 //! `countersign-projections` says. `web` and `cli` call `app`; `app` calls `writer` and `store`.
 
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod keyring;
 pub mod projector;
@@ -10,5 +11,6 @@ pub mod secrets;
 pub mod store;
 pub mod telemetry;
 pub mod token_state;
+pub mod web;
 pub mod world;
 pub mod writer;

@@ -102,7 +102,7 @@ impl DataDir {
         let root = RootKey::load_or_create(&self.path, data_exists, from_env, world.random())?;
         let opened = || format!("cannot open the data in {}", self.path.display());
         let log = SqliteStore::open(&self.path).await.with_context(opened)?;
-        let writer = log.writer().await.with_context(opened)?;
+        let writer = log.writer().with_context(opened)?;
         let vault = SqliteVault::open(&self.path).await.with_context(opened)?;
         let stores = Stores { log: log.clone(), writer: Box::new(writer), models: log, vault };
         App::start(config, world, &root, stores).await.context("the site cannot start")

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{cookies, error::ApiError};
+use super::{cookies, error::ApiError, pages};
 use crate::{
     app::{App, AppError, tokens::BearerError},
     rate_limit::Allowance,
@@ -62,6 +62,7 @@ pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, ne
         }
         Err(error) => error.into_response(),
     };
+    response = pages::dress_error(&app, response, &request_id);
     finish(&app, response.headers_mut(), &request_id, sensitive);
     tracing::info!(%method, route, status = response.status().as_u16(), request_id, "request");
     response
@@ -120,10 +121,16 @@ fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
         return Some(peer);
     }
     let values = request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let forwarded: Vec<_> = values.flat_map(|value| value.split(',')).map(|hop| hop.trim().parse::<IpAddr>().ok()).collect();
+    let forwarded: Vec<_> =
+        values.flat_map(|value| value.split(',')).map(|hop| hop.trim().parse::<IpAddr>().ok()).collect();
     let mut hops = forwarded.into_iter().rev();
     // A hop that is no address ends what can be believed.
-    Some(std::iter::from_fn(|| hops.next().flatten()).map(|hop| hop.to_canonical()).find(|hop| !trusted(hop)).unwrap_or(peer))
+    Some(
+        std::iter::from_fn(|| hops.next().flatten())
+            .map(|hop| hop.to_canonical())
+            .find(|hop| !trusted(hop))
+            .unwrap_or(peer),
+    )
 }
 
 /// The bearer of the request's token. `Authorization: <token>` and `Authorization: Bearer <token>` both do.
@@ -158,7 +165,10 @@ fn refuse_other_sites(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     let own = app.config.public_url.origin().ascii_serialization();
     let other_origin = text("origin").is_some_and(|origin| origin != own);
     if other_site || other_origin {
-        return Err(ApiError::forbidden("cross_site", "This request comes from another site; open the page here and try again."));
+        return Err(ApiError::forbidden(
+            "cross_site",
+            "This request comes from another site; open the page here and try again.",
+        ));
     }
     Ok(())
 }
@@ -180,7 +190,9 @@ async fn freshness(app: &App, request: &Request) -> Result<Freshness, ApiError> 
     let head = app.head().await?;
     if let Some(value) = header {
         let wanted = value.to_str().ok().and_then(parse_cursor);
-        let wanted = wanted.ok_or_else(|| ApiError::bad_request("position_malformed", "Countersign-Position is <epoch>.<position>."))?;
+        let wanted = wanted.ok_or_else(|| {
+            ApiError::bad_request("position_malformed", "Countersign-Position is <epoch>.<position>.")
+        })?;
         if wanted > head {
             return Err(AppError::BeyondHead { head: head.position }.into());
         }
@@ -195,7 +207,10 @@ async fn freshness(app: &App, request: &Request) -> Result<Freshness, ApiError> 
 
 fn parse_cursor(text: &str) -> Option<Cursor> {
     let (epoch, position) = text.split_once('.')?;
-    Some(Cursor { epoch: epoch.parse().ok()?, position: countersign_events::recorded::Position(position.parse().ok()?) })
+    Some(Cursor {
+        epoch: epoch.parse().ok()?,
+        position: countersign_events::recorded::Position(position.parse().ok()?),
+    })
 }
 
 fn finish(app: &App, headers: &mut HeaderMap, request_id: &str, sensitive: bool) {

@@ -156,7 +156,9 @@ fn tell_refused(refused: &Refused) -> Told {
             | AuthorizationRefusal::TokenEnded,
         ) => conflict("wrong_state"),
         Refused::Inbox(InboxRefusal::AlreadyRevealed { .. }) => conflict("already_revealed"),
-        Refused::Inbox(InboxRefusal::SecretExpired { .. } | InboxRefusal::NotYetExpired { .. }) => conflict("secret_expired"),
+        Refused::Inbox(InboxRefusal::SecretExpired { .. } | InboxRefusal::NotYetExpired { .. }) => {
+            conflict("secret_expired")
+        }
         Refused::Post(PostRefusal::AlreadyPublished) => conflict("wrong_state"),
         Refused::Site(_) => conflict("already_set_up"),
     }
@@ -210,12 +212,9 @@ struct Current {
 
 fn current(error: &AppError) -> Option<Current> {
     match error {
-        AppError::Refused(Refused::Application(ApplicationRefusal::WrongStanding { standing, by, at })) => Some(Current {
-            state: Some(standing.as_str()),
-            by: Some(by.to_string()),
-            at: Some(*at),
-            revision: None,
-        }),
+        AppError::Refused(Refused::Application(ApplicationRefusal::WrongStanding { standing, by, at })) => {
+            Some(Current { state: Some(standing.as_str()), by: Some(by.to_string()), at: Some(*at), revision: None })
+        }
         AppError::Refused(Refused::Application(ApplicationRefusal::Revised { now, .. })) => {
             Some(Current { state: None, by: None, at: None, revision: Some(*now) })
         }
@@ -241,7 +240,8 @@ impl IntoResponse for ApiError {
         };
         let (errors, current) = match &self {
             Self::App(AppError::Fields(errors)) => {
-                let problem = |error: &'_ countersign_events::text::FieldError| (error.field, error.code, error.message.clone());
+                let problem =
+                    |error: &'_ countersign_events::text::FieldError| (error.field, error.code, error.message.clone());
                 (errors.iter().map(problem).collect::<Vec<_>>(), None)
             }
             Self::App(error) => (vec![], current(error)),
@@ -257,7 +257,9 @@ impl IntoResponse for ApiError {
         let challenge = match &self {
             Self::TokenMissing => Some("Bearer realm=\"api\"".to_owned()),
             Self::Token(_) => Some("Bearer realm=\"api\", error=\"invalid_token\"".to_owned()),
-            Self::ScopeMissing(scope) => Some(format!("Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"{scope}\"")),
+            Self::ScopeMissing(scope) => {
+                Some(format!("Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"{scope}\""))
+            }
             Self::App(_) | Self::Request { .. } => None,
         };
         if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::from_str(&challenge).ok()) {

@@ -8,12 +8,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
-use countersign_events::{
-    account::Role,
-    ids::UserId,
-    recorded::Actor,
-    scope::Scope,
-};
+use countersign_events::{account::Role, ids::UserId, recorded::Actor, scope::Scope};
 use serde::de::DeserializeOwned;
 
 use super::{context::RequestContext, cookies, error::ApiError, pages::PageError};
@@ -194,7 +189,10 @@ impl FromRequest<Arc<App>> for Form {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, PageError> {
         let browser = cookies::browser(app, request.headers());
         if !media_type(request.headers()).eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            return Err(PageError::request(StatusCode::UNSUPPORTED_MEDIA_TYPE, "A form is sent as application/x-www-form-urlencoded."));
+            return Err(PageError::request(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "A form is sent as application/x-www-form-urlencoded.",
+            ));
         }
         let body = body(request).await.map_err(|(status, detail)| PageError::request(status, detail))?;
         let fields = Fields::parse(&body);
@@ -271,13 +269,18 @@ impl ApiCaller {
     pub fn reviewer(self, app: &App) -> Result<Self, ApiError> {
         let caller = self.scope(Scope::Review)?;
         let member = app.state.member(caller.user_id).ok_or(ApiError::not_found())?;
-        if member.facts.roles.allow(Role::Reviewer) { Ok(caller) } else { Err(AppError::RoleMissing(Role::Reviewer).into()) }
+        if member.facts.roles.allow(Role::Reviewer) {
+            Ok(caller)
+        } else {
+            Err(AppError::RoleMissing(Role::Reviewer).into())
+        }
     }
 
     /// As the sender of a command to a route; `Idempotency-Key` makes it one that can be repeated.
     #[must_use]
     pub fn caller(&self, route: &'static str, body: &[u8]) -> Caller {
-        let digest = blake3::Hasher::new().update(self.context.path_and_query.as_bytes()).update(&[0]).update(body).finalize();
+        let digest =
+            blake3::Hasher::new().update(self.context.path_and_query.as_bytes()).update(&[0]).update(body).finalize();
         let command = self.command_id.clone().map(|id| NamedCommand { route, id, body: *digest.as_bytes() });
         Caller {
             actor: Actor::User(self.user_id),
@@ -334,23 +337,40 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
             let (status, code) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type");
             return Err(ApiError::Request { status, code, detail: "Send JSON, as application/json.".to_owned() });
         }
-        let text = body(request)
-            .await
-            .map_err(|(status, detail)| ApiError::Request { status, code: "body", detail: detail.to_owned() })?;
-        let value = serde_json::from_slice(&text).map_err(|error| ApiError::bad_request("json", format!("The body does not fit: {error}.")))?;
+        let text = body(request).await.map_err(|(status, detail)| ApiError::Request {
+            status,
+            code: "body",
+            detail: detail.to_owned(),
+        })?;
+        let value = serde_json::from_slice(&text)
+            .map_err(|error| ApiError::bad_request("json", format!("The body does not fit: {error}.")))?;
         Ok(Self { value, text })
     }
 }
 
-/// An id in a path; what is no id is simply not there.
+/// An id in a path of the API; what is no id is simply not there.
 pub struct Id<T>(pub T);
 
 impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let params = RawPathParams::from_request_parts(parts, state).await.map_err(|_| ApiError::not_found())?;
-        let id = params.iter().find(|(name, _)| *name == "id").and_then(|(_, value)| value.parse().ok());
-        id.map(Self).ok_or_else(ApiError::not_found)
+        id(parts, state).await.map(Self).ok_or_else(ApiError::not_found)
     }
+}
+
+/// An id in the path of a page.
+pub struct PageId<T>(pub T);
+
+impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for PageId<T> {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, PageError> {
+        id(parts, state).await.map(Self).ok_or_else(|| AppError::NotFound.into())
+    }
+}
+
+async fn id<T: std::str::FromStr, S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<T> {
+    let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
+    params.iter().find(|(name, _)| *name == "id").and_then(|(_, value)| value.parse().ok())
 }

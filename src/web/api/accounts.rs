@@ -45,7 +45,10 @@ pub(in crate::web) async fn me(State(app): State<Arc<App>>, caller: ApiCaller) -
     Ok(axum::Json(json!({ "id": caller.user_id, "name": member.username, "roles": roles })).into_response())
 }
 
-pub(in crate::web) async fn authorizations(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
+pub(in crate::web) async fn authorizations(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+) -> Result<Response, ApiError> {
     let caller = caller.cookie()?;
     let data: Vec<_> = app.my_authorizations(caller.user_id).await?.into_iter().map(AuthorizationShape::from).collect();
     Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
@@ -61,7 +64,10 @@ pub(in crate::web) async fn remove_authorization(
     Ok(done_silently(app.remove_authorization(&sender, caller.user_id, id).await?.cursor))
 }
 
-pub(in crate::web) async fn remove_authorizations(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
+pub(in crate::web) async fn remove_authorizations(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+) -> Result<Response, ApiError> {
     let caller = caller.cookie()?;
     let sender = caller.caller("DELETE /authorizations", b"");
     Ok(done_silently(app.remove_authorizations(&sender, caller.user_id).await?.cursor))
@@ -73,13 +79,21 @@ pub(in crate::web) async fn tokens(State(app): State<Arc<App>>, caller: ApiCalle
     Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
 }
 
-pub(in crate::web) async fn revoke_token(State(app): State<Arc<App>>, caller: ApiCaller, Id(id): Id<TokenId>) -> Result<Response, ApiError> {
+pub(in crate::web) async fn revoke_token(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<TokenId>,
+) -> Result<Response, ApiError> {
     let caller = caller.cookie()?;
     let sender = caller.caller("DELETE /tokens/{id}", b"");
     Ok(done_silently(app.revoke_my_token(&sender, caller.user_id, id).await?.cursor))
 }
 
-pub(in crate::web) async fn regenerate_token(State(app): State<Arc<App>>, caller: ApiCaller, Id(id): Id<TokenId>) -> Result<Response, ApiError> {
+pub(in crate::web) async fn regenerate_token(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<TokenId>,
+) -> Result<Response, ApiError> {
     let caller = caller.cookie()?;
     let sender = caller.caller("POST /tokens/{id}/regenerate", b"");
     let regenerated = app.regenerate_token(&sender, caller.user_id, id).await?;

@@ -7,13 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use countersign_events::{
-    account::Role,
-    application::Standing,
-    ids::ApplicationId,
-    recorded::Timestamp,
-    scope::Scope,
-};
+use countersign_events::{account::Role, application::Standing, ids::ApplicationId, recorded::Timestamp, scope::Scope};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -48,7 +42,11 @@ pub(in crate::web) async fn list(State(app): State<Arc<App>>, caller: ApiCaller)
     Ok(axum::Json(json!({ "data": shapes(&app, mine).await?, "next": null })).into_response())
 }
 
-pub(in crate::web) async fn show(State(app): State<Arc<App>>, caller: ApiCaller, Id(id): Id<ApplicationId>) -> Result<Response, ApiError> {
+pub(in crate::web) async fn show(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<ApplicationId>,
+) -> Result<Response, ApiError> {
     let caller = caller.scope(Scope::Identity)?;
     let row = app.my_application(caller.user_id, id).await?;
     Ok(axum::Json(ApplicationShape::of(&app, row).await?).into_response())
@@ -124,18 +122,27 @@ pub(in crate::web) async fn edit(
         scopes: value.scopes.map_or(before.scopes, |scopes| vec![scopes]),
     };
     let asked = app.asked(&after)?;
-    let edited = app.edit_application(&caller.caller("PATCH /applications/{id}", &text), caller.user_id, id, asked).await?;
+    let edited =
+        app.edit_application(&caller.caller("PATCH /applications/{id}", &text), caller.user_id, id, asked).await?;
     let row = app.my_application(caller.user_id, id).await?;
     Ok(done(StatusCode::OK, edited.cursor, ApplicationShape::of(&app, row).await?))
 }
 
-pub(in crate::web) async fn withdraw(State(app): State<Arc<App>>, caller: ApiCaller, Id(id): Id<ApplicationId>) -> Result<Response, ApiError> {
+pub(in crate::web) async fn withdraw(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<ApplicationId>,
+) -> Result<Response, ApiError> {
     let caller = caller.cookie()?;
     let sender = caller.caller("POST /applications/{id}/withdraw", b"");
     Ok(done_silently(app.withdraw_application(&sender, caller.user_id, id).await?.cursor))
 }
 
-pub(in crate::web) async fn history(State(app): State<Arc<App>>, caller: ApiCaller, Id(id): Id<ApplicationId>) -> Result<Response, ApiError> {
+pub(in crate::web) async fn history(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<ApplicationId>,
+) -> Result<Response, ApiError> {
     let row = app.reviewed_application(id).await?;
     let roles = app.state.member(caller.user_id).map(|member| member.facts.roles).unwrap_or_default();
     let by_scope = |scope| caller.bearer.is_none_or(|bearer| bearer.scopes.contains(scope));
@@ -158,17 +165,25 @@ pub(in crate::web) async fn review(
     caller.reviewer(&app)?;
     let standing = match query.get("state") {
         None => None,
-        Some(text) => Some(text.parse::<Standing>().map_err(|error| ApiError::bad_request("unknown_value", format!("{error}.")))?),
+        Some(text) => Some(
+            text.parse::<Standing>().map_err(|error| ApiError::bad_request("unknown_value", format!("{error}.")))?,
+        ),
     };
     let limit = super::limit(&query)?;
     let after = match query.get("after") {
         None => None,
-        Some(text) => Some(cursor(text).ok_or_else(|| ApiError::bad_request("cursor", "after is the value of next in an earlier answer."))?),
+        Some(text) => Some(
+            cursor(text)
+                .ok_or_else(|| ApiError::bad_request("cursor", "after is the value of next in an earlier answer."))?,
+        ),
     };
     let mut rows = app.review_list(standing, after, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(|last| format!("{}.{}", last.requested_at.timestamp_micros(), last.application_id));
+    let next = rows
+        .last()
+        .filter(|_| more)
+        .map(|last| format!("{}.{}", last.requested_at.timestamp_micros(), last.application_id));
     Ok(axum::Json(json!({ "data": shapes(&app, rows).await?, "next": next })).into_response())
 }
 

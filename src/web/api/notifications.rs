@@ -7,11 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
-use countersign_events::{
-    ids::MessageId,
-    recorded::Position,
-    scope::Scope,
-};
+use countersign_events::{ids::MessageId, recorded::Position, scope::Scope};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -25,7 +21,12 @@ use crate::{
     },
 };
 
-async fn page(app: &App, caller: &ApiCaller, which: Which, query: &Fields) -> Result<(Vec<NotificationShape>, Option<Position>), ApiError> {
+async fn page(
+    app: &App,
+    caller: &ApiCaller,
+    which: Which,
+    query: &Fields,
+) -> Result<(Vec<NotificationShape>, Option<Position>), ApiError> {
     let before = super::after::<u64>(query)?.map(Position);
     let (notifications, next) = app.notifications(caller.user_id, which, before, super::limit(query)?).await?;
     // A member in a browser reads all that is theirs.

@@ -41,15 +41,23 @@ pub fn front_page_query(query: &Fields) -> Result<FrontPageQuery, ApiError> {
     };
     let sort = match query.get("sort") {
         None => Sort::default(),
-        Some(text) => Sort::parse(text).ok_or_else(|| unknown("sort", Sort::ALL.iter().map(|sort| sort.as_str()).collect()))?,
+        Some(text) => {
+            Sort::parse(text).ok_or_else(|| unknown("sort", Sort::ALL.iter().map(|sort| sort.as_str()).collect()))?
+        }
     };
     let span = match query.get("t") {
         None => Span::default(),
-        Some(text) => Span::parse(text).ok_or_else(|| unknown("t", Span::ALL.iter().map(|span| span.as_str()).collect()))?,
+        Some(text) => {
+            Span::parse(text).ok_or_else(|| unknown("t", Span::ALL.iter().map(|span| span.as_str()).collect()))?
+        }
     };
     let page = match query.get("page") {
         None => 1,
-        Some(text) => text.parse().ok().filter(|page| *page >= 1).ok_or_else(|| ApiError::bad_request("page", "page is a number from 1."))?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|page| *page >= 1)
+            .ok_or_else(|| ApiError::bad_request("page", "page is a number from 1."))?,
     };
     let after = super::after(query)?;
     if after.is_some() && !matches!(sort, Sort::New | Sort::Old) {
@@ -71,7 +79,11 @@ pub async fn front_page(app: &App, query: &Fields) -> Result<Response, ApiError>
     Ok(axum::Json(json!({ "data": data, "next_exists": next_exists, "next": next })).into_response())
 }
 
-pub(in crate::web) async fn show(State(app): State<Arc<App>>, caller: ApiCaller, Id(id): Id<PostId>) -> Result<Response, ApiError> {
+pub(in crate::web) async fn show(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<PostId>,
+) -> Result<Response, ApiError> {
     caller.scope(Scope::Read)?;
     let (post, comments) = app.post(id).await?;
     let comments: Vec<_> = comments.into_iter().map(CommentShape::from).collect();

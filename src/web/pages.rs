@@ -1,0 +1,199 @@
+//! Pages for people: what every page has, and those that need nobody signed in.
+
+pub mod accounts;
+pub mod admin;
+pub mod authorize;
+pub mod front;
+pub mod inbox;
+pub mod settings;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use countersign_events::{account::Role, recorded::Timestamp, text::FieldError};
+
+use super::{
+    context::POSITION,
+    cookies,
+    error::{Told, add_retry, tell},
+    extract::Visitor,
+};
+use crate::{
+    app::{App, AppError},
+    store::Cursor,
+};
+
+/// What every page shows around its own content.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    site: String,
+    base: String,
+    user: Option<String>,
+    reviewer: bool,
+    csrf: String,
+    /// The page may be older than what its reader has just changed.
+    stale: bool,
+    /// A fresh id, so that a form sent twice does its work once.
+    command_id: String,
+}
+
+impl Frame {
+    fn of(app: &App, visitor: &Visitor) -> Self {
+        let roles = visitor.signed_in.as_ref().map(|signed_in| &signed_in.member.facts.roles);
+        Self {
+            user: visitor.signed_in.as_ref().map(|signed_in| signed_in.username.clone()),
+            reviewer: roles.is_some_and(|roles| roles.allow(Role::Reviewer)),
+            csrf: app.csrf_token(&visitor.browser),
+            stale: visitor.context.stale,
+            command_id: app.world.uuid().to_string(),
+            ..Self::bare(app)
+        }
+    }
+
+    fn bare(app: &App) -> Self {
+        Self { site: app.config.site_name.clone(), base: app.config.base_path().to_owned(), ..Self::default() }
+    }
+}
+
+/// An instant for people.
+fn instant(at: &Timestamp) -> String {
+    at.format("%-d %b %Y, %H:%M UTC").to_string()
+}
+
+/// An instant that may be missing.
+fn instant_or(at: Option<&Timestamp>, otherwise: &str) -> String {
+    at.map_or_else(|| otherwise.to_owned(), instant)
+}
+
+/// The message beside a field, if there is one.
+fn message_for<'a>(errors: &'a [FieldError], field: &str) -> Option<&'a str> {
+    errors.iter().find(|error| error.field == field).map(|error| error.message.as_str())
+}
+
+/// A page as an answer. A browser that came without a key gets one.
+fn render(app: &App, visitor: &Visitor, status: StatusCode, page: &impl Template) -> Response {
+    let Ok(html) = page.render() else {
+        return PageError::request(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be made; it was logged.")
+            .into_response();
+    };
+    let mut response = (status, Html(html)).into_response();
+    if visitor.is_new {
+        response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(app, &visitor.browser));
+    }
+    response
+}
+
+/// After a command: on to the page that shows what came of it.
+fn see_other(app: &App, path: &str, cursor: Cursor) -> Response {
+    let mut response = Redirect::to(&format!("{}{path}", app.config.base_path())).into_response();
+    let headers = response.headers_mut();
+    headers.append(header::SET_COOKIE, cookies::set_position(app, cursor));
+    if let Ok(value) = HeaderValue::from_str(&format!("{}.{}", cursor.epoch, cursor.position)) {
+        headers.insert(POSITION, value);
+    }
+    response
+}
+
+/// An error for people. The layer around every route makes the page of it: it knows the site.
+#[derive(Debug)]
+pub enum PageError {
+    /// A use case did not happen.
+    App(AppError),
+    /// Anything about the request itself.
+    Request(StatusCode, &'static str),
+}
+
+impl PageError {
+    /// About the request itself.
+    #[must_use]
+    pub const fn request(status: StatusCode, detail: &'static str) -> Self {
+        Self::Request(status, detail)
+    }
+}
+
+impl<E: Into<AppError>> From<E> for PageError {
+    fn from(error: E) -> Self {
+        Self::App(error.into())
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let told = match &self {
+            Self::App(error) => tell(error),
+            Self::Request(status, detail) => Told { status: *status, code: "request", detail: (*detail).to_owned() },
+        };
+        let mut response = told.status.into_response();
+        if let Self::App(error) = &self {
+            add_retry(error, response.headers_mut());
+        }
+        response.extensions_mut().insert(told);
+        response
+    }
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage {
+    frame: Frame,
+    title: &'static str,
+    detail: String,
+    request_id: String,
+}
+
+/// The page of an error, in the place of its bare answer.
+pub fn dress_error(app: &App, response: Response, request_id: &str) -> Response {
+    let Some(told) = response.extensions().get::<Told>().cloned() else { return response };
+    let title = told.status.canonical_reason().unwrap_or("Error");
+    let page = ErrorPage { frame: Frame::bare(app), title, detail: told.detail, request_id: request_id.to_owned() };
+    let Ok(html) = page.render() else { return response };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, html.into())
+}
+
+/// A path that leads nowhere.
+pub async fn nowhere() -> PageError {
+    AppError::NotFound.into()
+}
+
+#[derive(Template)]
+#[template(path = "guide.html")]
+struct GuidePage {
+    frame: Frame,
+    site_url: String,
+    simple_flow: bool,
+}
+
+pub(super) async fn guide(State(app): State<Arc<App>>, visitor: Visitor) -> Response {
+    let site_url = app.config.url("/").trim_end_matches('/').to_owned();
+    let page = GuidePage { frame: Frame::of(&app, &visitor), site_url, simple_flow: app.config.simple_flow };
+    render(&app, &visitor, StatusCode::OK, &page)
+}
+
+pub(super) async fn style() -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=300")];
+    (headers, include_str!("pages/style.css")).into_response()
+}
+
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Ready: log and vault answer, and every read model follows.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let behind = app.progress().into_iter().find(|(_, progress)| progress.error.is_some());
+    let problem = match (app.head().await, app.vault.ping().await, behind) {
+        (Ok(_), Ok(()), None) => return "ready\n".into_response(),
+        (Err(_), ..) => "the log does not answer".to_owned(),
+        (_, Err(_), _) => "the vault does not answer".to_owned(),
+        (.., Some((name, _))) => format!("the read model {name} does not follow the log"),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], format!("{problem}\n")).into_response()
+}

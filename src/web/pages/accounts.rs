@@ -1,0 +1,242 @@
+//! Sign up, log in, log out, and the pages behind one-time links.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use countersign_events::text::FieldError;
+
+use super::{Frame, PageError, message_for, render, see_other};
+use crate::{
+    app::{App, AppError, Refused, accounts::Joining},
+    store::{Cursor, Link},
+    web::{
+        context::POLICY_WITHOUT_FORM_ACTION,
+        cookies,
+        error::tell,
+        extract::{Fields, Form, Query, Visitor},
+    },
+};
+
+/// Which of the forms with a name and a password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Door {
+    LogIn,
+    SignUp,
+    SetUp,
+    Reset,
+}
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    frame: Frame,
+    title: &'static str,
+    action: &'static str,
+    button: &'static str,
+    door: Door,
+    username: String,
+    return_to: String,
+    token: String,
+    errors: Vec<FieldError>,
+    problem: Option<String>,
+}
+
+impl AccountPage {
+    fn new(app: &App, visitor: &Visitor, door: Door, fields: &Fields) -> Self {
+        let (title, action, button) = match door {
+            Door::LogIn => ("Log in", "/login", "Log in"),
+            Door::SignUp => ("Sign up", "/signup", "Create account"),
+            Door::SetUp => ("Set up the site", "/setup", "Create the administrator"),
+            Door::Reset => ("Set a new password", "/setup", "Set password"),
+        };
+        Self {
+            frame: Frame::of(app, visitor),
+            title,
+            action,
+            button,
+            door,
+            username: fields.text("username").to_owned(),
+            return_to: local_path(fields.text("return_to")).unwrap_or_default().to_owned(),
+            token: fields.text("token").to_owned(),
+            errors: vec![],
+            problem: None,
+        }
+    }
+
+    fn respond(&self, app: &App, visitor: &Visitor, status: StatusCode) -> Response {
+        let mut response = render(app, visitor, status, self);
+        // The redirect after a log-in may go on to a third party.
+        let policy = HeaderValue::from_static(POLICY_WITHOUT_FORM_ACTION);
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        response
+    }
+
+    fn refuse(mut self, app: &App, visitor: &Visitor, error: AppError) -> Response {
+        let told = tell(&error);
+        match error {
+            AppError::Fields(errors) => self.errors = errors,
+            AppError::Refused(Refused::Username(_)) => {
+                self.errors = vec![FieldError { field: "username", code: "taken", message: told.detail.clone() }];
+            }
+            _ => self.problem = Some(told.detail.clone()),
+        }
+        let mut response = self.respond(app, visitor, told.status);
+        if told.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, 60.into());
+        }
+        response
+    }
+}
+
+/// A path of this site, and nothing that a browser could read as another one.
+fn local_path(text: &str) -> Option<&str> {
+    let local =
+        text.starts_with('/') && !text.starts_with("//") && !text.contains('\\') && !text.chars().any(char::is_control);
+    local.then_some(text)
+}
+
+async fn enter(
+    app: &App,
+    user: countersign_events::ids::UserId,
+    fields: &Fields,
+    cursor: Option<Cursor>,
+) -> Result<Response, AppError> {
+    let browser = app.begin_session(user).await?;
+    let mut response = go_back(app, fields);
+    response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(app, &browser));
+    if let Some(cursor) = cursor {
+        response.headers_mut().append(header::SET_COOKIE, cookies::set_position(app, cursor));
+    }
+    Ok(response)
+}
+
+fn go_back(app: &App, fields: &Fields) -> Response {
+    let home = format!("{}/", app.config.base_path());
+    Redirect::to(local_path(fields.text("return_to")).unwrap_or(&home)).into_response()
+}
+
+pub(in crate::web) async fn login(State(app): State<Arc<App>>, visitor: Visitor, Query(query): Query) -> Response {
+    if visitor.signed_in.is_some() && query.get("again").is_none() {
+        return go_back(&app, &query);
+    }
+    AccountPage::new(&app, &visitor, Door::LogIn, &query).respond(&app, &visitor, StatusCode::OK)
+}
+
+pub(in crate::web) async fn log_in(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    let caller = visitor.caller("POST /login", &form);
+    match app.log_in(&caller, form.text("username"), form.text("password")).await {
+        Ok((_, browser)) => {
+            // The session before this log-in ends with it.
+            app.log_out(&visitor.browser).await?;
+            let mut response = go_back(&app, &form);
+            response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(&app, &browser));
+            Ok(response)
+        }
+        Err(error) => Ok(AccountPage::new(&app, &visitor, Door::LogIn, &form).refuse(&app, &visitor, error)),
+    }
+}
+
+pub(in crate::web) async fn log_out(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Form(_): Form,
+) -> Result<Response, PageError> {
+    app.log_out(&visitor.browser).await?;
+    let mut response = Redirect::to(&format!("{}/", app.config.base_path())).into_response();
+    response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(&app, &app.new_browser_key()));
+    Ok(response)
+}
+
+pub(in crate::web) async fn signup(State(app): State<Arc<App>>, visitor: Visitor, Query(query): Query) -> Response {
+    AccountPage::new(&app, &visitor, Door::SignUp, &query).respond(&app, &visitor, StatusCode::OK)
+}
+
+fn joining(form: &Fields) -> Result<Joining, AppError> {
+    Joining::new(form.text("username"), form.text("password"), form.get("password_repeat"))
+}
+
+pub(in crate::web) async fn sign_up(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    // Whoever signs up acts as nobody yet.
+    let caller = crate::app::Caller {
+        actor: countersign_events::recorded::Actor::System,
+        ..visitor.caller("POST /signup", &form)
+    };
+    let signed_up = match joining(&form) {
+        Ok(joining) => app.sign_up(&caller, joining).await,
+        Err(error) => Err(error),
+    };
+    match signed_up {
+        Ok(done) => Ok(enter(&app, done.answer, &form, Some(done.cursor)).await?),
+        Err(error) => Ok(AccountPage::new(&app, &visitor, Door::SignUp, &form).refuse(&app, &visitor, error)),
+    }
+}
+
+pub(in crate::web) async fn setup(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Query(query): Query,
+) -> Result<Response, PageError> {
+    let door = match app.link(query.text("token")).await? {
+        Link::SetUp => Door::SetUp,
+        Link::Reset(_) => Door::Reset,
+    };
+    let mut response = AccountPage::new(&app, &visitor, door, &query).respond(&app, &visitor, StatusCode::OK);
+    // The address holds the link.
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    Ok(response)
+}
+
+pub(in crate::web) async fn set_up(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    let caller = crate::app::Caller {
+        actor: countersign_events::recorded::Actor::System,
+        ..visitor.caller("POST /setup", &form)
+    };
+    let token = form.text("token");
+    let (door, done) = match app.link(token).await? {
+        Link::SetUp => {
+            let done = match joining(&form) {
+                Ok(joining) => app.set_up(&caller, token, joining).await,
+                Err(error) => Err(error),
+            };
+            (Door::SetUp, done)
+        }
+        Link::Reset(_) => {
+            (Door::Reset, app.reset_password(&caller, token, form.text("password"), form.get("password_repeat")).await)
+        }
+    };
+    match done {
+        Ok(done) if door == Door::SetUp => Ok(enter(&app, done.answer, &form, Some(done.cursor)).await?),
+        Ok(done) => Ok(see_other(&app, "/login", done.cursor)),
+        Err(error) => Ok(AccountPage::new(&app, &visitor, door, &form).refuse(&app, &visitor, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local_path;
+
+    #[test]
+    fn p5_only_paths_of_this_site_are_gone_back_to() {
+        for evil in ["//evil", "/\\evil", "https:evil", "https://evil", "", "evil", "/a\nb", "\\\\evil"] {
+            assert_eq!(local_path(evil), None, "{evil:?}");
+        }
+        assert_eq!(local_path("/authorize?client_id=x"), Some("/authorize?client_id=x"));
+    }
+}

@@ -1,0 +1,146 @@
+//! Reviewers' pages: the list, an application with its history, decisions.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use countersign_events::{application::Standing, ids::ApplicationId};
+
+use super::{Frame, PageError, instant, instant_or, render, see_other};
+use crate::{
+    app::{
+        App, AppError,
+        authorizations::scopes_in_words,
+        history::Happening,
+        reviews::{POLICY, Verb, Verdict},
+    },
+    store::rows::ApplicationRow,
+    web::{
+        cookies,
+        error::tell,
+        extract::{Form, Member, PageId, Query, Reviewer},
+    },
+};
+
+/// So many a page.
+const PAGE: u32 = 100;
+
+pub(in crate::web) async fn index(State(app): State<Arc<App>>, _: Reviewer) -> Response {
+    Redirect::to(&format!("{}/admin/apps", app.config.base_path())).into_response()
+}
+
+#[derive(Template)]
+#[template(path = "review_list.html")]
+struct ListPage {
+    frame: Frame,
+    standings: &'static [Standing],
+    standing: Standing,
+    rows: Vec<(ApplicationRow, String)>,
+    more: bool,
+}
+
+pub(in crate::web) async fn list(
+    State(app): State<Arc<App>>,
+    Reviewer(member): Reviewer,
+    Query(query): Query,
+) -> Result<Response, PageError> {
+    let standing = query.get("state").and_then(|state| state.parse().ok()).unwrap_or(Standing::UnderReview);
+    let mut rows = app.review_list(Some(standing), None, PAGE + 1).await?;
+    let more = rows.len() > PAGE as usize;
+    rows.truncate(PAGE as usize);
+    let rows =
+        rows.into_iter().map(|row| (app.state.name_of(row.owner_id), row)).map(|(owner, row)| (row, owner)).collect();
+    let page = ListPage { frame: Frame::of(&app, &member.visitor), standings: &Standing::ALL, standing, rows, more };
+    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
+}
+
+#[derive(Template)]
+#[template(path = "review.html")]
+struct ReviewPage {
+    frame: Frame,
+    owner: String,
+    own: bool,
+    history: Vec<Happening>,
+    scopes: Vec<&'static str>,
+    verbs: &'static [Verb],
+    policy: &'static [(&'static str, &'static str)],
+    ask_password: bool,
+    typed: Verdict,
+    problem: Option<String>,
+    row: ApplicationRow,
+}
+
+async fn review_page(app: &App, member: &Member, id: ApplicationId) -> Result<ReviewPage, AppError> {
+    let row = app.reviewed_application(id).await?;
+    Ok(ReviewPage {
+        frame: Frame::of(app, &member.visitor),
+        owner: app.state.name_of(row.owner_id),
+        own: row.owner_id == member.id(),
+        history: app.history(id).await?,
+        scopes: scopes_in_words(row.scopes),
+        verbs: Verb::possible(row.standing),
+        policy: POLICY,
+        ask_password: !app.is_fresh(&member.signed_in),
+        typed: Verdict::default(),
+        problem: None,
+        row,
+    })
+}
+
+pub(in crate::web) async fn application(
+    State(app): State<Arc<App>>,
+    Reviewer(member): Reviewer,
+    PageId(id): PageId<ApplicationId>,
+) -> Result<Response, PageError> {
+    let page = review_page(&app, &member, id).await?;
+    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
+}
+
+pub(in crate::web) async fn decide(
+    State(app): State<Arc<App>>,
+    Reviewer(member): Reviewer,
+    Path((id, verb)): Path<(String, String)>,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    let id: ApplicationId = id.parse().map_err(|_| AppError::NotFound)?;
+    let verb: Verb = verb.parse()?;
+    let caller = member.visitor.caller("POST /admin/apps/{id}/{verb}", &form);
+    let verdict = Verdict {
+        revision: form.text("revision").parse().unwrap_or_default(),
+        reason_code: form.text("reason_code").to_owned(),
+        reason: form.text("reason").replace("\r\n", "\n"),
+    };
+    let decided = match app.confirm(&caller, &member.signed_in, form.get("password")).await {
+        Ok(renewed) => {
+            app.decide_application(&caller, member.id(), id, verb, &verdict).await.map(|done| (done, renewed))
+        }
+        Err(error) => Err(error),
+    };
+    match decided {
+        Ok((done, renewed)) => {
+            let mut response = see_other(&app, &format!("/admin/apps/{id}"), done.cursor);
+            if let Some(browser) = renewed {
+                response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(&app, &browser));
+            }
+            Ok(response)
+        }
+        Err(
+            error @ (AppError::Refused(_)
+            | AppError::Fields(_)
+            | AppError::PasswordAgain
+            | AppError::WrongPassword
+            | AppError::LostRace),
+        ) => {
+            // What was typed survives whatever went wrong.
+            let told = tell(&error);
+            let page =
+                ReviewPage { typed: verdict, problem: Some(told.detail), ..review_page(&app, &member, id).await? };
+            Ok(render(&app, &member.visitor, told.status, &page))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,120 @@
+//! The inbox: notifications, messages, and the reveal of a held token.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, http::StatusCode, response::Response};
+use countersign_events::{
+    ids::MessageId,
+    recorded::{Position, Timestamp},
+};
+use uuid::Uuid;
+
+use super::{Frame, PageError, instant, instant_or, render};
+use crate::{
+    app::{
+        App, AppError,
+        inbox::{Notification, Which},
+    },
+    web::{
+        error::tell,
+        extract::{Fields, Form, Member, PageId, Query},
+        markdown,
+    },
+};
+
+/// So many a page.
+const PAGE: u32 = 25;
+
+#[derive(Template)]
+#[template(path = "inbox.html")]
+struct InboxPage {
+    frame: Frame,
+    notifications: Vec<Notification>,
+    next: Option<Position>,
+}
+
+pub(in crate::web) async fn list(
+    State(app): State<Arc<App>>,
+    member: Member,
+    Query(query): Query,
+) -> Result<Response, PageError> {
+    let before = query.get("after").and_then(|after| after.parse().ok()).map(Position);
+    let (notifications, next) = app.notifications(member.id(), Which::default(), before, PAGE).await?;
+    let page = InboxPage { frame: Frame::of(&app, &member.visitor), notifications, next };
+    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
+}
+
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessagePage {
+    frame: Frame,
+    id: Uuid,
+    title: String,
+    body: String,
+    from: String,
+    at: Timestamp,
+    secret: String,
+    held_until: String,
+    revealed_at: String,
+    post: Option<String>,
+    token: Option<String>,
+    problem: Option<String>,
+}
+
+impl MessagePage {
+    fn of(app: &App, member: &Member, Notification { row, title, body, from }: Notification) -> Self {
+        Self {
+            frame: Frame::of(app, &member.visitor),
+            id: row.id,
+            title,
+            body: markdown::to_html(body.as_deref().unwrap_or("[erased]")),
+            from,
+            at: row.created_at,
+            secret: row.secret.unwrap_or_default(),
+            held_until: instant_or(row.held_until.as_ref(), ""),
+            revealed_at: instant_or(row.revealed_at.as_ref(), ""),
+            post: row.post_id.map(|post| post.to_string()),
+            token: None,
+            problem: None,
+        }
+    }
+}
+
+/// A member who opens a message has read it.
+pub(in crate::web) async fn message(
+    State(app): State<Arc<App>>,
+    member: Member,
+    PageId(id): PageId<Uuid>,
+) -> Result<Response, PageError> {
+    let notification = app.notification(member.id(), id).await?;
+    if !notification.row.read {
+        app.mark_read(&member.visitor.caller("GET /inbox/{id}", &Fields::default()), member.id(), &[id]).await?;
+    }
+    Ok(render(&app, &member.visitor, StatusCode::OK, &MessagePage::of(&app, &member, notification)))
+}
+
+/// The token is in this very answer, once.
+pub(in crate::web) async fn reveal(
+    State(app): State<Arc<App>>,
+    member: Member,
+    PageId(id): PageId<MessageId>,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    let revealed = app.reveal(&member.visitor.caller("POST /inbox/{id}/reveal", &form), member.id(), id).await;
+    let mut page = MessagePage::of(&app, &member, app.notification(member.id(), id.0).await?);
+    page.secret = String::new();
+    let status = match revealed {
+        Ok(done) => {
+            page.token = Some(done.answer);
+            StatusCode::OK
+        }
+        Err(error @ (AppError::Refused(_) | AppError::SecretLost)) => {
+            let told = tell(&error);
+            page.problem = Some(told.detail);
+            told.status
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(render(&app, &member.visitor, status, &page))
+}
