@@ -253,7 +253,8 @@ impl Decider for Authorization {
             C::Regenerate { user_id, application_id, token_id, token, at } => {
                 let lapsed = self.lapsed.as_ref().filter(|lapsed| lapsed.id == token_id);
                 let old = self.live(token_id).or(lapsed).ok_or(AuthorizationRefusal::TokenEnded)?;
-                if old.kind != TokenKind::Personal {
+                // In the place of a personal token comes a personal one: a simple one might be a sixth.
+                if [old.kind, token.kind] != [TokenKind::Personal; 2] {
                     return Err(AuthorizationRefusal::NotPersonal);
                 }
                 let end = self.live(token_id).map(|old| ended(application_id, user_id, old, Ended::Regenerated, at));

@@ -246,6 +246,9 @@ fn a_regenerated_token_ends_the_old_one_and_keeps_its_scopes() {
 #[test]
 fn only_a_personal_token_is_regenerated() {
     given(consented([access(1)])).when(regenerate(1, access(2), 9)).refused(AuthorizationRefusal::NotPersonal);
+    given(consented([access(1)])).when(regenerate(1, personal(2), 9)).refused(AuthorizationRefusal::NotPersonal);
+    // Nor does a simple token come of a personal one: five of them may live already.
+    given(consented([personal(1)])).when(regenerate(1, access(2), 9)).refused(AuthorizationRefusal::NotPersonal);
 }
 
 #[test]
