@@ -6,5 +6,7 @@
 
 mod browser;
 mod prerequisites;
+mod store_contract;
+mod store_statements;
 mod third_party;
 mod tidy;
