@@ -12,17 +12,14 @@ pub mod pages;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router, ServiceExt,
-    extract::{DefaultBodyLimit, Request},
+    Router,
+    extract::DefaultBodyLimit,
     http::StatusCode,
     middleware::from_fn_with_state,
     routing::{delete, get, post},
 };
 use tower::Layer;
-use tower_http::{
-    normalize_path::{NormalizePath, NormalizePathLayer},
-    timeout::TimeoutLayer,
-};
+use tower_http::{normalize_path::NormalizePathLayer, timeout::TimeoutLayer};
 
 use crate::app::App;
 
@@ -41,14 +38,12 @@ pub fn router(app: Arc<App>) -> Router {
         // Nested, `/` would be reachable as `/dev/` only.
         Router::new().route(&base, get(pages::front::show)).nest(&base, routes).fallback(pages::nowhere)
     };
-    let served: NormalizePath<Router> = NormalizePathLayer::trim_trailing_slash().layer(
-        routes
-            .layer(DefaultBodyLimit::max(BODY_BYTES))
-            .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
-            .layer(from_fn_with_state(app.clone(), context::every_request))
-            .with_state(app),
-    );
-    Router::new().fallback_service(ServiceExt::<Request>::into_service(served))
+    let routes = routes
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
+        .layer(from_fn_with_state(app.clone(), context::every_request))
+        .with_state(app);
+    Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routes))
 }
 
 fn routes() -> Router<Arc<App>> {

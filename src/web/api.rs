@@ -7,12 +7,16 @@ pub mod posts;
 pub mod shapes;
 
 use axum::{
-    http::{HeaderValue, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
 
-use super::{context::POSITION, error::ApiError, extract::Fields};
+use super::{
+    context::{POSITION, position_value},
+    error::ApiError,
+    extract::Fields,
+};
 use crate::store::Cursor;
 
 /// How many rows a list has when nobody says.
@@ -23,8 +27,7 @@ const LIMIT_MAX: u32 = 100;
 /// The answer to a command: its body, and where the log stands.
 pub fn done(status: StatusCode, cursor: Cursor, body: impl Serialize) -> Response {
     let mut response = (status, axum::Json(body)).into_response();
-    let value = HeaderValue::from_str(&format!("{}.{}", cursor.epoch, cursor.position)).expect("digits and a dot");
-    response.headers_mut().insert(POSITION, value);
+    response.headers_mut().insert(POSITION, position_value(cursor));
     response
 }
 
@@ -44,6 +47,9 @@ pub struct List<T> {
 }
 
 /// `?limit=`.
+///
+/// # Errors
+/// 400.
 pub fn limit(query: &Fields) -> Result<u32, ApiError> {
     match query.get("limit") {
         None => Ok(LIMIT),
@@ -55,6 +61,9 @@ pub fn limit(query: &Fields) -> Result<u32, ApiError> {
 }
 
 /// `?after=`, a cursor that an earlier page gave.
+///
+/// # Errors
+/// 400.
 pub fn after<T: std::str::FromStr>(query: &Fields) -> Result<Option<T>, ApiError> {
     let malformed = || ApiError::bad_request("cursor", "after is the value of next in an earlier answer.");
     query.get("after").map(|text| text.parse().map_err(|_| malformed())).transpose()

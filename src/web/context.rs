@@ -100,7 +100,8 @@ async fn prepare(app: &App, request: &mut Request, request_id: &str) -> Result<P
     if bearer.is_none() && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         refuse_other_sites(app, request.headers())?;
     }
-    let freshness = freshness(app, request).await?;
+    let freshness =
+        if request.method() == Method::GET { freshness(app, request.headers()).await? } else { Freshness::Fresh };
     let path_and_query = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     request.extensions_mut().insert(RequestContext {
         request_id: request_id.to_owned(),
@@ -181,10 +182,10 @@ enum Freshness {
 }
 
 /// Waits until the read models have seen what the sender has changed.
-async fn freshness(app: &App, request: &Request) -> Result<Freshness, ApiError> {
-    let header = request.headers().get(&POSITION);
-    let cookie = cookies::position(request.headers());
-    if header.is_none() && cookie.is_none() || request.method() != Method::GET {
+async fn freshness(app: &App, headers: &HeaderMap) -> Result<Freshness, ApiError> {
+    let header = headers.get(&POSITION);
+    let cookie = cookies::position(headers);
+    if header.is_none() && cookie.is_none() {
         return Ok(Freshness::Fresh);
     }
     let head = app.head().await?;
@@ -203,6 +204,11 @@ async fn freshness(app: &App, request: &Request) -> Result<Freshness, ApiError> 
         Some(wanted) if app.wait_for(wanted).await => Ok(Freshness::Fresh),
         Some(_) => Ok(Freshness::Stale),
     }
+}
+
+/// Where the log stands, as a header.
+pub(in crate::web) fn position_value(cursor: Cursor) -> HeaderValue {
+    HeaderValue::from_str(&format!("{}.{}", cursor.epoch, cursor.position)).expect("digits and a dot stand in a header")
 }
 
 fn parse_cursor(text: &str) -> Option<Cursor> {

@@ -39,6 +39,7 @@ pub fn browser(app: &App, headers: &HeaderMap) -> Option<BrowserKey> {
 }
 
 /// What the browser has changed last.
+#[must_use]
 pub fn position(headers: &HeaderMap) -> Option<String> {
     get(headers, POSITION)
 }

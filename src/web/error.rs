@@ -56,6 +56,7 @@ impl ApiError {
     }
 
     /// 404.
+    #[must_use]
     pub const fn not_found() -> Self {
         Self::App(AppError::NotFound)
     }
@@ -142,24 +143,22 @@ fn tell_refused(refused: &Refused) -> Told {
             told(StatusCode::UNPROCESSABLE_ENTITY, "no_such_comment", refused.to_string())
         }
         Refused::Account(AccountRefusal::LastAdministrator) => conflict("last_administrator"),
-        Refused::Account(AccountRefusal::AlreadyRegistered | AccountRefusal::Erased) => conflict("wrong_state"),
         Refused::Username(_) => conflict("username_taken"),
-        Refused::Application(ApplicationRefusal::Revised { .. }) => conflict("revised"),
-        Refused::Application(ApplicationRefusal::AlreadyRequested | ApplicationRefusal::WrongStanding { .. }) => {
-            conflict("wrong_state")
-        }
+        Refused::Application(ApplicationRefusal::Revised { .. })
+        | Refused::Authorization(AuthorizationRefusal::Revised { .. }) => conflict("revised"),
         Refused::Authorization(AuthorizationRefusal::ScopeNotGranted { .. }) => conflict("scope_not_granted"),
-        Refused::Authorization(AuthorizationRefusal::Revised { .. }) => conflict("revised"),
-        Refused::Authorization(
+        Refused::Account(AccountRefusal::AlreadyRegistered | AccountRefusal::Erased)
+        | Refused::Application(ApplicationRefusal::AlreadyRequested | ApplicationRefusal::WrongStanding { .. })
+        | Refused::Authorization(
             AuthorizationRefusal::ApplicationNotApproved { .. }
             | AuthorizationRefusal::NotPersonal
             | AuthorizationRefusal::TokenEnded,
-        ) => conflict("wrong_state"),
+        )
+        | Refused::Post(PostRefusal::AlreadyPublished) => conflict("wrong_state"),
         Refused::Inbox(InboxRefusal::AlreadyRevealed { .. }) => conflict("already_revealed"),
         Refused::Inbox(InboxRefusal::SecretExpired { .. } | InboxRefusal::NotYetExpired { .. }) => {
             conflict("secret_expired")
         }
-        Refused::Post(PostRefusal::AlreadyPublished) => conflict("wrong_state"),
         Refused::Site(_) => conflict("already_set_up"),
     }
 }

@@ -18,7 +18,7 @@ use axum::{
 use countersign_events::{account::Role, recorded::Timestamp, text::FieldError};
 
 use super::{
-    context::POSITION,
+    context::{POSITION, position_value},
     cookies,
     error::{Told, add_retry, tell},
     extract::Visitor,
@@ -93,9 +93,7 @@ fn see_other(app: &App, path: &str, cursor: Cursor) -> Response {
     let mut response = Redirect::to(&format!("{}{path}", app.config.base_path())).into_response();
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, cookies::set_position(app, cursor));
-    if let Ok(value) = HeaderValue::from_str(&format!("{}.{}", cursor.epoch, cursor.position)) {
-        headers.insert(POSITION, value);
-    }
+    headers.insert(POSITION, position_value(cursor));
     response
 }
 

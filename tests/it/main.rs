@@ -7,6 +7,8 @@
 mod browser;
 mod guide_flow;
 mod prerequisites;
+mod store_contract;
+mod store_statements;
 mod support;
 mod third_party;
 mod tidy;

@@ -41,7 +41,7 @@ pub(in crate::web) async fn token(State(app): State<Arc<App>>, caller: ApiCaller
 pub(in crate::web) async fn me(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
     let caller = caller.scope(Scope::Identity)?;
     let member = app.state.member(caller.user_id).ok_or_else(ApiError::not_found)?;
-    let roles: Vec<_> = member.facts.roles.iter().map(|role| role.as_str()).collect();
+    let roles: Vec<_> = member.facts.roles.iter().map(countersign_events::account::Role::as_str).collect();
     Ok(axum::Json(json!({ "id": caller.user_id, "name": member.username, "roles": roles })).into_response())
 }
 

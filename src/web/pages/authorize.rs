@@ -17,7 +17,7 @@ use crate::{
         authorizations::{Consent, ConsentPage, ConsentRefusal, ConsentRequest, returned, scopes_in_words},
     },
     web::{
-        context::{POLICY_WITHOUT_FORM_ACTION, POSITION},
+        context::{POLICY_WITHOUT_FORM_ACTION, POSITION, position_value},
         cookies,
         extract::{Fields, Form, Member, Query, Visitor},
     },
@@ -153,9 +153,7 @@ pub(in crate::web) async fn answer(
             let mut response = send_back(&done.answer);
             let headers = response.headers_mut();
             headers.append(header::SET_COOKIE, cookies::set_position(&app, done.cursor));
-            if let Ok(value) = HeaderValue::from_str(&format!("{}.{}", done.cursor.epoch, done.cursor.position)) {
-                headers.insert(POSITION, value);
-            }
+            headers.insert(POSITION, position_value(done.cursor));
             Ok(response)
         }
         Err(AppError::Refused(Refused::Authorization(refused))) => {
