@@ -172,12 +172,8 @@ mod tests {
 
     #[test]
     fn a_table_is_aligned_and_shows_control_characters() {
-        let lines = [
-            "NAME                   COUNT  WORDS",
-            "ada                    7      read vote",
-            "b,\"c\"\\n\\u{1b}[31m",
-            "",
-        ];
+        let lines =
+            ["NAME               COUNT  WORDS", "ada                7      read vote", "b,\"c\"\\n\\u{1b}[31m", ""];
         assert_eq!(written(|out| example().write(Format::Table, out)), lines.join("\n"));
     }
 
