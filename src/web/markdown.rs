@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn html_and_scripts_do_not_pass() {
-        let html = to_html("<script>alert(1)</script> [x](javascript:alert(1)) <b onclick=x>y</b> **z**");
+        let html = to_html("<script>alert(1)</script>\n\n[x](javascript:alert(1)) <b onclick=x>y</b> **z**");
         assert!(!html.contains("<script") && !html.contains("javascript:") && !html.contains("<b "), "{html}");
         assert!(html.contains("<strong>z</strong>"), "{html}");
     }
