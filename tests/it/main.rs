@@ -5,7 +5,9 @@
 #![allow(clippy::disallowed_methods, reason = "a test that waits for a process or a server measures real time")]
 
 mod browser;
+mod browser_double;
 mod guide_flow;
+mod pages;
 mod prerequisites;
 mod store_contract;
 mod store_statements;
