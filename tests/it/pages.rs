@@ -77,3 +77,19 @@ async fn three_people_go_the_guides_way_from_request_to_removal() {
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     assert_eq!(refused.json()["code"], "token_revoked");
 }
+
+#[tokio::test]
+async fn the_json_api_lets_a_signed_in_member_ask_and_refuses_what_only_a_token_cannot_do() {
+    let site = TestApp::start().await;
+    site.given_member("cleo", &[]).await;
+    let mut cleo = Browser::new(&site.app);
+    cleo.log_in("cleo").await;
+    let body = serde_json::json!({ "name": "Bot", "purpose": "personal" });
+    let asked = cleo.json(Method::POST, "/api/v1/applications", &body).await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{}", asked.body);
+    assert_eq!(asked.json()["state"], "under_review");
+    assert!(asked.header("countersign-position").starts_with("1."), "{:?}", asked.headers);
+    let wrong = cleo.json(Method::POST, "/api/v1/applications", &serde_json::json!({ "name": "" })).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(wrong.json()["errors"][0]["field"], "name");
+}
