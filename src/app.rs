@@ -189,7 +189,7 @@ pub struct Stores {
 
 impl App {
     /// Starts: builds inline read models that are missing, loads the token state, starts writer and followers,
-    /// notices changed settings, sweeps what a crash left behind.
+    /// sweeps what a crash left behind.
     ///
     /// # Errors
     /// [`AppError`] when a store fails or a setting does not hold.
@@ -239,7 +239,6 @@ impl App {
             ranking: ranking::Ranking::default(),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
         });
-        app.notice_configuration().await?;
         app.sweep_leftovers().await?;
         Ok(app)
     }

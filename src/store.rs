@@ -144,7 +144,7 @@ pub trait LogWriter: Send {
     /// Undoes everything since `begin`; without a transaction it does nothing.
     async fn rollback(&mut self) -> Result<(), StoreError>;
     /// Creates the tables of an inline projection anew, empty, outside a transaction of `begin`; the
-    /// caller then applies the whole log to it. A crash in between leaves the old revision recorded.
+    /// caller then applies the whole log to it. A crash in between leaves no revision recorded, so the next start begins again.
     async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError>;
     /// The recorded revision of an inline projection; `None` when it was never built.
     async fn inline_revision(&mut self, name: &str) -> Result<Option<u32>, StoreError>;

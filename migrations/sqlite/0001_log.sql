@@ -39,10 +39,10 @@ begin
 end;
 
 -- `insert or replace` deletes without telling the trigger above, `insert or ignore` loses an event in
--- silence; both are refused before they look for a conflict.
+-- silence; both are refused before they look for a conflict. So is a gap: positions are 1, 2, 3 …
 create trigger events_are_not_replaced
 before insert on events
-when exists (select 1 from events where position = new.position)
+when new.position is not coalesce((select max(position) from events), 0) + 1
     or exists (select 1 from events where event_id = new.event_id)
     or exists (select 1 from events where stream = new.stream and version = new.version)
 begin

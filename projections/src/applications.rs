@@ -35,7 +35,7 @@ pub const APPLICATIONS: Table = Table {
         text("reason_code"),
         integer("reason_position"),
     ],
-    indexes: &[&["owner_id", "requested_at"], &["client_id"], &["standing", "requested_at"]],
+    indexes: &[&["owner_id", "requested_at"], &["client_id"], &["requested_at"], &["standing", "requested_at"]],
 };
 
 /// Inline.

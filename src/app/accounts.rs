@@ -104,7 +104,8 @@ impl App {
     /// [`AppError::LinkEnded`], or the site is set up already.
     pub async fn set_up(&self, caller: &Caller, link: &str, joining: Joining) -> Result<Done<UserId>, AppError> {
         self.limits.check_signup(caller.address)?;
-        if self.link(link).await? != Link::SetUp {
+        // An operator may have made an administrator since the link was printed.
+        if self.link(link).await? != Link::SetUp || self.state.another_admin(None).is_some() {
             return Err(AppError::LinkEnded);
         }
         let done = self.register(caller, joining, &[Role::Admin], true).await?;

@@ -112,7 +112,10 @@ impl App {
     }
 
     /// Records what differs from the settings of the last start. Secrets are not among them.
-    pub(super) async fn notice_configuration(&self) -> Result<(), AppError> {
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn notice_configuration(&self) -> Result<(), AppError> {
         let rows = self.config.rows().into_iter().filter(|row| row.key != "root_key");
         let configuration: BTreeMap<String, String> = rows.map(|row| (row.key, row.value)).collect();
         let at = self.now();

@@ -4,7 +4,8 @@ use countersign_events::{
     account::{self, Account, Role},
     application::Standing,
     authorization::{
-        self, ApplicationSeen, Authorization, AuthorizationCommand, Ended, NewToken, TokenFacts, TokenRefusal, Via,
+        self, ApplicationSeen, Authorization, AuthorizationCommand, AuthorizationRefusal, Ended, NewToken, TokenFacts,
+        TokenRefusal, Via,
     },
     decider::Decider,
     ids::{ApplicationId, MessageId, SecretId, TokenId, UserId},
@@ -98,6 +99,12 @@ impl App {
         id: TokenId,
     ) -> Result<Done<String>, AppError> {
         let row = self.models.token(id).await?.filter(|row| row.user_id == user_id).ok_or(AppError::NotFound)?;
+        // A token of an application that has ended would be dead when it is shown.
+        if let Some(client) = self.state.client(row.application_id)
+            && matches!(client.standing, Standing::Revoked | Standing::Withdrawn)
+        {
+            return Err(AuthorizationRefusal::ApplicationNotApproved { standing: client.standing }.into());
+        }
         let token = self.mint(TokenKind::Personal);
         let new_id = TokenId(self.world.uuid());
         if caller.command.is_some() {

@@ -43,6 +43,7 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     })?;
     config.bound_to(listener.local_addr()?);
     let app = dir.start(config, World::system()).await?;
+    app.notice_configuration().await?;
     let control = Control::listen(dir.path(), app.clone()).context("cannot make the control socket")?;
     let house = tokio::spawn(app.clone().keep_house());
     announce(&app).await?;

@@ -18,6 +18,7 @@ use countersign_projections::{
     Change, INLINE, Projection, Source, TRAILING, Table, Value, accounts::ACCOUNTS, applications::APPLICATIONS,
     authorizations::AUTHORIZATIONS, change::id, front_page, inbox, tokens::TOKENS,
 };
+use sqlx::{ConnectOptions, raw_sql, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -26,14 +27,14 @@ struct Store {
     log: Arc<dyn EventLog>,
     models: Arc<dyn ReadModels>,
     writer: Box<dyn LogWriter>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 async fn a_store() -> Store {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path()).await.unwrap();
     let writer = Box::new(store.writer().unwrap());
-    let mut store = Store { log: store.clone(), models: store, writer, _dir: dir };
+    let mut store = Store { log: store.clone(), models: store, writer, dir };
     for projection in INLINE {
         store.writer.reset_inline(projection).await.unwrap();
     }
@@ -168,9 +169,26 @@ async fn any_number_of_events_is_written_at_once_and_read_in_pages() {
 }
 
 #[tokio::test]
+async fn an_append_that_would_leave_a_gap_is_refused() {
+    let mut store = a_store().await;
+    let appended = store.append(&[event(1, StreamName::Site, 1), event(3, StreamName::Site, 2)]).await;
+    assert!(matches!(appended, Err(StoreError::Conflict(_))), "{appended:?}");
+}
+
+#[tokio::test]
 async fn a_gap_in_the_log_stops_its_reader() {
     let mut store = a_store().await;
-    store.append(&[event(1, StreamName::Site, 1), event(3, StreamName::Site, 2)]).await.unwrap();
+    store
+        .append(&[event(1, StreamName::Site, 1), event(2, StreamName::Site, 2), event(3, StreamName::Site, 3)])
+        .await
+        .unwrap();
+    // No statement of ours makes a gap; somebody else's tool might.
+    let file = SqliteConnectOptions::new().filename(store.dir.path().join("log.db"));
+    let mut tool = file.connect().await.unwrap();
+    raw_sql("drop trigger events_are_not_deleted; delete from events where position = 2")
+        .execute(&mut tool)
+        .await
+        .unwrap();
     let error = store.log.read_log(Position(0), 10).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { position: Position(2), .. }), "{error}");
 }
