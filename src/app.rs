@@ -199,6 +199,10 @@ impl App {
         root: &RootKey,
         mut stores: Stores,
     ) -> Result<Arc<Self>, AppError> {
+        let missing = codec::missing_upcasts(codec::TYPES, codec::UPCASTS);
+        if !missing.is_empty() {
+            return Err(AppError::Setting(format!("old events could not be read: no upcast for {missing:?}")));
+        }
         let keyring = Arc::new(Keyring::open(stores.vault.clone(), root, world.clone()).await?);
         projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
         let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
