@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::{
     keyring::Keyring,
-    store::{Cursor, EventLog, LogWriter, ReadModels, StoreError},
+    store::{Cursor, EventLog, Generation, LogWriter, ReadModels, StoreError},
 };
 
 /// So many events are read and applied at once.
@@ -89,8 +89,9 @@ async fn follow(
     progress: watch::Sender<Progress>,
 ) {
     let mut pause = FIRST_PAUSE;
+    let mut generation = None;
     loop {
-        match catch_up(projection, &sources, &progress).await {
+        match catch_up(projection, &sources, &mut generation, &progress).await {
             Ok(()) => {
                 pause = FIRST_PAUSE;
                 if woken.changed().await.is_err() {
@@ -98,6 +99,8 @@ async fn follow(
                 }
             }
             Err(error) => {
+                // Whatever was open may be what failed.
+                generation = None;
                 // Said once for each new error, not at every try.
                 let error = error.to_string();
                 let is_new = progress.borrow().error.as_ref() != Some(&error);
@@ -119,9 +122,13 @@ async fn follow(
 async fn catch_up(
     projection: &'static Projection,
     sources: &Sources,
+    opened: &mut Option<Box<dyn Generation>>,
     progress: &watch::Sender<Progress>,
 ) -> Result<(), StoreError> {
-    let mut generation = sources.models.generation(projection).await?;
+    let generation = match opened {
+        Some(generation) => generation,
+        None => opened.insert(sources.models.generation(projection).await?),
+    };
     loop {
         let from = generation.cursor().await?;
         let epoch = sources.log.head().await?.epoch;

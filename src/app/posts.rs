@@ -182,7 +182,10 @@ impl App {
         let stream = post::vote_stream(post_id, user_id);
         let at = self.now();
         self.execute(caller, || async {
-            if self.models.posts(&[post_id]).await?.is_empty() {
+            // The read model may not know yet what the log knows.
+            if self.models.posts(&[post_id]).await?.is_empty()
+                && self.load::<Post>(&post::stream(post_id)).await?.0 == Post::default()
+            {
                 return Err(AppError::NotFound);
             }
             let (vote, version) = self.load::<Vote>(&stream).await?;

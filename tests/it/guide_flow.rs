@@ -5,17 +5,14 @@ use countersign::app::{
     authorizations::{ConsentPage, ConsentRequest},
     reviews::Verb,
 };
-use countersign_events::{account::Role, inbox::InboxRefusal};
+use countersign_events::inbox::InboxRefusal;
 
 use crate::support::{TestApp, by, named};
 
 #[tokio::test]
 async fn an_approved_application_brings_a_token_that_is_revealed_once_and_works() {
     let site = TestApp::start().await;
-    let owner = site.given_member("cleo", &[]).await;
-    let reviewer = site.given_member("rob", &[Role::Reviewer]).await;
-    let id = site.given_request(owner, "Reader").await;
-    site.decide(reviewer, id, Verb::Approve).await;
+    let (owner, _, id) = site.given_approved().await;
     let message = site.newest_message(owner).await;
     let token = site.app.reveal(&by(owner), owner, message).await.expect("the first reveal").answer;
     let bearer = site.app.check_token(&token).expect("a valid token");
@@ -27,10 +24,7 @@ async fn an_approved_application_brings_a_token_that_is_revealed_once_and_works(
 #[tokio::test]
 async fn a_token_is_refused_from_the_answer_on_that_ends_or_suspends_what_it_rests_on() {
     let site = TestApp::start().await;
-    let owner = site.given_member("cleo", &[]).await;
-    let reviewer = site.given_member("rob", &[Role::Admin]).await;
-    let id = site.given_request(owner, "Reader").await;
-    site.decide(reviewer, id, Verb::Approve).await;
+    let (owner, reviewer, id) = site.given_approved().await;
     let message = site.newest_message(owner).await;
     let token = site.app.reveal(&by(owner), owner, message).await.expect("the reveal").answer;
     site.decide(reviewer, id, Verb::Suspend).await;
@@ -47,11 +41,8 @@ async fn a_token_is_refused_from_the_answer_on_that_ends_or_suspends_what_it_res
 #[tokio::test]
 async fn a_double_click_on_authorize_gets_one_token_and_the_same_address() {
     let site = TestApp::start().await;
-    let owner = site.given_member("cleo", &[]).await;
+    let (owner, _, id) = site.given_approved().await;
     let member = site.given_member("ben", &[]).await;
-    let reviewer = site.given_member("rob", &[Role::Reviewer]).await;
-    let id = site.given_request(owner, "Reader").await;
-    site.decide(reviewer, id, Verb::Approve).await;
     let client_id = site.app.my_application(owner, id).await.expect("mine").client_id.expect("approved").to_string();
     let request = ConsentRequest { client_id, state: Some("a b&c".to_owned()), ..ConsentRequest::default() };
     let ConsentPage::Ask(consent) = site.app.consent_page(&request).await.expect("a page") else { panic!("it asks") };
@@ -72,10 +63,7 @@ async fn a_double_click_on_authorize_gets_one_token_and_the_same_address() {
 #[tokio::test]
 async fn a_repeated_regenerate_answers_with_the_same_token_and_another_body_is_refused() {
     let site = TestApp::start().await;
-    let owner = site.given_member("cleo", &[]).await;
-    let reviewer = site.given_member("rob", &[Role::Reviewer]).await;
-    let id = site.given_request(owner, "Reader").await;
-    site.decide(reviewer, id, Verb::Approve).await;
+    let (owner, ..) = site.given_approved().await;
     let old = site.app.my_tokens(owner).await.expect("tokens")[0].row.token_id;
     let first = site.app.regenerate_token(&named(owner, "one", 1), owner, old).await.expect("another").answer;
     let again = site.app.regenerate_token(&named(owner, "one", 1), owner, old).await.expect("the same").answer;
@@ -87,10 +75,7 @@ async fn a_repeated_regenerate_answers_with_the_same_token_and_another_body_is_r
 #[tokio::test]
 async fn a_secret_that_nobody_reveals_expires_with_its_token_and_can_be_had_anew() {
     let site = TestApp::start().await;
-    let owner = site.given_member("cleo", &[]).await;
-    let reviewer = site.given_member("rob", &[Role::Reviewer]).await;
-    let id = site.given_request(owner, "Reader").await;
-    site.decide(reviewer, id, Verb::Approve).await;
+    let (owner, ..) = site.given_approved().await;
     let message = site.newest_message(owner).await;
     site.clock.advance(chrono::Duration::days(8));
     site.app.look_after().await.expect("housekeeping");
@@ -103,10 +88,7 @@ async fn a_secret_that_nobody_reveals_expires_with_its_token_and_can_be_had_anew
 #[tokio::test]
 async fn everything_is_there_after_a_restart() {
     let site = TestApp::start().await;
-    let owner = site.given_member("cleo", &[]).await;
-    let reviewer = site.given_member("rob", &[Role::Reviewer]).await;
-    let id = site.given_request(owner, "Reader").await;
-    site.decide(reviewer, id, Verb::Approve).await;
+    let (owner, ..) = site.given_approved().await;
     let message = site.newest_message(owner).await;
     let site = site.restart().await;
     let token = site.app.reveal(&by(owner), owner, message).await.expect("the reveal").answer;

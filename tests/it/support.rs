@@ -95,6 +95,15 @@ impl TestApp {
         self.app.request_application(&by(owner), owner, asked).await.expect("it can be asked for").answer
     }
 
+    /// An approved application of `cleo`, and the reviewer `rob`, who is an administrator.
+    pub async fn given_approved(&self) -> (UserId, UserId, ApplicationId) {
+        let owner = self.given_member("cleo", &[]).await;
+        let reviewer = self.given_member("rob", &[Role::Admin]).await;
+        let id = self.given_request(owner, "Reader").await;
+        self.decide(reviewer, id, Verb::Approve).await;
+        (owner, reviewer, id)
+    }
+
     /// A decision on the revision as it is.
     pub async fn decide(&self, reviewer: UserId, id: ApplicationId, verb: Verb) {
         let verdict = Verdict { revision: 1, reason_code: "other".to_owned(), reason: "As agreed.".to_owned() };
