@@ -15,7 +15,14 @@ pub mod reviews;
 pub mod sessions;
 pub mod tokens;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use countersign_events::{
     account::Role,
@@ -163,6 +170,12 @@ pub struct App {
     prefix: TokenPrefix,
     writer: Writer,
     ranking: ranking::Ranking,
+    /// The position of the newest event that the board shows.
+    board: Arc<AtomicU64>,
+    /// One lock for every so many members who ask for an application.
+    requesting: [tokio::sync::Mutex<()>; 16],
+    /// How far housekeeping has looked for rows of the vault that nothing names.
+    swept: std::sync::Mutex<Timestamp>,
     writer_task: std::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -208,9 +221,14 @@ impl App {
         let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
         let (wake, woken) = watch::channel(());
         let fed = state.clone();
+        let board = Arc::new(AtomicU64::new(stores.log.head().await?.position.0));
+        let newest = board.clone();
         let after_commit = Arc::new(move |recorded: &[Recorded<Event>], _| {
             for recorded in recorded {
                 fed.apply(recorded);
+                if matches!(recorded.event, Event::Post(_) | Event::Vote(_)) {
+                    newest.store(recorded.envelope.position.0, Ordering::Release);
+                }
             }
             wake.send_replace(());
         });
@@ -241,9 +259,12 @@ impl App {
             prefix,
             writer,
             ranking: ranking::Ranking::default(),
+            board,
+            requesting: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+            swept: std::sync::Mutex::new(Timestamp::UNIX_EPOCH),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
         });
-        app.sweep_leftovers().await?;
+        app.sweep_held().await?;
         Ok(app)
     }
 
@@ -255,6 +276,12 @@ impl App {
             // Handlers that still run hold the app; the task ends with the last of them.
             let _ = tokio::time::timeout(Duration::from_secs(10), task).await;
         }
+    }
+
+    /// Whether the last append that failed for the store's sake was followed by one that did not.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.writer.is_well()
     }
 
     /// Now.

@@ -240,8 +240,8 @@ pub trait ReadModels: Send + Sync {
 pub enum Link {
     /// Makes the first administrator.
     SetUp,
-    /// Sets a new password for a member.
-    Reset(UserId),
+    /// Sets a new password for a member, in the place of the one with this verifier.
+    Reset(UserId, VerifierId),
 }
 
 /// The vault: secrets, never in the log. Rows are written and synced before the event that names
@@ -290,8 +290,8 @@ pub trait Vault: Send + Sync {
     async fn link(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<Link>, StoreError>;
     /// Uses a one-time link up.
     async fn end_link(&self, digest: [u8; 32]) -> Result<(), StoreError>;
-    /// Data keys and verifiers put there before `before`, for the sweeper, with the member they are for.
-    async fn aged(&self, before: Timestamp) -> Result<Aged, StoreError>;
+    /// Data keys and verifiers put there from `since` on and before `before`, with the member they are for.
+    async fn aged(&self, since: Timestamp, before: Timestamp) -> Result<Aged, StoreError>;
     /// Removes data keys and verifiers that the log does not name.
     async fn remove(&self, orphans: &Aged) -> Result<(), StoreError>;
     /// Removes sessions, links and outcomes whose time is over.

@@ -3,11 +3,11 @@
 //! fed with each commit before anybody is answered; no check touches the database.
 
 use countersign_events::{
-    account::{AccountEvent, AccountStanding, Roles},
+    account::{AccountEvent, AccountStanding, Role, Roles},
     application::{ApplicationEvent, Standing},
     authorization::{AuthorizationEvent, AuthorizationFacts, TokenFacts, TokenRefusal, UserFacts, token_valid},
     event::Event,
-    ids::{ApplicationId, DataKeyId, TokenId, UserId},
+    ids::{ApplicationId, DataKeyId, TokenId, UserId, VerifierId},
     recorded::{Recorded, Timestamp},
     scope::ScopeSet,
     token::TokenDigest,
@@ -31,6 +31,8 @@ pub struct Member {
     pub facts: UserFacts,
     /// The key of the member's personal fields.
     pub data_key: DataKeyId,
+    /// The verifier in force: sessions begun under another one are over.
+    pub verifier: VerifierId,
 }
 
 /// An application, as every request needs it.
@@ -143,9 +145,10 @@ impl TokenState {
 
     fn put_account(&self, row: &AccountRow) {
         let facts = UserFacts { standing: row.standing, roles: row.roles.clone() };
-        self.members
-            .pin()
-            .insert(row.user_id, Member { username: row.username.clone(), facts, data_key: row.data_key });
+        self.members.pin().insert(
+            row.user_id,
+            Member { username: row.username.clone(), facts, data_key: row.data_key, verifier: row.verifier },
+        );
     }
 
     fn put_application(&self, row: &ApplicationRow) {
@@ -226,14 +229,12 @@ impl TokenState {
         self.clients.pin().get(&application).cloned()
     }
 
-    /// Whether an active administrator other than `user` exists, and who.
+    /// Active administrators.
     #[must_use]
-    pub fn another_admin(&self, user: Option<UserId>) -> Option<UserId> {
-        let is_admin = |member: &Member| {
-            member.facts.standing == AccountStanding::Active
-                && member.facts.roles.allow(countersign_events::account::Role::Admin)
-        };
-        self.members.pin().iter().find(|(id, member)| Some(**id) != user && is_admin(member)).map(|(id, _)| *id)
+    pub fn admins(&self) -> Vec<UserId> {
+        let is_admin =
+            |member: &Member| member.facts.standing == AccountStanding::Active && member.facts.roles.allow(Role::Admin);
+        self.members.pin().iter().filter(|(_, member)| is_admin(member)).map(|(id, _)| *id).collect()
     }
 
     /// Follows one event. The writer calls this in the order of the log, before it answers.
@@ -262,10 +263,10 @@ impl TokenState {
             });
         };
         match event {
-            E::UserRegistered { user_id, username, data_key, .. } => {
+            E::UserRegistered { user_id, username, data_key, verifier, .. } => {
                 let facts = UserFacts { standing: AccountStanding::Active, roles: Roles::default() };
                 let username = username.clear().map(ToOwned::to_owned);
-                members.insert(*user_id, Member { username, facts, data_key: *data_key });
+                members.insert(*user_id, Member { username, facts, data_key: *data_key, verifier: *verifier });
             }
             E::RoleGranted { user_id, role, .. } => {
                 change(user_id, &|member| member.facts.roles = std::mem::take(&mut member.facts.roles).with(*role));
@@ -283,7 +284,7 @@ impl TokenState {
                 member.facts = UserFacts { standing: AccountStanding::Erased, roles: Roles::default() };
                 member.username = None;
             }),
-            E::PasswordChanged { .. } => {}
+            E::PasswordChanged { user_id, verifier, .. } => change(user_id, &|member| member.verifier = *verifier),
         }
     }
 

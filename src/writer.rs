@@ -4,7 +4,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use chrono::Duration;
@@ -116,6 +119,7 @@ struct Queued {
 #[derive(Clone)]
 pub struct Writer {
     queue: mpsc::Sender<Queued>,
+    well: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -126,8 +130,15 @@ impl Writer {
         after_commit: AfterCommit,
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let task = tokio::spawn(Task { log, world, after_commit }.run(waiting));
-        (Self { queue }, task)
+        let well = Arc::new(AtomicBool::new(true));
+        let task = tokio::spawn(Task { log, world, after_commit, well: well.clone() }.run(waiting));
+        (Self { queue, well }, task)
+    }
+
+    /// Whether it takes appends, and the last one did not fail for the store's sake.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        !self.queue.is_closed() && self.well.load(Ordering::Relaxed)
     }
 
     /// Appends, durably; an answer means that it is on disk and in the inline read models.
@@ -146,6 +157,7 @@ struct Task {
     log: Box<dyn LogWriter>,
     world: World,
     after_commit: AfterCommit,
+    well: Arc<AtomicBool>,
 }
 
 impl Task {
@@ -197,10 +209,23 @@ impl Task {
 
     async fn try_commit(&mut self, batch: &[&Append]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
         let result = self.transact(batch).await;
+        // A row that conflicts is its command's affair, not the store's.
+        let failed = matches!(&result, Err(StoreError::Unavailable(_) | StoreError::Corrupt { .. }));
+        self.well.store(!failed, Ordering::Relaxed);
         if result.is_err() {
             self.log.rollback().await?;
         }
         result
+    }
+
+    /// Commits, and finds out when the answer to that was lost: the log's end tells.
+    async fn commit_or_find_out(&mut self, head: Head) -> Result<(), StoreError> {
+        let Err(error) = self.log.commit(head).await else { return Ok(()) };
+        tracing::warn!(%error, "a commit failed; looking whether it happened");
+        self.log.rollback().await?;
+        let found = self.log.begin().await?;
+        self.log.rollback().await?;
+        if found == head { Ok(()) } else { Err(error) }
     }
 
     async fn transact(&mut self, batch: &[&Append]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
@@ -231,7 +256,7 @@ impl Task {
         self.log.insert(&stored).await?;
         self.log.apply(recorded().flat_map(project_inline).collect()).await?;
         self.log.record(&outcomes_made).await?;
-        self.log.commit(head).await?;
+        self.commit_or_find_out(head).await?;
         let recorded: Vec<_> = recorded().cloned().collect();
         (self.after_commit)(&recorded, head);
         Ok(results)

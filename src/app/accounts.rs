@@ -1,10 +1,10 @@
 //! Members: sign up, set up the site, roles, suspension, new passwords.
 
 use countersign_events::{
-    account::{self, Account, AccountCommand, Role, Username, UsernameCommand},
+    account::{self, Account, AccountCommand, AccountStanding, Role, Username, UsernameCommand},
     decider::Decider,
     ids::{UserId, UsernameDigest, VerifierId},
-    recorded::{Actor, StreamName},
+    recorded::{Actor, StreamName, Version},
     site::{Site, SiteCommand},
     text,
 };
@@ -104,8 +104,7 @@ impl App {
     /// [`AppError::LinkEnded`], or the site is set up already.
     pub async fn set_up(&self, caller: &Caller, link: &str, joining: Joining) -> Result<Done<UserId>, AppError> {
         self.limits.check_signup(caller.address)?;
-        // An operator may have made an administrator since the link was printed.
-        if self.link(link).await? != Link::SetUp || self.state.another_admin(None).is_some() {
+        if self.link(link).await? != Link::SetUp {
             return Err(AppError::LinkEnded);
         }
         let done = self.register(caller, joining, &[Role::Admin], true).await?;
@@ -149,7 +148,7 @@ impl App {
                 account = granted.iter().fold(account, Account::evolve);
                 events.extend(granted);
             }
-            plan = plan.with(&account::stream(user_id), countersign_events::recorded::Version(0), events);
+            plan = plan.with(&account::stream(user_id), Version(0), events);
             if first {
                 let (site, version) = self.load::<Site>(&StreamName::Site).await?;
                 plan = plan.with(
@@ -208,6 +207,10 @@ impl App {
     /// No such member.
     pub async fn reinstate_account(&self, caller: &Caller, user: UserId) -> Result<Done<()>, AppError> {
         let at = self.now();
+        // Sessions of before must not come back, also when a crash left some at the suspension.
+        if self.state.member(user).is_some_and(|member| member.facts.standing == AccountStanding::Suspended) {
+            self.vault.end_sessions_of(user, None).await?;
+        }
         self.change_account(caller, user, |_| AccountCommand::Reinstate { at }).await
     }
 
@@ -220,17 +223,30 @@ impl App {
         let stream = account::stream(user);
         self.execute(caller, || async {
             let (account, version) = self.load::<Account>(&stream).await?;
-            let other = self.state.another_admin(Some(user));
-            let mut plan = Plan::answering(()).with(&stream, version, account.decide(command(other.is_some()))?);
+            let another = self.another_admin(user).await?;
+            let plan = Plan::answering(()).with(&stream, version, account.decide(command(another.is_some()))?);
             // Two administrators who take each other's role at once must not both win: the other one is guarded.
-            if let Some(other) = other {
-                let other = account::stream(other);
-                let (_, version) = self.load::<Account>(&other).await?;
-                plan = plan.guarded(other, version);
-            }
-            Ok(plan)
+            Ok(match another {
+                Some((other, version)) => plan.guarded(other, version),
+                None => plan,
+            })
         })
         .await
+    }
+
+    /// The stream of an administrator other than `user`, at the version at which they are active.
+    async fn another_admin(&self, user: UserId) -> Result<Option<(StreamName, Version)>, AppError> {
+        for other in self.state.admins().into_iter().filter(|other| *other != user) {
+            let stream = account::stream(other);
+            // Memory may be a moment behind; what is guarded is what was looked at.
+            if let (Account::Registered { roles, standing: AccountStanding::Active, .. }, version) =
+                self.load(&stream).await?
+                && roles.allow(Role::Admin)
+            {
+                return Ok(Some((stream, version)));
+            }
+        }
+        Ok(None)
     }
 
     /// The set-up link, made anew, while the site has no administrator.
@@ -238,7 +254,7 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn set_up_link(&self) -> Result<Option<String>, AppError> {
-        if self.state.another_admin(None).is_some() {
+        if !self.state.admins().is_empty() {
             return Ok(None);
         }
         self.make_link(Link::SetUp).await.map(Some)
@@ -249,8 +265,8 @@ impl App {
     /// # Errors
     /// No such member.
     pub async fn reset_link(&self, user: UserId) -> Result<String, AppError> {
-        self.state.member(user).ok_or(AppError::NotFound)?;
-        self.make_link(Link::Reset(user)).await
+        let member = self.state.member(user).ok_or(AppError::NotFound)?;
+        self.make_link(Link::Reset(user, member.verifier)).await
     }
 
     async fn make_link(&self, link: Link) -> Result<String, AppError> {
@@ -268,7 +284,12 @@ impl App {
     /// # Errors
     /// [`AppError::LinkEnded`].
     pub async fn link(&self, token: &str) -> Result<Link, AppError> {
-        self.vault.link(self.link_digest(token), self.now()).await?.ok_or(AppError::LinkEnded)
+        let link = self.vault.link(self.link_digest(token), self.now()).await?.ok_or(AppError::LinkEnded)?;
+        let holds = match link {
+            Link::SetUp => self.state.admins().is_empty(),
+            Link::Reset(user, replaced) => self.state.member(user).is_some_and(|member| member.verifier == replaced),
+        };
+        if holds { Ok(link) } else { Err(AppError::LinkEnded) }
     }
 
     /// A member sets a new password through a reset link; every session of theirs ends.
@@ -285,11 +306,22 @@ impl App {
         let mut errors = FieldErrors::default();
         let password = new_password(&mut errors, password, repeated);
         errors.check()?;
-        let Link::Reset(user) = self.link(link).await? else { return Err(AppError::LinkEnded) };
+        let Link::Reset(user, replaced) = self.link(link).await? else { return Err(AppError::LinkEnded) };
         let at = self.now();
         let verifier = self.keep_password(user, password).await?;
         let caller = Caller { actor: Actor::User(user), ..caller.clone() };
-        let done = self.change_account(&caller, user, |_| AccountCommand::ChangePassword { verifier, at }).await?;
+        let stream = account::stream(user);
+        let done = self
+            .execute(&caller, || async {
+                let (account, version) = self.load::<Account>(&stream).await?;
+                // A link is for one password: once another is in force, it and its like have ended.
+                if self.models.account(user).await?.is_none_or(|account| account.verifier != replaced) {
+                    return Err(AppError::LinkEnded);
+                }
+                let events = account.decide(AccountCommand::ChangePassword { verifier, at })?;
+                Ok(Plan::answering(()).with(&stream, version, events))
+            })
+            .await?;
         self.vault.end_link(self.link_digest(link)).await?;
         self.vault.end_sessions_of(user, None).await?;
         self.vault.destroy_verifiers(user, verifier).await?;

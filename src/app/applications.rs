@@ -87,6 +87,9 @@ impl App {
         let application_id = ApplicationId(self.world.uuid());
         let stream = application::stream(application_id);
         let at = self.now();
+        // Counting and asking are one step: two requests at once of one member come one after the other.
+        let turn = usize::from(owner.0.as_bytes()[15]) % self.requesting.len();
+        let _turn = self.requesting[turn].lock().await;
         self.execute(caller, || async {
             self.check_open_requests(owner).await?;
             let command = ApplicationCommand::Request { application_id, owner, asked: asked.clone(), at };

@@ -1,7 +1,11 @@
 //! What the site does by itself: notice changed settings, let unrevealed tokens expire, and remove
 //! from the vault what a crash or a lost race left behind.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use countersign_events::{
     authorization::{self, Authorization, AuthorizationCommand, Ended},
@@ -28,11 +32,12 @@ impl App {
         let app = Arc::downgrade(&self);
         drop(self);
         loop {
-            tokio::time::sleep(EVERY).await;
-            let Some(app) = app.upgrade() else { return };
-            if let Err(error) = app.look_after().await {
+            let Some(site) = app.upgrade() else { return };
+            if let Err(error) = site.look_after().await {
                 tracing::warn!(%error, "housekeeping failed; it is tried again");
             }
+            drop(site);
+            tokio::time::sleep(EVERY).await;
         }
     }
 
@@ -44,7 +49,8 @@ impl App {
         for (user, message) in self.models.overdue_secrets(self.now(), AT_ONCE).await? {
             self.expire_secret(user, message).await?;
         }
-        self.sweep_leftovers().await?;
+        self.sweep_held().await?;
+        self.sweep_orphans().await?;
         self.vault.sweep(self.now()).await?;
         Ok(())
     }
@@ -64,20 +70,24 @@ impl App {
             let revoke =
                 AuthorizationCommand::Revoke { user_id, application_id, token_id, why: Ended::NeverRevealed, at };
             let name = self.state.client(application_id).map(|client| client.name).unwrap_or_default();
-            let letter = letters::secret_expired(&name, &self.config.url("/settings/apps"));
-            let topic = Topic::SecretExpired { application_id };
-            let told = send(MessageId(self.world.uuid()), user_id, topic, letter, None, at)?;
-            Ok(Plan::answering(())
-                .with(&stream, version, expired)
-                .with(&grant, granted, authorization.decide(revoke)?)
-                .with_any(&stream, told))
+            let ended = authorization.decide(revoke)?;
+            // Whoever ended or replaced the token before knows.
+            let told = if ended.is_empty() {
+                vec![]
+            } else {
+                let letter = letters::secret_expired(&name, &self.config.url("/settings/apps"));
+                let topic = Topic::SecretExpired { application_id };
+                send(MessageId(self.world.uuid()), user_id, topic, letter, None, at)?
+            };
+            let plan = Plan::answering(()).with(&stream, version, expired).with(&grant, granted, ended);
+            Ok(plan.with_any(&stream, told))
         })
         .await?;
         Ok(self.vault.destroy_held(held.secret_id).await?)
     }
 
-    /// Destroys held secrets that the log holds for nobody (any more), and keys and verifiers that no event names.
-    pub(super) async fn sweep_leftovers(&self) -> Result<(), AppError> {
+    /// Destroys held secrets that the log holds for nobody (any more).
+    pub(super) async fn sweep_held(&self) -> Result<(), AppError> {
         let before = self.now() - ORPHAN_AFTER;
         for (secret, put_at) in self.vault.held_ids().await? {
             let waits = match self.held_secret(secret).await? {
@@ -93,8 +103,16 @@ impl App {
                 self.vault.destroy_held(secret).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Removes keys and verifiers that no event names. Each row is looked at once after a start: what an event names by
+    /// then stays named.
+    async fn sweep_orphans(&self) -> Result<(), AppError> {
+        let before = self.now() - ORPHAN_AFTER;
+        let since = *self.swept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut orphans = Aged::default();
-        let aged = self.vault.aged(before).await?;
+        let aged = self.vault.aged(since, before).await?;
         for (key, user) in aged.data_keys {
             if self.models.account(user).await?.is_none_or(|account| account.data_key != key) {
                 orphans.data_keys.push((key, user));
@@ -108,6 +126,7 @@ impl App {
         if orphans != Aged::default() {
             self.vault.remove(&orphans).await?;
         }
+        *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = before;
         Ok(())
     }
 

@@ -1,11 +1,12 @@
 //! The board: front page, posts, comments, votes.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use countersign_events::{
     decider::Decider,
     ids::{CommentId, PostId, UserId},
     post::{self, CastVote, Direction, Post, PostCommand, Vote},
+    recorded::{Position, Version},
     text,
 };
 use countersign_projections::front_page;
@@ -58,11 +59,10 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn front_page(&self, query: FrontPageQuery) -> Result<(Vec<PostView>, bool), AppError> {
-        let cursor = self.models.cursor(&front_page::PROJECTION).await?;
-        let ranked = match self.ranking.get(cursor, query.sort).await {
-            Some(ranked) => ranked,
-            None => self.ranking.put(cursor, query.sort, self.models.post_counts(None).await?).await,
-        };
+        // What the board shows changes with its own events only, not with every event of the log.
+        let newest = Position(self.board.load(Ordering::Acquire));
+        let shown = self.models.cursor(&front_page::PROJECTION).await?.position.min(newest);
+        let ranked = self.ranking.get(shown, query.sort, || self.models.post_counts(None)).await?;
         let since = query.span.since(self.now());
         let (ids, more) = ranking::page(&ranked, since, query.after, query.page, query.limit);
         let mut rows: HashMap<_, _> =
@@ -120,7 +120,7 @@ impl App {
                 at,
             };
             let events = Post::default().decide(command)?;
-            Ok(Plan::answering(post_id).with(&stream, countersign_events::recorded::Version(0), events))
+            Ok(Plan::answering(post_id).with(&stream, Version(0), events))
         })
         .await
     }

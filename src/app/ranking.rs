@@ -4,10 +4,13 @@
 use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use chrono::Duration;
-use countersign_events::{ids::PostId, recorded::Timestamp};
-use tokio::sync::RwLock;
+use countersign_events::{
+    ids::PostId,
+    recorded::{Position, Timestamp},
+};
+use tokio::sync::Mutex;
 
-use crate::store::{Cursor, rows::PostCounts};
+use crate::store::{StoreError, rows::PostCounts};
 
 macro_rules! words {
     ($(#[$doc:meta])+ $name:ident { $($(#[$default:meta])? $variant:ident = $text:literal,)+ }) => {
@@ -109,29 +112,38 @@ pub fn order(sort: Sort, a: &PostCounts, b: &PostCounts) -> Ordering {
 /// Posts in order.
 pub type Ranked = Arc<Vec<PostCounts>>;
 
-/// The orders that were asked for, as of one cursor.
+/// The orders that were asked for, as of one position of the board.
 #[derive(Default)]
 pub struct Ranking {
-    kept: RwLock<(Cursor, HashMap<Sort, Ranked>)>,
+    kept: Mutex<(Position, HashMap<Sort, Ranked>)>,
 }
 
 impl Ranking {
-    /// The order that was made at this cursor.
-    pub async fn get(&self, cursor: Cursor, sort: Sort) -> Option<Ranked> {
-        let kept = self.kept.read().await;
-        if kept.0 == cursor { kept.1.get(&sort).cloned() } else { None }
-    }
-
-    /// Orders posts and keeps the order for everybody until the cursor moves.
-    pub async fn put(&self, cursor: Cursor, sort: Sort, mut posts: Vec<PostCounts>) -> Ranked {
+    /// The order as of a position; it is made once, by whoever asks first, while the others wait.
+    ///
+    /// # Errors
+    /// Those of `read`.
+    pub async fn get<Fut>(
+        &self,
+        position: Position,
+        sort: Sort,
+        read: impl FnOnce() -> Fut + Send,
+    ) -> Result<Ranked, StoreError>
+    where
+        Fut: Future<Output = Result<Vec<PostCounts>, StoreError>> + Send,
+    {
+        let mut kept = self.kept.lock().await;
+        if kept.0 != position {
+            *kept = (position, HashMap::new());
+        }
+        if let Some(ranked) = kept.1.get(&sort) {
+            return Ok(ranked.clone());
+        }
+        let mut posts = read().await?;
         posts.sort_unstable_by(|a, b| order(sort, a, b));
         let ranked = Arc::new(posts);
-        let mut kept = self.kept.write().await;
-        if kept.0 != cursor {
-            *kept = (cursor, HashMap::new());
-        }
         kept.1.insert(sort, ranked.clone());
-        ranked
+        Ok(ranked)
     }
 }
 

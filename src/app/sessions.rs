@@ -1,6 +1,10 @@
 //! Browser sessions: log in, log out, who is signed in, tokens in forms.
 
-use countersign_events::{account::AccountStanding, ids::UserId, recorded::Timestamp};
+use countersign_events::{
+    account::AccountStanding,
+    ids::{UserId, VerifierId},
+    recorded::Timestamp,
+};
 use data_encoding::BASE64URL_NOPAD;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -91,7 +95,7 @@ impl App {
         let fits = self.passwords.verify(Zeroizing::new(password.to_owned()), verifier).await;
         let account = account.filter(|_| fits).ok_or(AppError::WrongPassword)?;
         match account.standing {
-            AccountStanding::Active => Ok((account.user_id, self.begin_session(account.user_id).await?)),
+            AccountStanding::Active => Ok((account.user_id, self.begin(account.user_id, account.verifier).await?)),
             AccountStanding::Suspended => Err(AppError::Suspended),
             AccountStanding::Erased => Err(AppError::WrongPassword),
         }
@@ -102,11 +106,17 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn begin_session(&self, user_id: UserId) -> Result<BrowserKey, AppError> {
+        let member = self.state.member(user_id).ok_or(AppError::NotFound)?;
+        self.begin(user_id, member.verifier).await
+    }
+
+    async fn begin(&self, user_id: UserId, verifier: VerifierId) -> Result<BrowserKey, AppError> {
         let browser = self.new_browser_key();
         let now = self.now();
         let session = Session {
             digest: browser.digest(),
             user_id,
+            verifier,
             created_at: now,
             authenticated_at: now,
             expires_at: now + LIFETIME,
@@ -130,7 +140,8 @@ impl App {
     pub async fn signed_in(&self, browser: &BrowserKey) -> Result<Option<SignedIn>, AppError> {
         let Some(session) = self.vault.session(browser.digest()).await? else { return Ok(None) };
         let Some(member) = self.state.member(session.user_id) else { return Ok(None) };
-        if session.expires_at <= self.now() || member.facts.standing != AccountStanding::Active {
+        let is_over = session.expires_at <= self.now() || session.verifier != member.verifier;
+        if is_over || member.facts.standing != AccountStanding::Active {
             return Ok(None);
         }
         Ok(Some(SignedIn {

@@ -142,6 +142,8 @@ pub struct CommentRow {
 pub struct Session {
     pub digest: [u8; 32],
     pub user_id: UserId,
+    /// The verifier of the password it began with; another one in force ends it.
+    pub verifier: VerifierId,
     pub created_at: Timestamp,
     /// When the password was last given.
     pub authenticated_at: Timestamp,

@@ -187,6 +187,10 @@ pub(super) async fn healthz() -> &'static str {
 /// Ready: log and vault answer, and every read model follows.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let behind = app.progress().into_iter().find(|(_, progress)| progress.error.is_some());
+    if !app.writes() {
+        let problem = "the log does not take appends\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], problem).into_response();
+    }
     let problem = match (app.head().await, app.vault.ping().await, behind) {
         (Ok(_), Ok(()), None) => return "ready\n".into_response(),
         (Err(_), ..) => "the log does not answer".to_owned(),

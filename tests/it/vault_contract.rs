@@ -21,6 +21,7 @@ use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 use uuid::Uuid;
 
+const VERIFIER: VerifierId = VerifierId(uuid::Uuid::from_u128(9));
 const BEN: UserId = UserId(Uuid::from_u128(0xbe));
 const ADA: UserId = UserId(Uuid::from_u128(0xad));
 
@@ -61,7 +62,14 @@ fn command(id: &str) -> CommandKey {
 }
 
 fn session(digest: u8, user_id: UserId, expires_at: Timestamp) -> Session {
-    Session { digest: [digest; 32], user_id, created_at: at(0), authenticated_at: at(1), expires_at }
+    Session {
+        digest: [digest; 32],
+        user_id,
+        verifier: VERIFIER,
+        created_at: at(0),
+        authenticated_at: at(1),
+        expires_at,
+    }
 }
 
 #[track_caller]
@@ -115,7 +123,7 @@ async fn a_row_that_exists_is_never_overwritten() {
             vault.hold(secret(1), text.as_bytes(), at(0)).await,
             vault.put_outcome(&command("1"), text.as_bytes(), at(9)).await,
             vault.put_session(&session(1, if text == "first" { BEN } else { ADA }, at(9))).await,
-            vault.put_link([1; 32], Link::Reset(if text == "first" { BEN } else { ADA }), at(9)).await,
+            vault.put_link([1; 32], Link::Reset(if text == "first" { BEN } else { ADA }, VERIFIER), at(9)).await,
         ];
         for result in results {
             if text == "first" { result.unwrap() } else { conflicts(&result) }
@@ -126,7 +134,7 @@ async fn a_row_that_exists_is_never_overwritten() {
     assert_eq!(vault.held(secret(1)).await.unwrap().unwrap(), b"first");
     assert_eq!(vault.outcome(&command("1")).await.unwrap().unwrap(), b"first");
     assert_eq!(vault.session([1; 32]).await.unwrap().unwrap().user_id, BEN);
-    assert_eq!(vault.link([1; 32], at(0)).await.unwrap(), Some(Link::Reset(BEN)));
+    assert_eq!(vault.link([1; 32], at(0)).await.unwrap(), Some(Link::Reset(BEN, VERIFIER)));
 }
 
 #[tokio::test]
@@ -203,8 +211,8 @@ async fn ending_a_members_sessions_keeps_the_one_named_and_those_of_others() {
 #[tokio::test]
 async fn a_link_is_good_before_its_time_is_over_and_until_it_is_used() {
     let Given { vault, .. } = &given_a_vault().await;
-    vault.put_link([1; 32], Link::Reset(BEN), at(9)).await.unwrap();
-    assert_eq!(vault.link([1; 32], at(8)).await.unwrap(), Some(Link::Reset(BEN)));
+    vault.put_link([1; 32], Link::Reset(BEN, VERIFIER), at(9)).await.unwrap();
+    assert_eq!(vault.link([1; 32], at(8)).await.unwrap(), Some(Link::Reset(BEN, VERIFIER)));
     assert_eq!(vault.link([1; 32], at(9)).await.unwrap(), None);
     vault.end_link([1; 32]).await.unwrap();
     assert_eq!(vault.link([1; 32], at(8)).await.unwrap(), None);
@@ -213,14 +221,14 @@ async fn a_link_is_good_before_its_time_is_over_and_until_it_is_used() {
 #[tokio::test]
 async fn a_set_up_link_takes_the_place_of_the_one_before_and_of_no_reset_link() {
     let Given { vault, .. } = &given_a_vault().await;
-    vault.put_link([1; 32], Link::Reset(BEN), at(9)).await.unwrap();
+    vault.put_link([1; 32], Link::Reset(BEN, VERIFIER), at(9)).await.unwrap();
     vault.put_link([2; 32], Link::SetUp, at(9)).await.unwrap();
     vault.put_link([3; 32], Link::SetUp, at(9)).await.unwrap();
     assert_eq!(vault.link([2; 32], at(0)).await.unwrap(), None);
     assert_eq!(vault.link([3; 32], at(0)).await.unwrap(), Some(Link::SetUp));
     conflicts(&vault.put_link([1; 32], Link::SetUp, at(9)).await);
     assert_eq!(vault.link([3; 32], at(0)).await.unwrap(), Some(Link::SetUp));
-    assert_eq!(vault.link([1; 32], at(0)).await.unwrap(), Some(Link::Reset(BEN)));
+    assert_eq!(vault.link([1; 32], at(0)).await.unwrap(), Some(Link::Reset(BEN, VERIFIER)));
 }
 
 #[tokio::test]
@@ -231,7 +239,7 @@ async fn aged_rows_are_those_of_members_put_there_before() {
     vault.put_data_key(data_key(3), &ADA.to_string(), b"young", at(5)).await.unwrap();
     vault.put_verifier(verifier(4), BEN, "old", at(4)).await.unwrap();
     vault.put_verifier(verifier(5), ADA, "young", at(5)).await.unwrap();
-    let aged = vault.aged(at(5)).await.unwrap();
+    let aged = vault.aged(at(0), at(5)).await.unwrap();
     assert_eq!(aged, Aged { data_keys: vec![(data_key(2), BEN)], verifiers: vec![(verifier(4), BEN)] });
 }
 
@@ -249,7 +257,7 @@ async fn orphans_are_removed_and_nothing_else() {
     };
     vault.remove(&orphans).await.unwrap();
     let left = Aged { data_keys: vec![(data_key(2), ADA)], verifiers: vec![(verifier(2), ADA)] };
-    assert_eq!(vault.aged(at(1)).await.unwrap(), left);
+    assert_eq!(vault.aged(at(0), at(1)).await.unwrap(), left);
 }
 
 #[tokio::test]
@@ -261,7 +269,7 @@ async fn sweeping_removes_what_is_over_in_every_batch_and_says_how_much() {
     for (digest, until) in [(1, at(5)), (2, at(6))] {
         vault.put_outcome(&command(&format!("until {until}")), b"sealed", until).await.unwrap();
         vault.put_session(&session(digest, BEN, until)).await.unwrap();
-        vault.put_link([digest; 32], Link::Reset(BEN), until).await.unwrap();
+        vault.put_link([digest; 32], Link::Reset(BEN, VERIFIER), until).await.unwrap();
     }
     assert_eq!(vault.sweep(at(5)).await.unwrap(), 504);
     assert_eq!(vault.sweep(at(5)).await.unwrap(), 0);

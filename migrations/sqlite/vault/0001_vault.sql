@@ -45,6 +45,7 @@ create table sessions (
     -- Of the cookie, which only the browser has.
     digest blob not null primary key,
     user_id blob not null,
+    verifier blob not null,
     created_at integer not null,
     authenticated_at integer not null,
     expires_at integer not null
@@ -57,6 +58,7 @@ create table links (
     digest blob not null primary key,
     -- The member whose password it sets; null for the set-up link.
     user_id blob,
+    verifier blob,
     expires_at integer not null
 ) strict;
 

@@ -250,6 +250,7 @@ impl Vault for SqliteVault {
         let statement = sqlx::query(sql::PUT_SESSION)
             .bind(session.digest.as_slice())
             .bind(bytes(&session.user_id.0))
+            .bind(bytes(&session.verifier.0))
             .bind(session.created_at.timestamp_micros())
             .bind(session.authenticated_at.timestamp_micros())
             .bind(session.expires_at.timestamp_micros());
@@ -263,9 +264,10 @@ impl Vault for SqliteVault {
             Ok(Session {
                 digest,
                 user_id: UserId(id(&row, 0)?),
-                created_at: time(&row, 1)?,
-                authenticated_at: time(&row, 2)?,
-                expires_at: time(&row, 3)?,
+                verifier: VerifierId(id(&row, 1)?),
+                created_at: time(&row, 2)?,
+                authenticated_at: time(&row, 3)?,
+                expires_at: time(&row, 4)?,
             })
         })
         .transpose()
@@ -281,16 +283,17 @@ impl Vault for SqliteVault {
     }
 
     async fn put_link(&self, digest: [u8; 32], link: Link, until: Timestamp) -> Result<(), StoreError> {
-        let user = match &link {
-            Link::SetUp => None,
-            Link::Reset(user) => Some(bytes(&user.0)),
+        let (user, verifier) = match &link {
+            Link::SetUp => (None, None),
+            Link::Reset(user, verifier) => (Some(bytes(&user.0)), Some(bytes(&verifier.0))),
         };
         let mut writer = self.writer().await;
         let mut tx = writer.connection.begin_with("begin immediate").await.map_err(failed)?;
         if link == Link::SetUp {
             sqlx::query(sql::END_SET_UP_LINK).execute(&mut *tx).await.map_err(failed)?;
         }
-        let put = sqlx::query(sql::PUT_LINK).bind(digest.as_slice()).bind(user).bind(until.timestamp_micros());
+        let put =
+            sqlx::query(sql::PUT_LINK).bind(digest.as_slice()).bind(user).bind(verifier).bind(until.timestamp_micros());
         put.execute(&mut *tx).await.map_err(failed)?;
         tx.commit().await.map_err(failed)
     }
@@ -301,7 +304,7 @@ impl Vault for SqliteVault {
         let Some(row) = row else { return Ok(None) };
         let user: Option<Vec<u8>> = row.try_get(0).map_err(failed)?;
         Ok(Some(match user {
-            Some(_) => Link::Reset(UserId(id(&row, 0)?)),
+            Some(_) => Link::Reset(UserId(id(&row, 0)?), VerifierId(id(&row, 1)?)),
             None => Link::SetUp,
         }))
     }
@@ -310,15 +313,15 @@ impl Vault for SqliteVault {
         self.write(sqlx::query(sql::END_LINK).bind(digest.as_slice())).await.map(drop)
     }
 
-    async fn aged(&self, before: Timestamp) -> Result<Aged, StoreError> {
-        let before = before.timestamp_micros();
+    async fn aged(&self, since: Timestamp, before: Timestamp) -> Result<Aged, StoreError> {
+        let (since, before) = (since.timestamp_micros(), before.timestamp_micros());
         let keys = by_batch(async |after| {
-            let page = sqlx::query(sql::AGED_DATA_KEYS).bind(after).bind(before).bind(limit());
+            let page = sqlx::query(sql::AGED_DATA_KEYS).bind(after).bind(before).bind(limit()).bind(since);
             page.fetch_all(&self.readers).await.map_err(failed)
         });
         let keys = keys.await?;
         let verifiers = by_batch(async |after| {
-            let page = sqlx::query(sql::AGED_VERIFIERS).bind(after).bind(before).bind(limit());
+            let page = sqlx::query(sql::AGED_VERIFIERS).bind(after).bind(before).bind(limit()).bind(since);
             page.fetch_all(&self.readers).await.map_err(failed)
         });
         let verifiers = verifiers.await?;

@@ -191,7 +191,7 @@ pub(in crate::web) async fn setup(
 ) -> Result<Response, PageError> {
     let door = match app.link(query.text("token")).await? {
         Link::SetUp => Door::SetUp,
-        Link::Reset(_) => Door::Reset,
+        Link::Reset(..) => Door::Reset,
     };
     let mut response = AccountPage::new(&app, &visitor, door, &query).respond(&app, &visitor, StatusCode::OK);
     // The address holds the link.
@@ -217,7 +217,7 @@ pub(in crate::web) async fn set_up(
             };
             (Door::SetUp, done)
         }
-        Link::Reset(_) => {
+        Link::Reset(..) => {
             (Door::Reset, app.reset_password(&caller, token, form.text("password"), form.get("password_repeat")).await)
         }
     };

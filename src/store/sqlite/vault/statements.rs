@@ -19,6 +19,7 @@ select id, subject
 from data_keys
 where id > $1
 and created_at < $2
+and created_at >= $4
 and subject <> 'site'
 order by id
 limit $3";
@@ -42,6 +43,7 @@ select id, user_id
 from verifiers
 where id > $1
 and created_at < $2
+and created_at >= $4
 order by id
 limit $3";
 
@@ -91,11 +93,11 @@ where scope = $1
 and id = $2";
 
 pub const PUT_SESSION: &str = "
-insert into sessions (digest, user_id, created_at, authenticated_at, expires_at)
-values ($1, $2, $3, $4, $5)";
+insert into sessions (digest, user_id, verifier, created_at, authenticated_at, expires_at)
+values ($1, $2, $3, $4, $5, $6)";
 
 pub const SESSION: &str = "
-select user_id, created_at, authenticated_at, expires_at
+select user_id, verifier, created_at, authenticated_at, expires_at
 from sessions
 where digest = $1";
 
@@ -114,11 +116,11 @@ delete from links
 where user_id is null";
 
 pub const PUT_LINK: &str = "
-insert into links (digest, user_id, expires_at)
-values ($1, $2, $3)";
+insert into links (digest, user_id, verifier, expires_at)
+values ($1, $2, $3, $4)";
 
 pub const LINK: &str = "
-select user_id
+select user_id, verifier
 from links
 where digest = $1
 and expires_at > $2";
