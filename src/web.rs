@@ -35,8 +35,8 @@ pub fn router(app: Arc<App>) -> Router {
     let routes = if base.is_empty() {
         routes
     } else {
-        // Nested, `/` would be reachable as `/dev/` only.
-        Router::new().route(&base, get(pages::front::show)).nest(&base, routes).fallback(pages::nowhere)
+        // Nested, `/` is the path itself; a slash after it is trimmed like any other.
+        Router::new().nest(&base, routes).fallback(pages::nowhere)
     };
     let routes = routes
         .layer(DefaultBodyLimit::max(BODY_BYTES))
@@ -82,6 +82,7 @@ fn routes() -> Router<Arc<App>> {
         .route("/healthz", get(pages::healthz))
         .route("/readyz", get(pages::readyz))
         .nest("/api/v1", api_routes())
+        .method_not_allowed_fallback(pages::wrong_method)
 }
 
 fn api_routes() -> Router<Arc<App>> {
@@ -108,5 +109,6 @@ fn api_routes() -> Router<Arc<App>> {
         .route("/tokens/{id}/regenerate", post(api::accounts::regenerate_token))
         .route("/review", get(api::applications::review))
         .route("/review/{id}/{verb}", post(api::applications::decide))
+        .method_not_allowed_fallback(api::wrong_method)
         .fallback(api::nowhere)
 }

@@ -32,6 +32,9 @@ pub struct ConsentRequest {
     pub redirect_uri: Option<String>,
     pub state: Option<String>,
     pub scope: Option<String>,
+    pub response_type: Option<String>,
+    /// A parameter is there twice, or cannot be echoed.
+    pub malformed: bool,
 }
 
 /// Why a user is not sent back: whoever asked cannot be trusted with an answer (RFC 6749 s4.1.2.1).
@@ -123,23 +126,23 @@ impl App {
             Some(sent) => registered.iter().find(|uri| uri.matches(sent)),
         };
         let uri = uri.ok_or(ConsentRefusal::UnregisteredRedirect)?;
+        let redirect_uri = request.redirect_uri.clone().unwrap_or_else(|| uri.to_string());
+        let back = |error| ConsentPage::Return(returned(&redirect_uri, "error", error, request.state.as_deref()));
+        if request.malformed {
+            return Ok(back("invalid_request"));
+        }
+        if request.response_type.is_some() {
+            return Ok(back("unsupported_response_type"));
+        }
         if !self.config.simple_flow {
             return Err(ConsentRefusal::SimpleFlowOff);
         }
-        let redirect_uri = request.redirect_uri.clone().unwrap_or_else(|| uri.to_string());
         // An empty scope asks for nothing in particular, as if it were not sent.
         let wanted = request.scope.as_deref().map(str::trim).filter(|scope| !scope.is_empty());
         let scopes = match wanted.map(ScopeSet::parse) {
             None => application.scopes,
             Some(Ok(scopes)) if scopes.is_subset(application.scopes) => scopes,
-            Some(_) => {
-                return Ok(ConsentPage::Return(returned(
-                    &redirect_uri,
-                    "error",
-                    "invalid_scope",
-                    request.state.as_deref(),
-                )));
-            }
+            Some(_) => return Ok(back("invalid_scope")),
         };
         let host = uri.host();
         let expires_at = self.token_expiry(self.now());
@@ -194,9 +197,7 @@ impl App {
         nonce: &str,
     ) -> Result<Done<String>, AppError> {
         let shown_revision = self.shown_revision(signed_in, consent, nonce).ok_or(AppError::ConsentEnded)?;
-        let named =
-            NamedCommand { route: "authorize", id: nonce.to_owned(), body: *blake3::hash(nonce.as_bytes()).as_bytes() };
-        let caller = Caller { command: Some(named), ..caller.clone() };
+        let caller = answering(caller, nonce);
         let token = self.mint(TokenKind::Access);
         let (user_id, id) = (signed_in.user_id, consent.application.application_id);
         let redirect = returned(&consent.redirect_uri, "access_token", token.expose(), consent.state.as_deref());
@@ -204,7 +205,7 @@ impl App {
         let stream = authorization::stream(id, user_id);
         // Which of two clicks wins is known after the append; the loser finds the winner's answer by the token's id.
         self.keep_outcome(token_id, &redirect).await?;
-        let done: Done<TokenId> = self
+        let done: Done<Option<TokenId>> = self
             .execute(&caller, || async {
                 let (record, application_version) = self.application_record(id).await?;
                 let (authorization, version) = self.load::<Authorization>(&stream).await?;
@@ -229,15 +230,24 @@ impl App {
                     },
                     at,
                 };
-                Ok(Plan::answering(token_id)
+                Ok(Plan::answering(Some(token_id))
                     .with(&stream, version, authorization.decide(command)?)
                     .guarded(countersign_events::application::stream(id), application_version))
             })
             .await?;
+        self.as_answered(consent, done).await
+    }
+
+    /// Where the first answer to a consent page sends its user: the same place for a double click, and for whoever
+    /// presses the other button after all.
+    async fn as_answered(&self, consent: &Consent, done: Done<Option<TokenId>>) -> Result<Done<String>, AppError> {
         if done.repeated.is_some_and(|first| first + DOUBLE_CLICK < self.now()) {
             return Err(AppError::ConsentEnded);
         }
-        let answer = self.kept_outcome(done.answer).await?.ok_or(AppError::ConsentEnded)?;
+        let answer = match done.answer {
+            Some(token) => self.kept_outcome(token).await?.ok_or(AppError::ConsentEnded)?,
+            None => returned(&consent.redirect_uri, "error", "access_denied", consent.state.as_deref()),
+        };
         Ok(Done { answer, cursor: done.cursor, repeated: done.repeated })
     }
 
@@ -256,12 +266,13 @@ impl App {
         let (user_id, application_id) = (signed_in.user_id, consent.application.application_id);
         let stream = authorization::stream(application_id, user_id);
         let at = self.now();
-        let redirect = returned(&consent.redirect_uri, "error", "access_denied", consent.state.as_deref());
-        self.execute(caller, || async {
-            let deny = AuthorizationCommand::Deny { user_id, application_id, at };
-            Ok(Plan::answering(redirect.clone()).with_any(&stream, Authorization::default().decide(deny)?))
-        })
-        .await
+        let done = self
+            .execute(&answering(caller, nonce), || async {
+                let deny = AuthorizationCommand::Deny { user_id, application_id, at };
+                Ok(Plan::answering(None).with_any(&stream, Authorization::default().decide(deny)?))
+            })
+            .await?;
+        self.as_answered(consent, done).await
     }
 
     /// Keeps the secret part of an answer, sealed, for whoever repeats its command.
@@ -337,6 +348,12 @@ impl App {
 #[must_use]
 pub fn scopes_in_words(scopes: ScopeSet) -> Vec<&'static str> {
     scopes.iter().map(Scope::describe).collect()
+}
+
+/// A consent page is answered once: its nonce names the command, whichever button is pressed.
+fn answering(caller: &Caller, nonce: &str) -> Caller {
+    let body = *blake3::hash(nonce.as_bytes()).as_bytes();
+    Caller { command: Some(NamedCommand { route: "authorize", id: nonce.to_owned(), body }), ..caller.clone() }
 }
 
 fn outcome_key(token: TokenId) -> crate::store::CommandKey {

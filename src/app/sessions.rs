@@ -86,8 +86,10 @@ impl App {
         username: &str,
         password: &str,
     ) -> Result<(UserId, BrowserKey), AppError> {
+        // One account has one allowance, however its name is typed.
+        let username = username.trim();
         self.limits.check_login(caller.address, username)?;
-        let account = self.models.account_named(&self.username_digest(username.trim())).await?;
+        let account = self.models.account_named(&self.username_digest(username)).await?;
         let verifier = match &account {
             Some(account) => self.vault.verifier(account.verifier).await?,
             None => None,

@@ -69,6 +69,12 @@ pub fn after<T: std::str::FromStr>(query: &Fields) -> Result<Option<T>, ApiError
     query.get("after").map(|text| text.parse().map_err(|_| malformed())).transpose()
 }
 
+/// A method that a path of the API does not know; `Allow` says which it knows.
+pub async fn wrong_method() -> ApiError {
+    let (status, detail) = (StatusCode::METHOD_NOT_ALLOWED, "This path does not know this method; see Allow.");
+    ApiError::Request { status, code: "method_not_allowed", detail: detail.to_owned() }
+}
+
 /// A path of the API that leads nowhere.
 pub async fn nowhere() -> ApiError {
     ApiError::not_found()

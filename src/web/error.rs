@@ -13,6 +13,7 @@ use countersign_events::{
     post::PostRefusal,
     recorded::Timestamp,
     scope::Scope,
+    text::FieldError,
 };
 use serde::Serialize;
 
@@ -33,6 +34,15 @@ pub enum ApiError {
     TokenMissing,
     /// The token may not do this.
     ScopeMissing(Scope),
+    /// A field of a JSON body that is missing, not known here, or of another type.
+    Field {
+        /// Its name.
+        field: String,
+        /// The stable word.
+        code: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
     /// Anything about the request itself.
     Request {
         /// The status.
@@ -176,28 +186,39 @@ const fn token_code(error: BearerError) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
-struct Problem<'a> {
+/// Problem details (RFC 9457). The layer around every route adds `instance`: it knows the request's id.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
     r#type: &'static str,
-    title: &'a str,
+    title: &'static str,
     status: u16,
     detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
     code: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<FieldProblem<'a>>,
+    errors: Vec<FieldProblem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<Current>,
 }
 
-#[derive(Serialize)]
-struct FieldProblem<'a> {
-    field: &'a str,
-    code: &'a str,
-    message: &'a str,
+impl Problem {
+    /// As JSON, for the request with this id.
+    pub(super) fn to_json(&self, request_id: &str) -> Vec<u8> {
+        let problem = Self { instance: Some(format!("urn:uuid:{request_id}")), ..self.clone() };
+        serde_json::to_vec(&problem).expect("a problem is plain data")
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct FieldProblem {
+    field: String,
+    code: &'static str,
+    message: String,
 }
 
 /// What a lost race has to know: where things stand now, who brought them there, when.
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct Current {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
@@ -235,22 +256,36 @@ impl IntoResponse for ApiError {
             Self::ScopeMissing(scope) => {
                 told(StatusCode::FORBIDDEN, "insufficient_scope", format!("This needs a token with the scope {scope}"))
             }
+            Self::Field { message, .. } => told(StatusCode::UNPROCESSABLE_ENTITY, "fields", message.clone()),
             Self::Request { status, code, detail } => told(*status, code, detail.clone()),
         };
         let (errors, current) = match &self {
             Self::App(AppError::Fields(errors)) => {
-                let problem =
-                    |error: &'_ countersign_events::text::FieldError| (error.field, error.code, error.message.clone());
-                (errors.iter().map(problem).collect::<Vec<_>>(), None)
+                let problem = |error: &FieldError| FieldProblem {
+                    field: error.field.to_owned(),
+                    code: error.code,
+                    message: error.message.clone(),
+                };
+                (errors.iter().map(problem).collect(), None)
+            }
+            Self::Field { field, code, message } => {
+                (vec![FieldProblem { field: field.clone(), code, message: message.clone() }], None)
             }
             Self::App(error) => (vec![], current(error)),
             Self::Token(_) | Self::TokenMissing | Self::ScopeMissing(_) | Self::Request { .. } => (vec![], None),
         };
-        let errors = errors.iter().map(|(field, code, message)| FieldProblem { field, code, message }).collect();
-        let title = status.canonical_reason().unwrap_or("Error");
-        let problem = Problem { r#type: "about:blank", title, status: status.as_u16(), detail, code, errors, current };
-        let body = serde_json::to_vec(&problem).expect("a problem is plain data");
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let problem = Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail,
+            instance: None,
+            code,
+            errors,
+            current,
+        };
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")]).into_response();
+        response.extensions_mut().insert(problem);
         let headers = response.headers_mut();
         // RFC 6750 s3: no error word when the request held no token at all.
         let challenge = match &self {
@@ -259,7 +294,7 @@ impl IntoResponse for ApiError {
             Self::ScopeMissing(scope) => {
                 Some(format!("Bearer realm=\"api\", error=\"insufficient_scope\", scope=\"{scope}\""))
             }
-            Self::App(_) | Self::Request { .. } => None,
+            Self::App(_) | Self::Field { .. } | Self::Request { .. } => None,
         };
         if let Some(challenge) = challenge.and_then(|challenge| HeaderValue::from_str(&challenge).ok()) {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
@@ -280,8 +315,11 @@ pub fn add_retry(error: &AppError, headers: &mut axum::http::HeaderMap) {
             headers.insert("ratelimit-remaining", 0.into());
             headers.insert("ratelimit-reset", (*reset_seconds).into());
         }
-        AppError::TooManyOpenRequests(_) => {
+        AppError::TooManyOpenRequests(limit) => {
             headers.insert(header::RETRY_AFTER, 86_400.into());
+            headers.insert("ratelimit-limit", (*limit).into());
+            headers.insert("ratelimit-remaining", 0.into());
+            headers.insert("ratelimit-reset", 86_400.into());
         }
         AppError::Behind | AppError::Store(_) => {
             headers.insert(header::RETRY_AFTER, 1.into());

@@ -60,7 +60,8 @@ impl FromRequestParts<Arc<App>> for Visitor {
         let known = cookies::browser(app, &parts.headers);
         let is_new = known.is_none();
         let browser = known.unwrap_or_else(|| app.new_browser_key());
-        let signed_in = if is_new { None } else { app.signed_in(&browser).await? };
+        // A token wins over a cookie, also where a token can do nothing.
+        let signed_in = if is_new || context.bearer.is_some() { None } else { app.signed_in(&browser).await? };
         Ok(Self { browser, is_new, signed_in, context })
     }
 }
@@ -154,6 +155,12 @@ impl Fields {
     #[must_use]
     pub fn repeated<'a>(&self, names: &[&'a str]) -> Option<&'a str> {
         names.iter().copied().find(|name| self.all(name).len() > 1)
+    }
+
+    /// Whether any name stands there more than once.
+    #[must_use]
+    pub fn any_repeated(&self) -> bool {
+        self.0.iter().enumerate().any(|(index, (name, _))| self.0[..index].iter().any(|(earlier, _)| earlier == name))
     }
 
     /// A digest of everything but what differs between two sendings of the same form.
@@ -342,10 +349,29 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
             code: "body",
             detail: detail.to_owned(),
         })?;
-        let value = serde_json::from_slice(&text)
-            .map_err(|error| ApiError::bad_request("json", format!("The body does not fit: {error}.")))?;
+        let mut json = serde_json::Deserializer::from_slice(&text);
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| misfit(&error))?;
+        json.end().map_err(|error| ApiError::bad_request("json", format!("The body is not JSON: {error}.")))?;
         Ok(Self { value, text })
     }
+}
+
+/// What is no JSON is malformed; JSON that does not fit has a field to be named.
+fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    let cause = error.inner();
+    if !cause.is_data() {
+        return ApiError::bad_request("json", format!("The body is not JSON: {cause}."));
+    }
+    let said = cause.to_string();
+    let (code, named) = if said.starts_with("missing field") {
+        ("required", said.split('`').nth(1))
+    } else if said.starts_with("unknown field") {
+        ("unknown_field", said.split('`').nth(1))
+    } else {
+        ("malformed", None)
+    };
+    let field = named.map_or_else(|| error.path().to_string(), ToOwned::to_owned);
+    ApiError::Field { field, code, message: format!("The body does not fit: {said}.") }
 }
 
 /// An id in a path of the API; what is no id is simply not there.
@@ -371,6 +397,21 @@ impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for PageId
 }
 
 async fn id<T: std::str::FromStr, S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<T> {
+    parameter(parts, state, "id").await?.parse().ok()
+}
+
+/// What a path names to be done; nothing, where it is no text.
+pub struct VerbName(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for VerbName {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parameter(parts, state, "verb").await.unwrap_or_default()))
+    }
+}
+
+async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, wanted: &str) -> Option<String> {
     let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
-    params.iter().find(|(name, _)| *name == "id").and_then(|(_, value)| value.parse().ok())
+    params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())
 }

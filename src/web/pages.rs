@@ -7,7 +7,7 @@ pub mod front;
 pub mod inbox;
 pub mod settings;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -20,7 +20,7 @@ use countersign_events::{account::Role, recorded::Timestamp, text::FieldError};
 use super::{
     context::{POSITION, position_value},
     cookies,
-    error::{Told, add_retry, tell},
+    error::{Problem, Told, add_retry, tell},
     extract::Visitor,
 };
 use crate::{
@@ -103,14 +103,14 @@ pub enum PageError {
     /// A use case did not happen.
     App(AppError),
     /// Anything about the request itself.
-    Request(StatusCode, &'static str),
+    Request(StatusCode, Cow<'static, str>),
 }
 
 impl PageError {
     /// About the request itself.
     #[must_use]
-    pub const fn request(status: StatusCode, detail: &'static str) -> Self {
-        Self::Request(status, detail)
+    pub fn request(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::Request(status, detail.into())
     }
 }
 
@@ -124,7 +124,9 @@ impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let told = match &self {
             Self::App(error) => tell(error),
-            Self::Request(status, detail) => Told { status: *status, code: "request", detail: (*detail).to_owned() },
+            Self::Request(status, detail) => {
+                Told { status: *status, code: "request", detail: detail.clone().into_owned() }
+            }
         };
         let mut response = told.status.into_response();
         if let Self::App(error) = &self {
@@ -144,8 +146,13 @@ struct ErrorPage {
     request_id: String,
 }
 
-/// The page of an error, in the place of its bare answer.
-pub fn dress_error(app: &App, response: Response, request_id: &str) -> Response {
+/// The page of an error, or its problem details, in the place of its bare answer.
+pub fn dress_error(app: &App, mut response: Response, request_id: &str) -> Response {
+    if let Some(problem) = response.extensions().get::<Problem>() {
+        *response.body_mut() = problem.to_json(request_id).into();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        return response;
+    }
     let Some(told) = response.extensions().get::<Told>().cloned() else { return response };
     let title = told.status.canonical_reason().unwrap_or("Error");
     let page = ErrorPage { frame: Frame::bare(app), title, detail: told.detail, request_id: request_id.to_owned() };
@@ -154,6 +161,11 @@ pub fn dress_error(app: &App, response: Response, request_id: &str) -> Response 
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, html.into())
+}
+
+/// A method that a page does not know; `Allow` says which it knows.
+pub async fn wrong_method() -> PageError {
+    PageError::request(StatusCode::METHOD_NOT_ALLOWED, "This address is not used in this way; go there from a page.")
 }
 
 /// A path that leads nowhere.

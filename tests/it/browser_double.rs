@@ -40,11 +40,11 @@ impl Answer {
         let start = self.body.find(&field).unwrap_or_else(|| panic!("no hidden {name} in {}", self.body)) + field.len();
         let value = self.body[start..].split('"').next().expect("a value ends");
         value
-            .replace("&amp;", "&")
-            .replace("&#38;", "&")
             .replace("&#34;", "\"")
             .replace("&#39;", "'")
             .replace("&#60;", "<")
+            .replace("&#62;", ">")
+            .replace("&#38;", "&")
     }
 }
 

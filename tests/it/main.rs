@@ -6,6 +6,15 @@
 
 mod browser;
 mod browser_double;
+mod checks_api;
+mod checks_authorize;
+mod checks_base;
+mod checks_front;
+mod checks_lessons;
+mod checks_limits;
+mod checks_pages;
+mod checks_scene;
+mod checks_secrets;
 mod guide_flow;
 mod pages;
 mod prerequisites;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -24,7 +24,7 @@ use crate::{
     store::rows::ApplicationRow,
     web::{
         error::ApiError,
-        extract::{ApiCaller, Id, Json, Query},
+        extract::{ApiCaller, Id, Json, Query, VerbName},
     },
 };
 
@@ -195,11 +195,11 @@ fn cursor(text: &str) -> Option<(Timestamp, ApplicationId)> {
 pub(in crate::web) async fn decide(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-    Path((id, verb)): Path<(String, String)>,
+    Id(id): Id<ApplicationId>,
+    VerbName(verb): VerbName,
     Json { value, text }: Json<Verdict>,
 ) -> Result<Response, ApiError> {
     let caller = caller.reviewer(&app)?;
-    let id: ApplicationId = id.parse().map_err(|_| ApiError::not_found())?;
     let verb: Verb = verb.parse()?;
     if let Some(signed_in) = &caller.signed_in
         && !app.is_fresh(signed_in)

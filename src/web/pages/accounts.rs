@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
 use countersign_events::text::FieldError;
@@ -17,7 +17,7 @@ use crate::{
     web::{
         context::POLICY_WITHOUT_FORM_ACTION,
         cookies,
-        error::tell,
+        error::{add_retry, tell},
         extract::{Fields, Form, Query, Visitor},
     },
 };
@@ -78,6 +78,8 @@ impl AccountPage {
 
     fn refuse(mut self, app: &App, visitor: &Visitor, error: AppError) -> Response {
         let told = tell(&error);
+        let mut retry = HeaderMap::new();
+        add_retry(&error, &mut retry);
         match error {
             AppError::Fields(errors) => self.errors = errors,
             AppError::Refused(Refused::Username(_)) => {
@@ -86,17 +88,16 @@ impl AccountPage {
             _ => self.problem = Some(told.detail.clone()),
         }
         let mut response = self.respond(app, visitor, told.status);
-        if told.status == StatusCode::TOO_MANY_REQUESTS {
-            response.headers_mut().insert(header::RETRY_AFTER, 60.into());
-        }
+        response.headers_mut().extend(retry);
         response
     }
 }
 
 /// A path of this site, and nothing that a browser could read as another one.
 fn local_path(text: &str) -> Option<&str> {
-    let local =
-        text.starts_with('/') && !text.starts_with("//") && !text.contains('\\') && !text.chars().any(char::is_control);
+    // Visible ASCII alone: a Location header carries nothing else.
+    let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    let local = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\') && visible;
     local.then_some(text)
 }
 

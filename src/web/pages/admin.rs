@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    extract::{Path, State},
+    extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
-use countersign_events::{application::Standing, ids::ApplicationId};
+use countersign_events::{application::Standing, ids::ApplicationId, text::FieldError};
 
 use super::{Frame, PageError, instant, instant_or, render, see_other};
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     web::{
         cookies,
         error::tell,
-        extract::{Form, Member, PageId, Query, Reviewer},
+        extract::{Form, Member, PageId, Query, Reviewer, VerbName},
     },
 };
 
@@ -103,18 +103,27 @@ pub(in crate::web) async fn application(
 pub(in crate::web) async fn decide(
     State(app): State<Arc<App>>,
     Reviewer(member): Reviewer,
-    Path((id, verb)): Path<(String, String)>,
+    PageId(id): PageId<ApplicationId>,
+    VerbName(verb): VerbName,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let id: ApplicationId = id.parse().map_err(|_| AppError::NotFound)?;
     let verb: Verb = verb.parse()?;
     let caller = member.visitor.caller("POST /admin/apps/{id}/{verb}", &form);
+    let revision = form.text("revision").parse();
     let verdict = Verdict {
-        revision: form.text("revision").parse().unwrap_or_default(),
+        revision: revision.clone().unwrap_or_default(),
         reason_code: form.text("reason_code").to_owned(),
         reason: form.text("reason").replace("\r\n", "\n"),
     };
-    let decided = match app.confirm(&caller, &member.signed_in, form.get("password")).await {
+    let seen = revision.map_err(|_| {
+        let message = "Send the revision that you have read, as the page's form does.".to_owned();
+        AppError::from(FieldError { field: "revision", code: "required", message })
+    });
+    let confirmed = match seen {
+        Ok(_) => app.confirm(&caller, &member.signed_in, form.get("password")).await,
+        Err(error) => Err(error),
+    };
+    let decided = match confirmed {
         Ok(renewed) => {
             app.decide_application(&caller, member.id(), id, verb, &verdict).await.map(|done| (done, renewed))
         }

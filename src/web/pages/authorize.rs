@@ -14,7 +14,7 @@ use super::{Frame, PageError, instant, instant_or, render};
 use crate::{
     app::{
         App, AppError, Refused,
-        authorizations::{Consent, ConsentPage, ConsentRefusal, ConsentRequest, returned, scopes_in_words},
+        authorizations::{Consent, ConsentPage, ConsentRefusal, ConsentRequest, scopes_in_words},
     },
     web::{
         context::{POLICY_WITHOUT_FORM_ACTION, POSITION, position_value},
@@ -25,8 +25,6 @@ use crate::{
 
 /// Parameters that decide where an answer goes: sent twice, nobody can be trusted with one.
 const WHO: &[&str] = &["client_id", "redirect_uri"];
-/// The others (RFC 6749 s3.1: none may be there more than once).
-const WHAT: &[&str] = &["state", "scope", "response_type", "nonce", "decision"];
 
 #[derive(Template)]
 #[template(path = "consent.html")]
@@ -64,10 +62,16 @@ fn refuse_repeated(app: &App, visitor: &Visitor, name: &str) -> Response {
 }
 
 fn request_of(fields: &Fields) -> ConsentRequest {
+    // What a form or a decoder would change on the way cannot be echoed as it was sent; neither can one of two.
+    let echoed = |state: &&str| !state.chars().any(|c| c.is_control() || c == char::REPLACEMENT_CHARACTER);
+    let state = fields.get("state").filter(echoed).filter(|_| fields.repeated(&["state"]).is_none());
     ConsentRequest {
         client_id: fields.text("client_id").to_owned(),
         redirect_uri: fields.get("redirect_uri").map(ToOwned::to_owned),
-        state: fields.get("state").map(ToOwned::to_owned),
+        // RFC 6749 s3.1: no parameter may be there more than once.
+        malformed: fields.any_repeated() || state.is_none() && fields.get("state").is_some(),
+        state: state.map(ToOwned::to_owned),
+        response_type: fields.get("response_type").map(ToOwned::to_owned),
         scope: fields.get("scope").map(ToOwned::to_owned),
     }
 }
@@ -86,19 +90,11 @@ async fn consent(app: &App, visitor: &Visitor, fields: &Fields) -> Result<Consen
         return Err(refuse_repeated(app, visitor, name));
     }
     let page = app.consent_page(&request_of(fields)).await.map_err(|error| PageError::from(error).into_response())?;
-    let (redirect_uri, state, consent) = match page {
-        ConsentPage::Refuse(refusal) => return Err(refuse(app, visitor, &refusal)),
-        ConsentPage::Return(uri) => return Err(send_back(&uri)),
-        ConsentPage::Ask(consent) => (consent.redirect_uri.clone(), consent.state.clone(), consent),
-    };
-    let state = state.as_deref().filter(|_| fields.all("state").len() == 1);
-    if fields.repeated(WHAT).is_some() {
-        return Err(send_back(&returned(&redirect_uri, "error", "invalid_request", state)));
+    match page {
+        ConsentPage::Refuse(refusal) => Err(refuse(app, visitor, &refusal)),
+        ConsentPage::Return(uri) => Err(send_back(&uri)),
+        ConsentPage::Ask(consent) => Ok(*consent),
     }
-    if fields.get("response_type").is_some() {
-        return Err(send_back(&returned(&redirect_uri, "error", "unsupported_response_type", state)));
-    }
-    Ok(*consent)
 }
 
 pub(in crate::web) async fn ask(State(app): State<Arc<App>>, visitor: Visitor, Query(query): Query) -> Response {

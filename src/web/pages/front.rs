@@ -130,8 +130,9 @@ async fn show_page(
     typed: Fields,
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
-    let wanted = front_page_query(query).map_err(|_| {
-        PageError::request(StatusCode::BAD_REQUEST, "There is no such order of posts; choose one on the front page.")
+    let wanted = front_page_query(query).map_err(|error| match error {
+        ApiError::Request { status, detail, .. } => PageError::request(status, detail),
+        _ => PageError::request(StatusCode::BAD_REQUEST, "There is no such part of the front page."),
     })?;
     let (posts, next_exists) = app.front_page(wanted).await?;
     let page = FrontPage {

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, http::StatusCode, response::Response};
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+};
 use countersign_events::{
     application::Standing,
     ids::{ApplicationId, TokenId},
@@ -24,7 +28,7 @@ use crate::{
     },
     store::rows::ApplicationRow,
     web::{
-        error::tell,
+        error::{add_retry, tell},
         extract::{Fields, Form, Member, PageId},
     },
 };
@@ -105,13 +109,17 @@ pub(in crate::web) async fn request(
         Ok(done) => Ok(see_other(&app, &format!("/settings/apps/{}", done.answer), done.cursor)),
         Err(error) => {
             let told = tell(&error);
+            let mut retry = HeaderMap::new();
+            add_retry(&error, &mut retry);
             let mut page = apps_page(&app, &member, typed).await?;
             match error {
                 AppError::Fields(errors) => page.errors = errors,
                 AppError::TooManyOpenRequests(_) => page.problem = Some(told.detail),
                 error => return Err(error.into()),
             }
-            Ok(render(&app, &member.visitor, told.status, &page))
+            let mut response = render(&app, &member.visitor, told.status, &page);
+            response.headers_mut().extend(retry);
+            Ok(response)
         }
     }
 }
