@@ -1,5 +1,7 @@
 //! Three people click their way through the guide in headless Chromium, under the policies that the real program sends.
 
+use std::time::{Duration, Instant};
+
 use fantoccini::{Client, Locator, wd::WebDriverCompatibleCommand};
 
 use crate::{
@@ -61,6 +63,18 @@ async fn log_in(page: &Client, site: &RunningSite, name: &str) {
     follow_to(page, name).await;
 }
 
+/// Opens the first message of the inbox; it comes a moment after somebody else's decision.
+async fn waiting_message(page: &Client) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Ok(message) = page.find(Locator::Css("ul.rows li a")).await {
+            return message.click().await.expect("a click");
+        }
+        assert!(Instant::now() < deadline, "no message came");
+        page.refresh().await.expect("the inbox again");
+    }
+}
+
 /// Waits until a page that shows this link has come.
 async fn follow_to(page: &Client, link: &str) {
     page.wait().for_element(Locator::LinkText(link)).await.unwrap_or_else(|error| panic!("{link}: {error}"));
@@ -96,7 +110,7 @@ async fn three_people_click_from_request_to_authorization_and_end_on_the_third_p
 
     log_in(page, &site, "cleo").await;
     follow(page, "Inbox").await;
-    page.find(Locator::Css("ul.rows li a")).await.expect("a message").click().await.expect("a click");
+    waiting_message(page).await;
     page.wait().for_element(Locator::XPath("//button[.='Reveal the token']")).await.expect("a button");
     click(page, "Reveal the token").await;
     assert!(text(page, "#token").await.starts_with("csp_"));

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::http::{Method, StatusCode};
@@ -301,11 +301,17 @@ impl Visitor {
         self.submitted(&page, &format!("{page}/{verb}"), &fields).await;
     }
 
-    /// The path of the message in which a token waits.
+    /// The path of the message in which a token waits. It comes a moment after somebody else's decision.
     pub async fn waiting_message(&mut self) -> String {
-        let inbox = self.get("/inbox").await.body;
-        assert!(inbox.contains("a token waits"), "{inbox}");
-        between(&inbox, "href=\"/inbox/", "\"").map(|id| format!("/inbox/{id}")).expect("a message")
+        let deadline = Instant::now() + STARTING;
+        loop {
+            let inbox = self.get("/inbox").await.body;
+            if inbox.contains("a token waits") {
+                return between(&inbox, "href=\"/inbox/", "\"").map(|id| format!("/inbox/{id}")).expect("a message");
+            }
+            assert!(Instant::now() < deadline, "{inbox}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Reveals the token of a message.
