@@ -100,7 +100,7 @@ async fn the_guides_python_examples_print_posts_and_notifications_as_they_stand(
 
     let id = cleo.ask_for("Reader", "https://app.example/cb?keep=1").await;
     rob.decide(&id, "approve").await;
-    let message = cleo.waiting_message().await;
+    let message = cleo.waiting_message("Reader").await;
     let token = cleo.reveal(&message).await;
     let again = cleo.submit("/settings/apps", &format!("{message}/reveal"), &[]).await;
     assert_eq!(again.status, StatusCode::CONFLICT);
@@ -191,9 +191,10 @@ struct Load {
 impl Load {
     fn start(site: &RunningSite, clients: usize) -> Self {
         let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let clients = (0..clients).map(|_| {
+        let clients = (0..clients).map(|client| {
+            let path = if client % 2 == 0 { "/unread" } else { "/api/v1/token" };
             let (stop, answered) = (stop.clone(), answered.clone());
-            let (url, token) = (format!("{}/unread", site.url()), site.given_token("cleo", "read notifications").0);
+            let (url, token) = (format!("{}{path}", site.url()), site.given_token("cleo", "read notifications").0);
             tokio::spawn(async move {
                 let http = http();
                 while !stop.load(Ordering::Relaxed) {
@@ -222,13 +223,14 @@ const ROUNDS: usize = 250;
 
 async fn remove_access(stage: &Stage, ben: &mut Visitor) {
     let http = http();
+    let csrf = ben.get("/settings/authorizations").await.hidden("csrf_token");
+    let path = format!("/settings/authorizations/{}/remove", stage.application);
     for _ in 0..ROUNDS {
         let address = ben.authorize(&stage.client_id, "s").await;
         let token = parameter(&address, "access_token").expect("a token");
         assert_works(&http, &stage.site, &token).await;
-        let (page, path) =
-            ("/settings/authorizations", format!("/settings/authorizations/{}/remove", stage.application));
-        ben.submitted(page, &path, &[]).await;
+        let removed = ben.post(&path, &[("csrf_token", &csrf)]).await;
+        assert_eq!(removed.status, StatusCode::SEE_OTHER, "{}", removed.body);
         assert_refused(&http, &stage.site, &token, "token_revoked").await;
     }
 }
@@ -303,7 +305,7 @@ async fn what_is_taken_back_is_refused_from_the_answer_on_a_thousand_times_under
     rob.log_in("rob").await;
     let other = cleo.ask_for("Other", "https://other.example/cb").await;
     rob.decide(&other, "approve").await;
-    let message = cleo.waiting_message().await;
+    let message = cleo.waiting_message("Other").await;
     let others = cleo.reveal(&message).await;
     let sams = stage.site.given_token("sam", "notifications").0;
     let (mut ben, mut bens_other_window) = (stage.ben.clone(), stage.ben.clone());
@@ -316,5 +318,6 @@ async fn what_is_taken_back_is_refused_from_the_answer_on_a_thousand_times_under
         suspend_account(&stage, &sams),
     );
     let answered = load.end().await;
+    println!("{answered} requests answered beside the {} rounds", 4 * ROUNDS);
     assert!(answered > 1_000, "{answered} requests are no load");
 }

@@ -301,13 +301,15 @@ impl Visitor {
         self.submitted(&page, &format!("{page}/{verb}"), &fields).await;
     }
 
-    /// The path of the message in which a token waits. It comes a moment after somebody else's decision.
-    pub async fn waiting_message(&mut self) -> String {
+    /// The path of the message in which the token of an application waits. It comes a moment after somebody
+    /// else's decision.
+    pub async fn waiting_message(&mut self, application: &str) -> String {
         let deadline = Instant::now() + STARTING;
         loop {
             let inbox = self.get("/inbox").await.body;
-            if inbox.contains("a token waits") {
-                return between(&inbox, "href=\"/inbox/", "\"").map(|id| format!("/inbox/{id}")).expect("a message");
+            let about_it = |line: &&str| line.contains("a token waits") && line.contains(application);
+            if let Some(line) = inbox.lines().find(about_it) {
+                return between(line, "href=\"", "\"").expect("a link").to_owned();
             }
             assert!(Instant::now() < deadline, "{inbox}");
             tokio::time::sleep(Duration::from_millis(20)).await;
