@@ -42,6 +42,7 @@ impl Chromium {
         let port = announced_port(&mut driver);
         let capabilities = json!({
             "browserName": "chrome",
+            "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": {
                 "binary": "/usr/bin/chromium",
                 "args": [

@@ -1,6 +1,6 @@
 //! Tests of the whole: one binary, one module a feature. What they share is in modules of its own:
 //! `prerequisites` (tools that must be there), `browser` (headless Chromium), `third_party` (the server of
-//! an application that users are sent back to).
+//! an application that users are sent back to), `running_site` (the real program as a process).
 
 #![allow(clippy::disallowed_methods, reason = "a test that waits for a process or a server measures real time")]
 
@@ -18,6 +18,12 @@ mod checks_secrets;
 mod guide_flow;
 mod pages;
 mod prerequisites;
+mod readme;
+mod real_browser;
+mod real_guide;
+mod real_kill;
+mod real_secrets;
+mod running_site;
 mod store_contract;
 mod store_statements;
 mod support;

@@ -16,6 +16,24 @@ pub fn require(tool: &str) -> bool {
     }
 }
 
+/// Whether `python3` is there and can import `module`; the same rule as [`require`].
+///
+/// Panics when one of them is missing and `COUNTERSIGN_TEST_ALL=1`.
+pub fn require_python_module(module: &str) -> bool {
+    if !require("python3") {
+        return false;
+    }
+    let import = std::process::Command::new("python3").args(["-c", &format!("import {module}")]).output();
+    if import.is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    let everything = std::env::var_os("COUNTERSIGN_TEST_ALL").is_some_and(|value| value == "1");
+    match judge(&format!("Python's {module}"), OsStr::new(""), everything) {
+        Ok(found) => found,
+        Err(complaint) => panic!("{complaint}"),
+    }
+}
+
 /// The rule itself, without the environment: changing that is unsafe where tests run as threads.
 fn judge(tool: &str, path: &OsStr, everything: bool) -> Result<bool, String> {
     if std::env::split_paths(path).any(|directory| directory.join(tool).is_file()) {
