@@ -15,3 +15,4 @@ mod support;
 mod third_party;
 mod tidy;
 mod vault_contract;
+mod writer;
