@@ -33,9 +33,9 @@ use countersign_events::{
 };
 
 /// Runs, each of every measure in turn, so that what else the machine does falls on all alike.
-const RUNS: usize = 7;
+const RUNS: usize = 11;
 /// How long one measure takes.
-const SPAN: Duration = Duration::from_millis(1_200);
+const SPAN: Duration = Duration::from_millis(800);
 /// Callers, and how many commands a sync they have to reach.
 const CALLERS: [(usize, f64); 3] = [(1, 0.5), (16, 2.0), (64, 3.0)];
 /// As long as `SQLite` lets its write-ahead log grow here before it writes over it from the start.
@@ -68,22 +68,27 @@ fn main() {
         .flat_map(|workload| CALLERS.map(|(callers, goal)| (workload, callers, goal)))
         .collect();
     let mut rates: Vec<Vec<f64>> = vec![vec![]; cases.len()];
-    let mut disk = vec![];
+    let mut ratios = rates.clone();
     runtime.block_on(run(&site, Workload::Votes, 16));
+    let mut disk = vec![syncs.rate()];
     for _ in 0..RUNS {
-        for (rates, (workload, callers, _)) in rates.iter_mut().zip(&cases) {
+        for (number, (workload, callers, _)) in cases.iter().enumerate() {
+            let before = disk[disk.len() - 1];
+            let rate = runtime.block_on(run(&site, *workload, *callers));
             disk.push(syncs.rate());
-            rates.push(runtime.block_on(run(&site, *workload, *callers)));
+            rates[number].push(rate);
+            // Against what the disk did right before and right after.
+            ratios[number].push(rate * 2.0 / (before + disk[disk.len() - 1]));
         }
     }
-    let syncs = median(&disk);
     println!("{RUNS} runs of {SPAN:?} each, interleaved; median (least to most)");
-    println!("disk: 4 KiB and fdatasync       {}", spread(&disk));
-    for (rates, (workload, callers, goal)) in rates.iter().zip(&cases) {
-        let name = if *workload == Workload::Votes { "votes" } else { "authorizations" };
-        let ratio = median(rates) / syncs;
-        let goal = if *workload == Workload::Votes { format!("goal {goal}") } else { String::new() };
-        println!("{name:14} {callers:2} callers       {}  commands/sync {ratio:.2}  {goal}", spread(rates));
+    println!("disk: 4 KiB and fdatasync   {} /s", spread(&disk, 0));
+    for (number, (workload, callers, goal)) in cases.iter().enumerate() {
+        let is_votes = *workload == Workload::Votes;
+        let name = if is_votes { "votes" } else { "authorizations" };
+        let goal = if is_votes { format!("; goal {goal}") } else { String::new() };
+        println!("{name:14} {callers:2} callers   {} commands/s", spread(&rates[number], 0));
+        println!("{:27} {} commands a sync{goal}", "", spread(&ratios[number], 2));
     }
 }
 
@@ -232,8 +237,8 @@ fn median(rates: &[f64]) -> f64 {
     rates[rates.len() / 2]
 }
 
-fn spread(rates: &[f64]) -> String {
-    let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = rates.iter().copied().fold(0.0, f64::max);
-    format!("{:6.0} /s ({least:.0} to {most:.0})", median(rates))
+fn spread(numbers: &[f64], digits: usize) -> String {
+    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = numbers.iter().copied().fold(0.0, f64::max);
+    format!("{:7.digits$} ({least:.digits$} to {most:.digits$})", median(numbers))
 }

@@ -9,6 +9,7 @@ mod browser_double;
 mod guide_flow;
 mod pages;
 mod prerequisites;
+mod rebuild;
 mod store_contract;
 mod store_statements;
 mod support;

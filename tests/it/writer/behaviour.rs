@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn whatever_many_callers_do_at_once_has_a_serial_explanation() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().expect("threads");
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("threads");
     let site = Arc::new(runtime.block_on(Site::start()));
     let seed = *blake3::hash(b"writer").as_bytes();
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
