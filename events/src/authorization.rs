@@ -44,8 +44,10 @@ pub enum Via {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// Its member or an operator ended it.
+    /// An operator ended it.
     Revoked,
+    /// Its member ended it.
+    GivenUp,
     /// Its member asked for another in its place.
     Regenerated,
     /// A newer token of the same application took its place.
@@ -60,6 +62,7 @@ impl Ended {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
+            Self::GivenUp => "given_up",
             Self::Regenerated => "regenerated",
             Self::Displaced => "displaced",
             Self::NeverRevealed => "never_revealed",
@@ -149,7 +152,7 @@ pub struct Authorization {
     pub granted: Option<ScopeSet>,
     /// Live tokens, oldest first.
     pub tokens: Vec<LiveToken>,
-    /// The personal token that ended because nobody revealed it: its member can still have another.
+    /// The personal token that ended last, unseen or by its member's wish: its member can still have another.
     pub lapsed: Option<LiveToken>,
 }
 
@@ -289,7 +292,7 @@ impl Decider for Authorization {
                 self.tokens.push(LiveToken { id, kind, digest, scopes, expires_at });
             }
             E::TokenRevoked { token_id, why, .. } => {
-                let lapses = *why == Ended::NeverRevealed;
+                let lapses = matches!(why, Ended::NeverRevealed | Ended::GivenUp);
                 self.lapsed = self.live(*token_id).filter(|_| lapses).cloned().or(self.lapsed);
                 self.tokens.retain(|token| token.id != *token_id);
             }

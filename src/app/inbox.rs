@@ -1,6 +1,7 @@
 //! Inboxes: notifications, messages, and the reveal of a held token.
 
 use countersign_events::{
+    authorization::{AuthorizationRefusal, TokenRefusal},
     decider::Decider,
     event::Event,
     ids::{MessageId, UserId},
@@ -141,6 +142,11 @@ impl App {
         let secret = match inbox.secrets.get(&message) {
             None => return Err(AppError::NotFound),
             Some(SecretStanding::Held(held)) => {
+                // What was ended or replaced before anybody saw it is not worth seeing.
+                let valid = self.token(held.token_id).await?.valid;
+                if matches!(valid, Err(TokenRefusal::Revoked | TokenRefusal::Expired)) {
+                    return Err(AuthorizationRefusal::TokenEnded.into());
+                }
                 self.held_secret(held.secret_id).await?.map(|(.., token)| (held.secret_id, token))
             }
             // The decider says when it was.

@@ -142,7 +142,7 @@ impl App {
     /// [`AppError::NotFound`], also when it is somebody else's.
     pub async fn revoke_my_token(&self, caller: &Caller, user: UserId, id: TokenId) -> Result<Done<()>, AppError> {
         let row = self.models.token(id).await?.filter(|row| row.user_id == user).ok_or(AppError::NotFound)?;
-        self.revoke(caller, &row).await
+        self.revoke(caller, &row, Ended::GivenUp).await
     }
 
     /// An operator ends a token.
@@ -151,16 +151,16 @@ impl App {
     /// [`AppError::NotFound`].
     pub async fn revoke_token(&self, caller: &Caller, id: TokenId) -> Result<Done<()>, AppError> {
         let row = self.models.token(id).await?.ok_or(AppError::NotFound)?;
-        self.revoke(caller, &row).await
+        self.revoke(caller, &row, Ended::Revoked).await
     }
 
-    async fn revoke(&self, caller: &Caller, row: &TokenRow) -> Result<Done<()>, AppError> {
+    async fn revoke(&self, caller: &Caller, row: &TokenRow, why: Ended) -> Result<Done<()>, AppError> {
         let stream = authorization::stream(row.application_id, row.user_id);
         let at = self.now();
         let (user_id, application_id, token_id) = (row.user_id, row.application_id, row.token_id);
         self.execute(caller, || async {
             let (authorization, version) = self.load::<Authorization>(&stream).await?;
-            let command = AuthorizationCommand::Revoke { user_id, application_id, token_id, why: Ended::Revoked, at };
+            let command = AuthorizationCommand::Revoke { user_id, application_id, token_id, why, at };
             Ok(Plan::answering(()).with(&stream, version, authorization.decide(command)?))
         })
         .await

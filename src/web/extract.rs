@@ -41,7 +41,8 @@ impl Visitor {
     #[must_use]
     pub fn caller(&self, route: &'static str, form: &Fields) -> Caller {
         let id = form.get("command_id").filter(|id| !id.is_empty() && id.len() <= COMMAND_ID);
-        let command = id.map(|id| NamedCommand { route, id: id.to_owned(), body: form.digest() });
+        let command =
+            id.map(|id| NamedCommand { route, id: id.to_owned(), body: form.digest(&self.context.path_and_query) });
         Caller {
             actor: self.signed_in.as_ref().map_or(Actor::System, |signed_in| Actor::User(signed_in.user_id)),
             on_behalf_of: None,
@@ -163,10 +164,13 @@ impl Fields {
         self.0.iter().enumerate().any(|(index, (name, _))| self.0[..index].iter().any(|(earlier, _)| earlier == name))
     }
 
-    /// A digest of everything but what differs between two sendings of the same form.
-    fn digest(&self) -> [u8; 32] {
+    /// A digest of where a form was sent and of everything in it, but for what differs between two sendings, and for
+    /// passwords, of which not even a digest is kept.
+    fn digest(&self, path: &str) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
-        for (name, value) in self.0.iter().filter(|(name, _)| name != "csrf_token" && name != "password") {
+        hasher.update(path.as_bytes()).update(&[0]);
+        let counts = |name: &str| name != "csrf_token" && !name.starts_with("password");
+        for (name, value) in self.0.iter().filter(|(name, _)| counts(name)) {
             for part in [name, value] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
                 hasher.update(part.as_bytes());

@@ -91,10 +91,15 @@ fn render(app: &App, visitor: &Visitor, status: StatusCode, page: &impl Template
 /// After a command: on to the page that shows what came of it.
 fn see_other(app: &App, path: &str, cursor: Cursor) -> Response {
     let mut response = Redirect::to(&format!("{}{path}", app.config.base_path())).into_response();
+    stamp(app, &mut response, cursor);
+    response
+}
+
+/// Says in an answer where the log stands, so that the next page shows at least that.
+fn stamp(app: &App, response: &mut Response, cursor: Cursor) {
     let headers = response.headers_mut();
     headers.append(header::SET_COOKIE, cookies::set_position(app, cursor));
     headers.insert(POSITION, position_value(cursor));
-    response
 }
 
 /// An error for people. The layer around every route makes the page of it: it knows the site.

@@ -2,10 +2,11 @@
 
 use countersign::app::{
     AppError, Refused,
+    applications::Request,
     authorizations::{ConsentPage, ConsentRequest},
     reviews::Verb,
 };
-use countersign_events::inbox::InboxRefusal;
+use countersign_events::{account::Role, inbox::InboxRefusal};
 
 use crate::support::{TestApp, by, named};
 
@@ -95,4 +96,63 @@ async fn everything_is_there_after_a_restart() {
     let site = site.restart().await;
     site.app.check_token(&token).expect("a valid token");
     site.app.log_in(&by(owner), "Cleo", "correct horse battery").await.expect("the password fits");
+}
+
+#[tokio::test]
+async fn a_reset_link_works_once_and_ends_the_sessions_and_links_of_the_old_password() {
+    let site = TestApp::start().await;
+    let (owner, ..) = site.given_approved().await;
+    let link = |url: String| url.split_once("token=").expect("a link holds a token").1.to_owned();
+    let first = link(site.app.reset_link(owner).await.expect("a link"));
+    let second = link(site.app.reset_link(owner).await.expect("another link"));
+    let browser = site.app.begin_session(owner).await.expect("a session");
+    let nobody = countersign::app::Caller::system();
+    site.app.reset_password(&nobody, &first, "another horse battery", None).await.expect("a new password");
+    for used in [&first, &second] {
+        let again = site.app.reset_password(&nobody, used, "a third horse battery", None).await;
+        assert!(matches!(again, Err(AppError::LinkEnded)), "{again:?}");
+    }
+    assert!(site.app.signed_in(&browser).await.expect("a vault").is_none());
+    let old = site.app.log_in(&nobody, "cleo", "correct horse battery").await;
+    assert!(matches!(old, Err(AppError::WrongPassword)));
+    site.app.log_in(&nobody, "cleo", "another horse battery").await.expect("the new password");
+}
+
+#[tokio::test]
+async fn requests_at_the_same_moment_do_not_pass_the_limit_of_open_requests() {
+    let site = std::sync::Arc::new(TestApp::start().await);
+    let owner = site.given_member("cleo", &[]).await;
+    let tasks: Vec<_> = (0..12)
+        .map(|number| {
+            let site = site.clone();
+            tokio::spawn(async move {
+                let request =
+                    Request { name: format!("App {number}"), purpose: "personal".to_owned(), ..Request::default() };
+                let asked = site.app.asked(&request).expect("a good request");
+                site.app.request_application(&by(owner), owner, asked).await.is_ok()
+            })
+        })
+        .collect();
+    let mut passed = 0;
+    for task in tasks {
+        passed += usize::from(task.await.expect("no panic"));
+    }
+    assert_eq!(passed, 3);
+}
+
+#[tokio::test]
+async fn two_administrators_who_take_each_others_role_at_once_leave_one() {
+    for _ in 0..20 {
+        let site = std::sync::Arc::new(TestApp::start().await);
+        let (ada, eve) =
+            (site.given_member("ada", &[Role::Admin]).await, site.given_member("eve", &[Role::Admin]).await);
+        let take = |by_whom, from| {
+            let site = site.clone();
+            tokio::spawn(async move { site.app.withdraw_role(&by(by_whom), from, Role::Admin).await.is_ok() })
+        };
+        let (first, second) = (take(ada, eve), take(eve, ada));
+        let won = [first.await.expect("no panic"), second.await.expect("no panic")];
+        assert_eq!(won.iter().filter(|won| **won).count(), 1);
+        assert_eq!(site.app.state.admins().len(), 1);
+    }
 }

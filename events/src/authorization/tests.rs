@@ -252,6 +252,12 @@ fn only_a_personal_token_is_regenerated() {
 }
 
 #[test]
+fn a_personal_token_that_its_member_gave_up_can_be_had_anew() {
+    let given_up = consented([personal(1)]).into_iter().chain([revoked(1, Ended::GivenUp, 8)]);
+    given(given_up).when(regenerate(1, personal(2), 9)).then([issued_of("read", 1, personal(2), 9)]);
+}
+
+#[test]
 fn a_token_that_ended_is_not_regenerated() {
     for why in [Ended::Revoked, Ended::Regenerated, Ended::Displaced] {
         let ended = consented([personal(1)]).into_iter().chain([revoked(1, why, 8)]);

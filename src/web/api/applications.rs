@@ -180,14 +180,17 @@ pub(in crate::web) async fn review(
     let mut rows = app.review_list(standing, after, limit + 1).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|last| format!("{}.{}", last.requested_at.timestamp_micros(), last.application_id));
+    let next = rows.last().filter(|_| more).map(next_cursor);
     Ok(axum::Json(json!({ "data": shapes(&app, rows).await?, "next": next })).into_response())
 }
 
-fn cursor(text: &str) -> Option<(Timestamp, ApplicationId)> {
+/// Where the page after this row begins.
+pub(in crate::web) fn next_cursor(last: &ApplicationRow) -> String {
+    format!("{}.{}", last.requested_at.timestamp_micros(), last.application_id)
+}
+
+/// The place that [`next_cursor`] names.
+pub(in crate::web) fn cursor(text: &str) -> Option<(Timestamp, ApplicationId)> {
     let (micros, id) = text.split_once('.')?;
     Some((Timestamp::from_timestamp_micros(micros.parse().ok()?)?, id.parse().ok()?))
 }

@@ -48,7 +48,7 @@ pub(in crate::web) async fn unread(
     let (data, next) = page(&app, &caller, Which { unread: true, messages: false }, &query).await?;
     let count = app.unread_count(caller.user_id).await?;
     let ids: Vec<_> = data.iter().map(NotificationShape::id).collect();
-    let body = json!({ "data": data, "next": next, "count": count });
+    let body = json!({ "data": data, "next": next.map(|next| next.to_string()), "count": count });
     if query.get("mark_read") != Some("true") {
         return Ok(axum::Json(body).into_response());
     }
@@ -83,7 +83,7 @@ pub(in crate::web) async fn list(
 ) -> Result<Response, ApiError> {
     let caller = caller.scope(Scope::Notifications)?;
     let (data, next) = page(&app, &caller, Which::default(), &query).await?;
-    Ok(axum::Json(json!({ "data": data, "next": next })).into_response())
+    Ok(axum::Json(json!({ "data": data, "next": next.map(|next| next.to_string()) })).into_response())
 }
 
 pub(in crate::web) async fn messages(
@@ -93,7 +93,7 @@ pub(in crate::web) async fn messages(
 ) -> Result<Response, ApiError> {
     let caller = caller.scope(Scope::Messages)?;
     let (data, next) = page(&app, &caller, Which { unread: false, messages: true }, &query).await?;
-    Ok(axum::Json(json!({ "data": data, "next": next })).into_response())
+    Ok(axum::Json(json!({ "data": data, "next": next.map(|next| next.to_string()) })).into_response())
 }
 
 pub(in crate::web) async fn message(

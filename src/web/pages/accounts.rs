@@ -10,9 +10,9 @@ use axum::{
 };
 use countersign_events::text::FieldError;
 
-use super::{Frame, PageError, message_for, render, see_other};
+use super::{Frame, PageError, message_for, render, see_other, stamp};
 use crate::{
-    app::{App, AppError, Refused, accounts::Joining},
+    app::{App, AppError, Refused, accounts::Joining, sessions::BrowserKey},
     store::{Cursor, Link},
     web::{
         context::POLICY_WITHOUT_FORM_ACTION,
@@ -104,15 +104,16 @@ fn local_path(text: &str) -> Option<&str> {
 async fn enter(
     app: &App,
     user: countersign_events::ids::UserId,
+    before: &BrowserKey,
     fields: &Fields,
-    cursor: Option<Cursor>,
+    cursor: Cursor,
 ) -> Result<Response, AppError> {
+    // Whoever was signed in to this browser before no longer is.
+    app.log_out(before).await?;
     let browser = app.begin_session(user).await?;
     let mut response = go_back(app, fields);
     response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(app, &browser));
-    if let Some(cursor) = cursor {
-        response.headers_mut().append(header::SET_COOKIE, cookies::set_position(app, cursor));
-    }
+    stamp(app, &mut response, cursor);
     Ok(response)
 }
 
@@ -180,7 +181,7 @@ pub(in crate::web) async fn sign_up(
         Err(error) => Err(error),
     };
     match signed_up {
-        Ok(done) => Ok(enter(&app, done.answer, &form, Some(done.cursor)).await?),
+        Ok(done) => Ok(enter(&app, done.answer, &visitor.browser, &form, done.cursor).await?),
         Err(error) => Ok(AccountPage::new(&app, &visitor, Door::SignUp, &form).refuse(&app, &visitor, error)),
     }
 }
@@ -223,7 +224,7 @@ pub(in crate::web) async fn set_up(
         }
     };
     match done {
-        Ok(done) if door == Door::SetUp => Ok(enter(&app, done.answer, &form, Some(done.cursor)).await?),
+        Ok(done) if door == Door::SetUp => Ok(enter(&app, done.answer, &visitor.browser, &form, done.cursor).await?),
         Ok(done) => Ok(see_other(&app, "/login", done.cursor)),
         Err(error) => Ok(AccountPage::new(&app, &visitor, door, &form).refuse(&app, &visitor, error)),
     }

@@ -20,6 +20,7 @@ use crate::{
     },
     store::rows::ApplicationRow,
     web::{
+        api::applications::{cursor, next_cursor},
         cookies,
         error::tell,
         extract::{Form, Member, PageId, Query, Reviewer, VerbName},
@@ -40,7 +41,7 @@ struct ListPage {
     standings: &'static [Standing],
     standing: Standing,
     rows: Vec<(ApplicationRow, String)>,
-    more: bool,
+    next: Option<String>,
 }
 
 pub(in crate::web) async fn list(
@@ -48,13 +49,20 @@ pub(in crate::web) async fn list(
     Reviewer(member): Reviewer,
     Query(query): Query,
 ) -> Result<Response, PageError> {
-    let standing = query.get("state").and_then(|state| state.parse().ok()).unwrap_or(Standing::UnderReview);
-    let mut rows = app.review_list(Some(standing), None, PAGE + 1).await?;
+    let standing = match query.get("state") {
+        None => Standing::UnderReview,
+        Some(state) => state.parse().map_err(|_| {
+            PageError::request(StatusCode::BAD_REQUEST, "There is no such state; choose one on the review page.")
+        })?,
+    };
+    let after = query.get("after").and_then(cursor);
+    let mut rows = app.review_list(Some(standing), after, PAGE + 1).await?;
     let more = rows.len() > PAGE as usize;
     rows.truncate(PAGE as usize);
+    let next = rows.last().filter(|_| more).map(next_cursor);
     let rows =
         rows.into_iter().map(|row| (app.state.name_of(row.owner_id), row)).map(|(owner, row)| (row, owner)).collect();
-    let page = ListPage { frame: Frame::of(&app, &member.visitor), standings: &Standing::ALL, standing, rows, more };
+    let page = ListPage { frame: Frame::of(&app, &member.visitor), standings: &Standing::ALL, standing, rows, next };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
@@ -123,20 +131,12 @@ pub(in crate::web) async fn decide(
         Ok(_) => app.confirm(&caller, &member.signed_in, form.get("password")).await,
         Err(error) => Err(error),
     };
-    let decided = match confirmed {
-        Ok(renewed) => {
-            app.decide_application(&caller, member.id(), id, verb, &verdict).await.map(|done| (done, renewed))
-        }
-        Err(error) => Err(error),
+    let (decided, renewed) = match confirmed {
+        Ok(renewed) => (app.decide_application(&caller, member.id(), id, verb, &verdict).await, renewed),
+        Err(error) => (Err(error), None),
     };
-    match decided {
-        Ok((done, renewed)) => {
-            let mut response = see_other(&app, &format!("/admin/apps/{id}"), done.cursor);
-            if let Some(browser) = renewed {
-                response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(&app, &browser));
-            }
-            Ok(response)
-        }
+    let mut response = match decided {
+        Ok(done) => see_other(&app, &format!("/admin/apps/{id}"), done.cursor),
         Err(
             error @ (AppError::Refused(_)
             | AppError::Fields(_)
@@ -144,12 +144,20 @@ pub(in crate::web) async fn decide(
             | AppError::WrongPassword
             | AppError::LostRace),
         ) => {
-            // What was typed survives whatever went wrong.
+            // What was typed survives whatever went wrong, and so does the session that the password renewed.
             let told = tell(&error);
-            let page =
+            let mut page =
                 ReviewPage { typed: verdict, problem: Some(told.detail), ..review_page(&app, &member, id).await? };
-            Ok(render(&app, &member.visitor, told.status, &page))
+            if let Some(browser) = &renewed {
+                page.frame.csrf = app.csrf_token(browser);
+                page.ask_password = false;
+            }
+            render(&app, &member.visitor, told.status, &page)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => PageError::from(error).into_response(),
+    };
+    if let Some(browser) = renewed {
+        response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(&app, &browser));
     }
+    Ok(response)
 }

@@ -10,15 +10,14 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-use super::{Frame, PageError, instant, instant_or, render};
+use super::{Frame, PageError, instant, instant_or, render, stamp};
 use crate::{
     app::{
         App, AppError, Refused,
         authorizations::{Consent, ConsentPage, ConsentRefusal, ConsentRequest, scopes_in_words},
     },
     web::{
-        context::{POLICY_WITHOUT_FORM_ACTION, POSITION, position_value},
-        cookies,
+        context::POLICY_WITHOUT_FORM_ACTION,
         extract::{Fields, Form, Member, Query, Visitor},
     },
 };
@@ -147,9 +146,7 @@ pub(in crate::web) async fn answer(
     match answered {
         Ok(done) => {
             let mut response = send_back(&done.answer);
-            let headers = response.headers_mut();
-            headers.append(header::SET_COOKIE, cookies::set_position(&app, done.cursor));
-            headers.insert(POSITION, position_value(done.cursor));
+            stamp(&app, &mut response, done.cursor);
             Ok(response)
         }
         Err(AppError::Refused(Refused::Authorization(refused))) => {

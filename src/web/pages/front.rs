@@ -205,7 +205,12 @@ pub(in crate::web) async fn comment(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /posts/{id}/comments", &form);
-    let parent = form.get("parent_id").filter(|parent| !parent.is_empty()).and_then(|parent| parent.parse().ok());
+    let parent = match form.text("parent_id") {
+        "" => None,
+        typed => Some(typed.parse().map_err(|_| {
+            PageError::request(StatusCode::UNPROCESSABLE_ENTITY, "parent_id is the id of the comment that is answered.")
+        })?),
+    };
     match app.comment(&caller, member.id(), id, parent, form.text("body")).await {
         Ok(done) => Ok(see_other(&app, &format!("/posts/{id}"), done.cursor)),
         Err(error @ AppError::Fields(_)) => {

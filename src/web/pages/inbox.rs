@@ -10,7 +10,7 @@ use countersign_events::{
 };
 use uuid::Uuid;
 
-use super::{Frame, PageError, instant, instant_or, render};
+use super::{Frame, PageError, instant, instant_or, render, stamp};
 use crate::{
     app::{
         App, AppError,
@@ -88,10 +88,14 @@ pub(in crate::web) async fn message(
     PageId(id): PageId<Uuid>,
 ) -> Result<Response, PageError> {
     let notification = app.notification(member.id(), id).await?;
-    if !notification.row.read {
-        app.mark_read(&member.visitor.caller("GET /inbox/{id}", &Fields::default()), member.id(), &[id]).await?;
+    let is_new = !notification.row.read;
+    let page = MessagePage::of(&app, &member, notification);
+    let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
+    if is_new {
+        let caller = member.visitor.caller("GET /inbox/{id}", &Fields::default());
+        stamp(&app, &mut response, app.mark_read(&caller, member.id(), &[id]).await?.cursor);
     }
-    Ok(render(&app, &member.visitor, StatusCode::OK, &MessagePage::of(&app, &member, notification)))
+    Ok(response)
 }
 
 /// The token is in this very answer, once.
@@ -101,20 +105,21 @@ pub(in crate::web) async fn reveal(
     PageId(id): PageId<MessageId>,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let revealed = app.reveal(&member.visitor.caller("POST /inbox/{id}/reveal", &form), member.id(), id).await;
+    // Everything that can fail comes first: after the reveal there is only one copy, and it goes into this page.
     let mut page = MessagePage::of(&app, &member, app.notification(member.id(), id.0).await?);
     page.secret = String::new();
-    let status = match revealed {
+    match app.reveal(&member.visitor.caller("POST /inbox/{id}/reveal", &form), member.id(), id).await {
         Ok(done) => {
             page.token = Some(done.answer);
-            StatusCode::OK
+            let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
+            stamp(&app, &mut response, done.cursor);
+            Ok(response)
         }
         Err(error @ (AppError::Refused(_) | AppError::SecretLost)) => {
             let told = tell(&error);
             page.problem = Some(told.detail);
-            told.status
+            Ok(render(&app, &member.visitor, told.status, &page))
         }
-        Err(error) => return Err(error.into()),
-    };
-    Ok(render(&app, &member.visitor, status, &page))
+        Err(error) => Err(error.into()),
+    }
 }

@@ -16,7 +16,7 @@ use countersign_events::{
     text::FieldError,
 };
 
-use super::{Frame, PageError, instant, instant_or, message_for, render, see_other};
+use super::{Frame, PageError, instant, instant_or, message_for, render, see_other, stamp};
 use crate::{
     app::{
         App, AppError,
@@ -231,7 +231,9 @@ pub(in crate::web) async fn regenerate(
     let caller = member.visitor.caller("POST /settings/tokens/{id}/regenerate", &form);
     let done = app.regenerate_token(&caller, member.id(), id).await?;
     let page = AppsPage { new_token: Some(done.answer), ..apps_page(&app, &member, Request::default()).await? };
-    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
+    let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
+    stamp(&app, &mut response, done.cursor);
+    Ok(response)
 }
 
 pub(in crate::web) async fn revoke_token(
