@@ -121,12 +121,16 @@ async fn the_guides_python_examples_print_posts_and_notifications_as_they_stand(
     let posts = front["data"].as_array().expect("posts");
     assert_eq!(posts.len(), 2, "{front}");
     assert_shape(&front, &["data", "next_exists", "next"]);
-    posts.iter().for_each(|post| assert_shape(post, &POST));
+    for post in posts {
+        assert_shape(post, &POST);
+    }
     let unread = run_python(&example(&guide, "example-unread", &token));
     let notifications = unread["data"].as_array().expect("notifications");
     assert_shape(&unread, &["data", "next", "count"]);
     assert!(!notifications.is_empty(), "{unread}");
-    notifications.iter().for_each(|notification| assert_shape(notification, &NOTIFICATION));
+    for notification in notifications {
+        assert_shape(notification, &NOTIFICATION);
+    }
     assert!(!unread.to_string().contains(&token));
 }
 

@@ -186,7 +186,7 @@ async fn kill_9_under_64_writers_loses_nothing_that_was_acknowledged() {
             age_the_vault(&site.data_dir()).await;
         }
         site.restart();
-        let acknowledged = acknowledged.lock().expect("no writer panicked");
+        let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no writer panicked"));
         written += acknowledged.posts.len();
         assert_everything_is_there(&site, &acknowledged, &token).await;
         assert_no_half_members(&site, &acknowledged).await;

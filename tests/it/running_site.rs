@@ -19,7 +19,7 @@ use crate::browser_double::Answer;
 /// The password of every member of a test.
 pub const PASSWORD: &str = "correct horse battery";
 /// No start takes longer, also on a machine that builds at the same time.
-const STARTING: Duration = Duration::from_secs(60);
+const STARTING: Duration = Duration::from_mins(1);
 
 /// A running `countersign serve`; it is killed when dropped.
 pub struct RunningSite {
@@ -55,8 +55,8 @@ impl RunningSite {
 
     /// The link for the first administrator, printed at each start until it was used.
     pub fn set_up_link(&self) -> String {
-        let line = self.lines.recv_timeout(STARTING).expect("a line with the link");
-        let (_, link) = line.split_once("within an hour: ").expect("the link");
+        let said = self.lines.recv_timeout(STARTING).expect("a line with the link");
+        let (_, link) = said.split_once("within an hour: ").expect("the link");
         link.to_owned()
     }
 
