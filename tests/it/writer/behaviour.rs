@@ -164,5 +164,5 @@ async fn an_inline_change_that_cannot_be_applied_fails_its_append_and_no_other()
     assert_eq!(site.version(&poisoned).await, Version(0), "no event without its row");
     let log = site.store.read_log(Position(0), 100).await.expect("the log");
     assert_eq!(log.len(), 3);
-    site.inline_models_equal_a_fold(&log).await.expect("rows for what is in the log");
+    site.inline_models_equal_a_fold(1, &log).await.expect("rows for what is in the log");
 }
