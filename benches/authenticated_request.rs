@@ -27,7 +27,7 @@ use tokio::{
 
 /// Runs, each of every server in turn, so that what else the machine does falls on all alike.
 const RUNS: usize = 7;
-const SPAN: Duration = Duration::from_millis(2_000);
+const SPAN: Duration = Duration::from_secs(2);
 const CONNECTIONS: usize = 32;
 const PATH: &str = "/api/v1/token";
 /// What `/proc` counts processor time in, on every Linux: hundredths of a second.

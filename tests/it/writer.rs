@@ -356,7 +356,7 @@ fn user(history: u64) -> UserId {
 }
 
 fn stream(history: u64, number: u8) -> StreamName {
-    let thing = Uuid::from_u128(u128::from(history) << 8 | u128::from(number) + 1);
+    let thing = Uuid::from_u128((u128::from(history) << 8) + u128::from(number) + 1);
     let user = user(history);
     if number < STREAMS / 2 {
         StreamName::Vote(PostId(thing), user)
