@@ -84,7 +84,7 @@ impl Server {
         create.stdin.take().expect("a pipe").write_all(b"correct horse battery").expect("a password");
         assert!(create.wait().expect("an end").success());
         let mut issue = countersign(data_dir, &["token", "issue", "--user", "ada", "--scope", "read identity"]);
-        let issued = issue.output().expect("the binary");
+        let issued = issue.stdout(Stdio::piped()).output().expect("the binary");
         let token = String::from_utf8(issued.stdout).expect("text");
         let mut process = countersign(data_dir, &["serve", "--listen", "127.0.0.1:0", "--log", log])
             // A million at once and as many a minute: every request is counted, none refused.

@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use countersign_events::ids::TokenId;
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -56,7 +57,7 @@ pub struct RateLimits<C: Clock = DefaultClock> {
     /// owner out. Who guesses from many addresses pays with one allowance for each.
     login_by_account: Limit<(Origin, [u8; 32]), C>,
     signup: Limit<Origin, C>,
-    api: Limit<[u8; 32], C>,
+    api: Limit<TokenId, C>,
 }
 
 impl RateLimits {
@@ -102,12 +103,12 @@ impl<C: Clock + Clone> RateLimits<C> {
         self.signup.check(&origin(address)).map(drop)
     }
 
-    /// Charges a request to the API. `token` is the digest of a token that is known, so that keys cannot be made up.
+    /// Charges a request to the API with a token that is known: keys cannot be made up.
     ///
     /// # Errors
     ///
     /// When this token was used too often.
-    pub fn check_api(&self, token: [u8; 32]) -> Result<Allowance, TooMany> {
+    pub fn check_api(&self, token: TokenId) -> Result<Allowance, TooMany> {
         self.api.check(&token)
     }
 }

@@ -53,12 +53,6 @@ impl App {
         Ok(self.state.check(token.digest(), self.now())?)
     }
 
-    /// The digest of a token's text, for limits that count by token.
-    #[must_use]
-    pub fn token_key(&self, text: &str) -> Option<[u8; 32]> {
-        PlainToken::parse(&self.prefix, text).ok().map(|token| *token.digest().as_bytes())
-    }
-
     /// A member's tokens, newest first.
     ///
     /// # Errors

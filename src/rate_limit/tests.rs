@@ -17,6 +17,10 @@ fn address(text: &str) -> Option<IpAddr> {
     address
 }
 
+fn token(number: u128) -> TokenId {
+    TokenId(uuid::Uuid::from_u128(number))
+}
+
 #[test]
 fn p9_the_eleventh_log_in_of_a_minute_to_one_account_is_refused_until_its_time_has_come() {
     let (limits, clock) = given_limits();
@@ -87,16 +91,16 @@ fn clients_without_an_address_share_one_allowance() {
 #[test]
 fn the_api_says_what_is_left_of_a_tokens_allowance() {
     let (limits, clock) = given_limits();
-    let first = limits.check_api([1; 32]).unwrap();
+    let first = limits.check_api(token(1)).unwrap();
     assert_eq!(first, Allowance { limit: 600, remaining: 599, reset_seconds: 1 });
     for _ in 1..600 {
-        limits.check_api([1; 32]).unwrap();
+        limits.check_api(token(1)).unwrap();
     }
-    let refusal = limits.check_api([1; 32]).unwrap_err();
+    let refusal = limits.check_api(token(1)).unwrap_err();
     assert_eq!(refusal, TooMany { limit: 600, retry_after_seconds: 1, reset_seconds: 60 });
-    assert_eq!(limits.check_api([2; 32]).unwrap().remaining, 599);
+    assert_eq!(limits.check_api(token(2)).unwrap().remaining, 599);
     clock.advance(Duration::from_secs(30));
-    assert_eq!(limits.check_api([1; 32]).unwrap().remaining, 299);
+    assert_eq!(limits.check_api(token(1)).unwrap().remaining, 299);
 }
 
 #[test]
@@ -115,8 +119,8 @@ fn keys_of_the_past_are_forgotten() {
 fn a_sweep_forgives_nobody() {
     let (limits, _clock) = given_limits();
     for _ in 0..600 {
-        limits.check_api([1; 32]).unwrap();
+        limits.check_api(token(1)).unwrap();
     }
     limits.api.limiter.retain_recent();
-    limits.check_api([1; 32]).unwrap_err();
+    limits.check_api(token(1)).unwrap_err();
 }

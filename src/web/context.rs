@@ -19,11 +19,14 @@ use crate::{
     app::{App, AppError, tokens::BearerError},
     rate_limit::Allowance,
     store::Cursor,
-    token_state::{Bearer, TokenError},
+    token_state::Bearer,
 };
 
 /// The header in which answers to commands say where the log stood, and reads bring it back.
 pub const POSITION: HeaderName = HeaderName::from_static("countersign-position");
+const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Pages load nothing but our own style sheet, and are shown in no frame.
@@ -81,9 +84,9 @@ struct Prepared {
 impl Prepared {
     fn finish(self, app: &App, headers: &mut HeaderMap) {
         if let Some(Allowance { limit, remaining, reset_seconds }) = self.allowance {
-            headers.insert("ratelimit-limit", limit.into());
-            headers.insert("ratelimit-remaining", remaining.into());
-            headers.insert("ratelimit-reset", reset_seconds.into());
+            headers.insert(RATELIMIT_LIMIT, limit.into());
+            headers.insert(RATELIMIT_REMAINING, remaining.into());
+            headers.insert(RATELIMIT_RESET, reset_seconds.into());
         }
         if self.clear_position {
             headers.append(header::SET_COOKIE, cookies::clear_position(app));
@@ -154,8 +157,7 @@ fn bearer(app: &App, request: &Request) -> Result<Option<(Bearer, Allowance)>, A
         Some(_) => return Err(malformed()),
     };
     let bearer = app.check_token(token).map_err(ApiError::Token)?;
-    let key = app.token_key(token).ok_or(ApiError::Token(BearerError::Invalid(TokenError::Unknown)))?;
-    let allowance = app.limits.check_api(key).map_err(AppError::TooMany)?;
+    let allowance = app.limits.check_api(bearer.token_id).map_err(AppError::TooMany)?;
     Ok(Some((bearer, allowance)))
 }
 

@@ -203,8 +203,8 @@ async fn database(file: &Path) -> SqliteConnection {
 fn generation(data_dir: &Path, name: &str) -> PathBuf {
     let files = fs::read_dir(data_dir.join("models")).expect("a directory").map(|file| file.expect("a file").path());
     let is_it = |file: &PathBuf| {
-        let file = file.file_name().and_then(|file| file.to_str()).unwrap_or_default();
-        file.strip_prefix(name).is_some_and(|rest| rest.starts_with('-') && rest.ends_with(".db"))
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        stem.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')) && file.extension().is_some_and(|e| e == "db")
     };
     let mut found: Vec<_> = files.filter(is_it).collect();
     assert_eq!(found.len(), 1, "{name} has one generation");

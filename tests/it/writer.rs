@@ -203,12 +203,12 @@ impl Site {
             ensure(seen == positions(&log), || format!("a follower saw {seen:?}"))?;
         }
         check(begin, &log, &attempts)?;
-        self.inline_models_equal_a_fold(&log).await?;
+        self.inline_models_equal_a_fold(history, &log).await?;
         Ok(attempts)
     }
 
     /// Every authorization and token that the log tells of is in the tables as the log tells it.
-    async fn inline_models_equal_a_fold(&self, log: &[StoredEvent]) -> Result<(), String> {
+    async fn inline_models_equal_a_fold(&self, history: u64, log: &[StoredEvent]) -> Result<(), String> {
         let (mut authorizations, mut tokens) = (BTreeMap::new(), BTreeMap::new());
         for stored in log {
             match decode(stored).map_err(|error| error.to_string())?.event {
@@ -229,19 +229,17 @@ impl Site {
                 _ => {}
             }
         }
-        let rows = self.store.authorizations(None, 1_000_000).await.map_err(|error| error.to_string())?;
+        // Ids of applications count on from history to history.
+        let before = (ApplicationId(Uuid::from_u128(u128::from(history) << 8)), user(history));
+        let rows = self.store.authorizations(Some(before), STREAMS.into()).await.map_err(|error| error.to_string())?;
         let stored: BTreeMap<_, _> = rows
             .iter()
             .map(|row| ((row.application_id, row.user_id), (row.grant, row.rescinded)))
-            .filter(|(key, _)| authorizations.contains_key(key))
+            .filter(|((_, member), _)| *member == user(history))
             .collect();
         ensure(stored == authorizations, || format!("{stored:?} is stored, {authorizations:?} is recorded"))?;
-        let rows = self.store.tokens(None, 1_000_000).await.map_err(|error| error.to_string())?;
-        let stored: BTreeMap<_, _> = rows
-            .into_iter()
-            .map(|row| (row.digest, (row.token_id, row.ended_why)))
-            .filter(|(key, _)| tokens.contains_key(key))
-            .collect();
+        let rows = self.store.tokens_of(user(history)).await.map_err(|error| error.to_string())?;
+        let stored: BTreeMap<_, _> = rows.into_iter().map(|row| (row.digest, (row.token_id, row.ended_why))).collect();
         ensure(stored == tokens, || format!("{stored:?} is stored, {tokens:?} is recorded"))
     }
 }
@@ -352,9 +350,14 @@ fn check_refusal(
     }
 }
 
+/// Each history has a member of its own.
+fn user(history: u64) -> UserId {
+    UserId(Uuid::from_u128(u128::from(history) + 1))
+}
+
 fn stream(history: u64, number: u8) -> StreamName {
-    let thing = Uuid::from_u128(u128::from(history) << 8 | u128::from(number) + 1);
-    let user = UserId(Uuid::from_u128(7));
+    let thing = Uuid::from_u128((u128::from(history) << 8) + u128::from(number) + 1);
+    let user = user(history);
     if number < STREAMS / 2 {
         StreamName::Vote(PostId(thing), user)
     } else {

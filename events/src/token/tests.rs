@@ -202,3 +202,11 @@ proptest! {
         prop_assert_eq!(a.cmp(&b), ClientId::from_random(&a).cmp(&ClientId::from_random(&b)));
     }
 }
+
+#[test]
+fn the_largest_value_is_the_last_that_fits_256_bits() {
+    assert_eq!(base62(&[255; 32], VALUE_WIDTH), LARGEST_VALUE);
+    assert!(fits_256_bits(LARGEST_VALUE));
+    let one_more: Vec<_> = [1].into_iter().chain([0; 32]).collect();
+    assert!(!fits_256_bits(&base62(&one_more, VALUE_WIDTH)));
+}

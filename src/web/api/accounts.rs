@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     done, done_silently,
-    shapes::{AuthorizationShape, TokenShape},
+    shapes::{AuthorizationShape, BearerShape, Named, TokenShape},
 };
 use crate::{
     app::App,
@@ -28,13 +28,13 @@ use crate::{
 pub(in crate::web) async fn token(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
     let bearer = caller.token()?;
     let application = app.state.client(bearer.application_id).map(|client| client.name);
-    Ok(axum::Json(json!({
-        "id": bearer.token_id,
-        "user": { "id": bearer.user_id, "name": app.state.name_of(bearer.user_id) },
-        "application": { "id": bearer.application_id, "name": application },
-        "scopes": bearer.scopes,
-        "expires_at": bearer.expires_at,
-    }))
+    Ok(axum::Json(BearerShape {
+        id: bearer.token_id,
+        user: Named { id: bearer.user_id, name: Some(app.state.name_of(bearer.user_id)) },
+        application: Named { id: bearer.application_id, name: application },
+        scopes: bearer.scopes,
+        expires_at: bearer.expires_at,
+    })
     .into_response())
 }
 

@@ -4,6 +4,7 @@
 use countersign_events::{
     ids::{ApplicationId, CommentId, PostId, TokenId, UserId},
     recorded::Timestamp,
+    scope::ScopeSet,
 };
 use serde::Serialize;
 use uuid::Uuid;
@@ -20,6 +21,25 @@ use crate::{
     store::rows::ApplicationRow,
     web::markdown,
 };
+
+/// The token of a request.
+#[derive(Serialize)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct BearerShape {
+    pub id: TokenId,
+    pub user: Named<UserId>,
+    pub application: Named<ApplicationId>,
+    pub scopes: ScopeSet,
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A thing with its name.
+#[derive(Serialize)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct Named<T> {
+    pub id: T,
+    pub name: Option<String>,
+}
 
 /// A post.
 #[derive(Serialize)]
