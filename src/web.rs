@@ -9,24 +9,17 @@ pub mod extract;
 pub mod markdown;
 pub mod pages;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    http::StatusCode,
     middleware::from_fn_with_state,
     routing::{delete, get, post},
 };
 use tower::Layer;
-use tower_http::{normalize_path::NormalizePathLayer, timeout::TimeoutLayer};
+use tower_http::normalize_path::NormalizePathLayer;
 
 use crate::app::App;
-
-/// No request body is longer.
-const BODY_BYTES: usize = 256 * 1024;
-/// No request takes longer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Every door of the site, under the path of its public URL. Trailing slashes are accepted everywhere.
 pub fn router(app: Arc<App>) -> Router {
@@ -38,11 +31,8 @@ pub fn router(app: Arc<App>) -> Router {
         // Nested, `/` is the path itself; a slash after it is trimmed like any other.
         Router::new().nest(&base, routes).fallback(pages::nowhere)
     };
-    let routes = routes
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, PATIENCE))
-        .layer(from_fn_with_state(app.clone(), context::every_request))
-        .with_state(app);
+    // One layer: each would cost every request a boxed service.
+    let routes = routes.layer(from_fn_with_state(app.clone(), context::every_request)).with_state(app);
     Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routes))
 }
 

@@ -5,6 +5,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -36,6 +37,9 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img
 pub const POLICY_WITHOUT_FORM_ACTION: &str =
     "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
 
+/// No request takes longer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What is known of a request before its handler runs.
 #[derive(Debug, Clone)]
 pub struct RequestContext {
@@ -54,20 +58,31 @@ pub struct RequestContext {
 /// The layer around every route.
 pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let request_id = app.world.uuid().to_string();
-    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = request.method().clone();
-    let sensitive = is_sensitive(&route);
     let mut response = match prepare(&app, &mut request, &request_id).await {
-        Ok(prepared) => {
-            let mut response = next.run(request).await;
-            prepared.finish(&app, response.headers_mut());
-            response
-        }
+        Ok(prepared) => match tokio::time::timeout(PATIENCE, next.run(request)).await {
+            Ok(mut response) => {
+                prepared.finish(&app, response.headers_mut());
+                response
+            }
+            Err(_) => ApiError::too_slow().into_response(),
+        },
         Err(error) => error.into_response(),
     };
     response = pages::dress_error(&app, response, &request_id);
-    finish(&app, response.headers_mut(), &request_id, sensitive);
-    tracing::info!(%method, route, status = response.status().as_u16(), request_id, "request");
+    finish(&app, response.headers_mut(), &request_id, is_sensitive(route));
+    let status = response.status().as_u16();
+    if status == 503 {
+        response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
+    }
+    // A line a request would cost more than the request: `--log countersign::web=debug` brings them.
+    if status >= 500 {
+        tracing::warn!(%method, route, status, request_id, "a request failed");
+    } else {
+        tracing::debug!(%method, route, status, request_id, "request");
+    }
     response
 }
 

@@ -65,6 +65,13 @@ impl ApiError {
         Self::Request { status: StatusCode::FORBIDDEN, code, detail: detail.into() }
     }
 
+    /// 503: the handler was given up.
+    #[must_use]
+    pub fn too_slow() -> Self {
+        let detail = "This took too long and was given up; try again in a moment.".to_owned();
+        Self::Request { status: StatusCode::SERVICE_UNAVAILABLE, code: "timeout", detail }
+    }
+
     /// 404.
     #[must_use]
     pub const fn not_found() -> Self {

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use countersign_events::{account::Role, ids::UserId, recorded::Actor, scope::Scope};
+use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
 use super::{context::RequestContext, cookies, error::ApiError, pages::PageError};
@@ -20,6 +21,8 @@ use crate::{
     token_state::Bearer,
 };
 
+/// No request body is longer.
+const BODY_BYTES: usize = 256 * 1024;
 /// The longest id a sender can give a command.
 const COMMAND_ID: usize = 200;
 
@@ -224,9 +227,12 @@ fn media_type(headers: &HeaderMap) -> &str {
 }
 
 async fn body(request: Request) -> Result<Bytes, (StatusCode, &'static str)> {
-    Bytes::from_request(request, &()).await.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => (StatusCode::PAYLOAD_TOO_LARGE, "This is too long; send less."),
-        _ => (StatusCode::BAD_REQUEST, "The request broke off; send it again."),
+    axum::body::to_bytes(request.into_body(), BODY_BYTES).await.map_err(|error| {
+        if error.into_inner().is::<LengthLimitError>() {
+            (StatusCode::PAYLOAD_TOO_LARGE, "This is too long; send less.")
+        } else {
+            (StatusCode::BAD_REQUEST, "The request broke off; send it again.")
+        }
     })
 }
 
