@@ -46,7 +46,7 @@ use crate::{
     secrets::{PasswordPool, RootKey, SubKey, context},
     store::{CommandKey, Cursor, EventLog, LogWriter, Outcome, ReadModels, Vault, decode},
     token_state::{Member, TokenState},
-    world::World,
+    world::{RequestIds, World},
     writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
 };
 
@@ -161,6 +161,8 @@ pub struct App {
     pub vault: Arc<dyn Vault>,
     /// What token checks need.
     pub state: Arc<TokenState>,
+    /// Ids of requests.
+    pub request_ids: RequestIds,
     /// Rate limits.
     pub limits: RateLimits,
     projector: Projector,
@@ -238,6 +240,7 @@ impl App {
         let prefix =
             config.token_prefix.parse().map_err(|error| AppError::Setting(format!("token_prefix: {error}")))?;
         let app = Arc::new(Self {
+            request_ids: RequestIds::new(&world),
             limits: RateLimits::new(&config),
             config,
             world,

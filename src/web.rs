@@ -13,23 +13,27 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    http::Uri,
     middleware::from_fn_with_state,
+    response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
 use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
-use crate::app::App;
+use crate::app::{App, AppError};
+use error::ApiError;
+use pages::PageError;
 
 /// Every door of the site, under the path of its public URL. Trailing slashes are accepted everywhere.
 pub fn router(app: Arc<App>) -> Router {
     let base = app.config.base_path().to_owned();
-    let routes = routes().fallback(pages::nowhere);
+    let routes = routes().fallback(nowhere);
     let routes = if base.is_empty() {
         routes
     } else {
         // Nested, `/` is the path itself; a slash after it is trimmed like any other.
-        Router::new().nest(&base, routes).fallback(pages::nowhere)
+        Router::new().nest(&base, routes).fallback(nowhere)
     };
     // One layer: each would cost every request a boxed service.
     let routes = routes.layer(from_fn_with_state(app.clone(), context::every_request)).with_state(app);
@@ -71,34 +75,46 @@ fn routes() -> Router<Arc<App>> {
         .route("/style.css", get(pages::style))
         .route("/healthz", get(pages::healthz))
         .route("/readyz", get(pages::readyz))
-        .nest("/api/v1", api_routes())
         .method_not_allowed_fallback(pages::wrong_method)
+        // Merged, not nested: a nested route rewrites the address of every request.
+        .merge(api_routes())
 }
 
 fn api_routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/token", get(api::accounts::token))
-        .route("/me", get(api::accounts::me))
-        .route("/posts", post(api::posts::publish))
-        .route("/posts/{id}", get(api::posts::show))
-        .route("/posts/{id}/comments", post(api::posts::comment))
-        .route("/posts/{id}/votes", post(api::posts::vote))
-        .route("/notifications", get(api::notifications::list))
-        .route("/notifications/read", post(api::notifications::mark_read))
-        .route("/messages", get(api::notifications::messages))
-        .route("/messages/{id}", get(api::notifications::message))
-        .route("/messages/{id}/reveal", post(api::notifications::reveal))
-        .route("/applications", get(api::applications::list).post(api::applications::request))
-        .route("/applications/{id}", get(api::applications::show).patch(api::applications::edit))
-        .route("/applications/{id}/withdraw", post(api::applications::withdraw))
-        .route("/applications/{id}/history", get(api::applications::history))
-        .route("/authorizations", get(api::accounts::authorizations).delete(api::accounts::remove_authorizations))
-        .route("/authorizations/{id}", delete(api::accounts::remove_authorization))
-        .route("/tokens", get(api::accounts::tokens))
-        .route("/tokens/{id}", delete(api::accounts::revoke_token))
-        .route("/tokens/{id}/regenerate", post(api::accounts::regenerate_token))
-        .route("/review", get(api::applications::review))
-        .route("/review/{id}/{verb}", post(api::applications::decide))
+        .route("/api/v1/token", get(api::accounts::token))
+        .route("/api/v1/me", get(api::accounts::me))
+        .route("/api/v1/posts", post(api::posts::publish))
+        .route("/api/v1/posts/{id}", get(api::posts::show))
+        .route("/api/v1/posts/{id}/comments", post(api::posts::comment))
+        .route("/api/v1/posts/{id}/votes", post(api::posts::vote))
+        .route("/api/v1/notifications", get(api::notifications::list))
+        .route("/api/v1/notifications/read", post(api::notifications::mark_read))
+        .route("/api/v1/messages", get(api::notifications::messages))
+        .route("/api/v1/messages/{id}", get(api::notifications::message))
+        .route("/api/v1/messages/{id}/reveal", post(api::notifications::reveal))
+        .route("/api/v1/applications", get(api::applications::list).post(api::applications::request))
+        .route("/api/v1/applications/{id}", get(api::applications::show).patch(api::applications::edit))
+        .route("/api/v1/applications/{id}/withdraw", post(api::applications::withdraw))
+        .route("/api/v1/applications/{id}/history", get(api::applications::history))
+        .route(
+            "/api/v1/authorizations",
+            get(api::accounts::authorizations).delete(api::accounts::remove_authorizations),
+        )
+        .route("/api/v1/authorizations/{id}", delete(api::accounts::remove_authorization))
+        .route("/api/v1/tokens", get(api::accounts::tokens))
+        .route("/api/v1/tokens/{id}", delete(api::accounts::revoke_token))
+        .route("/api/v1/tokens/{id}/regenerate", post(api::accounts::regenerate_token))
+        .route("/api/v1/review", get(api::applications::review))
+        .route("/api/v1/review/{id}/{verb}", post(api::applications::decide))
         .method_not_allowed_fallback(api::wrong_method)
-        .fallback(api::nowhere)
+}
+
+/// A path that leads nowhere, told as its side of the site tells errors.
+async fn nowhere(uri: Uri) -> Response {
+    if uri.path().contains("/api/v1/") {
+        ApiError::not_found().into_response()
+    } else {
+        PageError::from(AppError::NotFound).into_response()
+    }
 }

@@ -1,7 +1,10 @@
 //! Time and randomness, the two things that `App` takes from outside. Tests bring a clock that
 //! stands still and entropy with a seed; nothing else reads a clock or draws random bytes.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use countersign_events::recorded::Timestamp;
 use uuid::Uuid;
@@ -38,6 +41,29 @@ impl Entropy for SystemEntropy {
     fn fill(&self, bytes: &mut [u8]) {
         #[expect(clippy::disallowed_methods, reason = "the one place where random bytes are drawn")]
         getrandom::fill(bytes).expect("a system without random bytes cannot make secrets");
+    }
+}
+
+/// Ids of requests: unique by a random part drawn once and a count, so that a request costs no random bytes.
+#[derive(Debug)]
+pub struct RequestIds {
+    random: [u8; 8],
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    /// Begins to count.
+    #[must_use]
+    pub fn new(world: &World) -> Self {
+        Self { random: world.random(), count: AtomicU64::new(0) }
+    }
+
+    /// The next one, a UUID of version 8 (RFC 9562 s5.8).
+    pub fn next(&self) -> Uuid {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.random);
+        bytes[8..].copy_from_slice(&self.count.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
     }
 }
 

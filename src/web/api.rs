@@ -74,8 +74,3 @@ pub async fn wrong_method() -> ApiError {
     let (status, detail) = (StatusCode::METHOD_NOT_ALLOWED, "This path does not know this method; see Allow.");
     ApiError::Request { status, code: "method_not_allowed", detail: detail.to_owned() }
 }
-
-/// A path of the API that leads nowhere.
-pub async fn nowhere() -> ApiError {
-    ApiError::not_found()
-}

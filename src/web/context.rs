@@ -10,10 +10,12 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+
+use uuid::Uuid;
 
 use super::{cookies, error::ApiError, pages};
 use crate::{
@@ -41,27 +43,35 @@ pub const POLICY_WITHOUT_FORM_ACTION: &str =
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is known of a request before its handler runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Default)]
 pub struct RequestContext {
     /// Its id.
-    pub request_id: String,
+    pub request_id: Uuid,
     /// Where it comes from.
     pub address: Option<IpAddr>,
     /// Who stands behind its token, when it has one; a token wins over a cookie.
     pub bearer: Option<Bearer>,
     /// The page may be older than what its reader has just changed.
     pub stale: bool,
+    /// Its address.
+    pub uri: Uri,
+}
+
+impl RequestContext {
     /// The path and query, for coming back after a log-in.
-    pub path_and_query: String,
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
+        self.uri.path_and_query().map_or("", PathAndQuery::as_str)
+    }
 }
 
 /// The layer around every route.
 pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let request_id = app.world.uuid().to_string();
+    let request_id = app.request_ids.next();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = request.method().clone();
-    let mut response = match prepare(&app, &mut request, &request_id).await {
+    let mut response = match prepare(&app, &mut request, request_id).await {
         Ok(prepared) => match tokio::time::timeout(PATIENCE, next.run(request)).await {
             Ok(mut response) => {
                 prepared.finish(&app, response.headers_mut());
@@ -71,17 +81,17 @@ pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, ne
         },
         Err(error) => error.into_response(),
     };
-    response = pages::dress_error(&app, response, &request_id);
-    finish(&app, response.headers_mut(), &request_id, is_sensitive(route));
+    response = pages::dress_error(&app, response, request_id);
+    finish(&app, response.headers_mut(), request_id, is_sensitive(route));
     let status = response.status().as_u16();
     if status == 503 {
         response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
     }
     // A line a request would cost more than the request: `--log countersign::web=debug` brings them.
     if status >= 500 {
-        tracing::warn!(%method, route, status, request_id, "a request failed");
+        tracing::warn!(%method, route, status, %request_id, "a request failed");
     } else {
-        tracing::debug!(%method, route, status, request_id, "request");
+        tracing::debug!(%method, route, status, %request_id, "request");
     }
     response
 }
@@ -109,7 +119,7 @@ impl Prepared {
     }
 }
 
-async fn prepare(app: &App, request: &mut Request, request_id: &str) -> Result<Prepared, ApiError> {
+async fn prepare(app: &App, request: &mut Request, request_id: Uuid) -> Result<Prepared, ApiError> {
     let address = client_address(app, request);
     let (bearer, allowance) = match bearer(app, request)? {
         Some((bearer, allowance)) => (Some(bearer), Some(allowance)),
@@ -120,14 +130,14 @@ async fn prepare(app: &App, request: &mut Request, request_id: &str) -> Result<P
     }
     let freshness =
         if request.method() == Method::GET { freshness(app, request.headers()).await? } else { Freshness::Fresh };
-    let path_and_query = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
-    request.extensions_mut().insert(RequestContext {
-        request_id: request_id.to_owned(),
+    let uri = request.uri().clone();
+    request.extensions_mut().insert(Arc::new(RequestContext {
+        request_id,
         address,
         bearer,
         stale: freshness == Freshness::Stale,
-        path_and_query,
-    });
+        uri,
+    }));
     Ok(Prepared { allowance, clear_position: freshness == Freshness::Beyond })
 }
 
@@ -155,8 +165,8 @@ fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
 /// The bearer of the request's token. `Authorization: <token>` and `Authorization: Bearer <token>` both do.
 fn bearer(app: &App, request: &Request) -> Result<Option<(Bearer, Allowance)>, ApiError> {
     // RFC 9700 s4.3.2: tokens in addresses end in logs and histories.
-    let query = request.uri().query().unwrap_or_default();
-    let in_query = url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token");
+    let has_token = |query: &str| url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token");
+    let in_query = request.uri().query().is_some_and(has_token);
     let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
     let (value, second) = (values.next(), values.next());
     if in_query || second.is_some() {
@@ -236,21 +246,24 @@ fn parse_cursor(text: &str) -> Option<Cursor> {
     })
 }
 
-fn finish(app: &App, headers: &mut HeaderMap, request_id: &str, sensitive: bool) {
-    let mut default = |name: HeaderName, value: &'static str| {
-        headers.entry(name).or_insert(HeaderValue::from_static(value));
+fn finish(app: &App, headers: &mut HeaderMap, request_id: Uuid, sensitive: bool) {
+    // Grown once, not header by header.
+    headers.reserve(8);
+    let mut default = |name: HeaderName, value: HeaderValue| {
+        headers.entry(name).or_insert(value);
     };
-    default(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY);
-    default(header::REFERRER_POLICY, "same-origin");
-    default(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-    default(header::X_FRAME_OPTIONS, "DENY");
+    default(header::CONTENT_SECURITY_POLICY, const { HeaderValue::from_static(CONTENT_SECURITY_POLICY) });
+    default(header::REFERRER_POLICY, const { HeaderValue::from_static("same-origin") });
+    default(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
+    default(header::X_FRAME_OPTIONS, const { HeaderValue::from_static("DENY") });
     if sensitive {
-        default(header::CACHE_CONTROL, "no-store");
+        default(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     }
     if app.config.is_https() {
-        default(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
+        default(header::STRICT_TRANSPORT_SECURITY, const { HeaderValue::from_static("max-age=31536000") });
     }
-    if let Ok(value) = HeaderValue::from_str(request_id) {
+    let mut text = Uuid::encode_buffer();
+    if let Ok(value) = HeaderValue::from_str(request_id.hyphenated().encode_lower(&mut text)) {
         headers.insert(REQUEST_ID, value);
     }
 }

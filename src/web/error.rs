@@ -211,7 +211,7 @@ pub struct Problem {
 
 impl Problem {
     /// As JSON, for the request with this id.
-    pub(super) fn to_json(&self, request_id: &str) -> Vec<u8> {
+    pub(super) fn to_json(&self, request_id: uuid::Uuid) -> Vec<u8> {
         let problem = Self { instance: Some(format!("urn:uuid:{request_id}")), ..self.clone() };
         serde_json::to_vec(&problem).expect("a problem is plain data")
     }

@@ -36,7 +36,7 @@ pub struct Visitor {
     /// Who is signed in.
     pub signed_in: Option<SignedIn>,
     /// What is known of the request.
-    pub context: RequestContext,
+    pub context: Arc<RequestContext>,
 }
 
 impl Visitor {
@@ -45,12 +45,12 @@ impl Visitor {
     pub fn caller(&self, route: &'static str, form: &Fields) -> Caller {
         let id = form.get("command_id").filter(|id| !id.is_empty() && id.len() <= COMMAND_ID);
         let command =
-            id.map(|id| NamedCommand { route, id: id.to_owned(), body: form.digest(&self.context.path_and_query) });
+            id.map(|id| NamedCommand { route, id: id.to_owned(), body: form.digest(self.context.path_and_query()) });
         Caller {
             actor: self.signed_in.as_ref().map_or(Actor::System, |signed_in| Actor::User(signed_in.user_id)),
             on_behalf_of: None,
             address: self.context.address,
-            request_id: Some(self.context.request_id.clone()),
+            request_id: Some(self.context.request_id.to_string()),
             command,
         }
     }
@@ -70,14 +70,9 @@ impl FromRequestParts<Arc<App>> for Visitor {
     }
 }
 
-fn context(parts: &Parts) -> RequestContext {
-    parts.extensions.get::<RequestContext>().cloned().unwrap_or_else(|| RequestContext {
-        request_id: String::new(),
-        address: None,
-        bearer: None,
-        stale: false,
-        path_and_query: String::new(),
-    })
+fn context(parts: &Parts) -> Arc<RequestContext> {
+    // The layer around every route puts it there.
+    parts.extensions.get::<Arc<RequestContext>>().cloned().unwrap_or_default()
 }
 
 /// A member at a page; others are sent to log in and come back.
@@ -105,7 +100,8 @@ impl FromRequestParts<Arc<App>> for Member {
             return Ok(Self { visitor, signed_in });
         }
         // What was to be posted is gone; its page is not.
-        let back = if parts.method == Method::GET { visitor.context.path_and_query.clone() } else { String::new() };
+        let back =
+            if parts.method == Method::GET { visitor.context.path_and_query().to_owned() } else { String::new() };
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("return_to", &back).finish();
         Err(Redirect::to(&format!("{}/login?{query}", app.config.base_path())).into_response())
     }
@@ -244,7 +240,7 @@ pub struct ApiCaller {
     pub bearer: Option<Bearer>,
     /// The session, when it is one.
     pub signed_in: Option<SignedIn>,
-    context: RequestContext,
+    context: Arc<RequestContext>,
     command_id: Option<String>,
 }
 
@@ -297,13 +293,13 @@ impl ApiCaller {
     #[must_use]
     pub fn caller(&self, route: &'static str, body: &[u8]) -> Caller {
         let digest =
-            blake3::Hasher::new().update(self.context.path_and_query.as_bytes()).update(&[0]).update(body).finalize();
+            blake3::Hasher::new().update(self.context.path_and_query().as_bytes()).update(&[0]).update(body).finalize();
         let command = self.command_id.clone().map(|id| NamedCommand { route, id, body: *digest.as_bytes() });
         Caller {
             actor: Actor::User(self.user_id),
             on_behalf_of: self.bearer.map(|bearer| bearer.application_id),
             address: self.context.address,
-            request_id: Some(self.context.request_id.clone()),
+            request_id: Some(self.context.request_id.to_string()),
             command,
         }
     }

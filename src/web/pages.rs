@@ -152,7 +152,7 @@ struct ErrorPage {
 }
 
 /// The page of an error, or its problem details, in the place of its bare answer.
-pub fn dress_error(app: &App, mut response: Response, request_id: &str) -> Response {
+pub fn dress_error(app: &App, mut response: Response, request_id: uuid::Uuid) -> Response {
     if let Some(problem) = response.extensions().get::<Problem>() {
         *response.body_mut() = problem.to_json(request_id).into();
         response.headers_mut().remove(header::CONTENT_LENGTH);
@@ -160,7 +160,7 @@ pub fn dress_error(app: &App, mut response: Response, request_id: &str) -> Respo
     }
     let Some(told) = response.extensions().get::<Told>().cloned() else { return response };
     let title = told.status.canonical_reason().unwrap_or("Error");
-    let page = ErrorPage { frame: Frame::bare(app), title, detail: told.detail, request_id: request_id.to_owned() };
+    let page = ErrorPage { frame: Frame::bare(app), title, detail: told.detail, request_id: request_id.to_string() };
     let Ok(html) = page.render() else { return response };
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -171,11 +171,6 @@ pub fn dress_error(app: &App, mut response: Response, request_id: &str) -> Respo
 /// A method that a page does not know; `Allow` says which it knows.
 pub async fn wrong_method() -> PageError {
     PageError::request(StatusCode::METHOD_NOT_ALLOWED, "This address is not used in this way; go there from a page.")
-}
-
-/// A path that leads nowhere.
-pub async fn nowhere() -> PageError {
-    AppError::NotFound.into()
 }
 
 #[derive(Template)]

@@ -102,7 +102,7 @@ pub(in crate::web) async fn ask(State(app): State<Arc<App>>, visitor: Visitor, Q
         Err(response) => return response,
     };
     let back = url::form_urlencoded::Serializer::new(String::new())
-        .append_pair("return_to", &visitor.context.path_and_query)
+        .append_pair("return_to", visitor.context.path_and_query())
         .finish();
     let login = format!("{}/login?{back}", app.config.base_path());
     let Some(signed_in) = &visitor.signed_in else { return Redirect::to(&login).into_response() };
