@@ -171,7 +171,7 @@ pub async fn build_inline(writer: &mut dyn LogWriter, log: &dyn EventLog, keyrin
                 let recorded: Recorded<Event> = keyring.read(stored).await?;
                 changes.extend((projection.project)(&recorded));
             }
-            let head = writer.begin().await?;
+            let (head, _) = writer.begin(&[]).await?;
             writer.apply(changes).await?;
             writer.commit(head).await?;
         }

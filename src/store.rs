@@ -127,10 +127,8 @@ pub trait EventLog: Send + Sync {
 /// dropping out of it in between is `rollback`.
 #[async_trait]
 pub trait LogWriter: Send {
-    /// Begins, locks the head and reads it.
-    async fn begin(&mut self) -> Result<Head, StoreError>;
-    /// The versions of these streams; those without events are left out.
-    async fn versions(&mut self, streams: &[StreamName]) -> Result<Vec<(StreamName, Version)>, StoreError>;
+    /// Begins, locks the head, and then reads it and the versions of these streams; those without events are left out.
+    async fn begin(&mut self, streams: &[StreamName]) -> Result<(Head, Vec<(StreamName, Version)>), StoreError>;
     /// The outcomes of these commands, as far as known.
     async fn outcomes(&mut self, keys: &[CommandKey]) -> Result<Vec<Outcome>, StoreError>;
     /// Inserts events; rows written must equal rows meant.

@@ -223,19 +223,19 @@ impl Task {
         let Err(error) = self.log.commit(head).await else { return Ok(()) };
         tracing::warn!(%error, "a commit failed; looking whether it happened");
         self.log.rollback().await?;
-        let found = self.log.begin().await?;
+        let (found, _) = self.log.begin(&[]).await?;
         self.log.rollback().await?;
         if found == head { Ok(()) } else { Err(error) }
     }
 
     async fn transact(&mut self, batch: &[&Append]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
-        let head = self.log.begin().await?;
         let streams: HashSet<_> = batch.iter().flat_map(|append| append.streams()).cloned().collect();
         let streams: Vec<_> = streams.into_iter().collect();
         let keys: Vec<_> =
             batch.iter().filter_map(|append| append.command.as_ref().map(|command| command.key.clone())).collect();
+        let (head, versions) = self.log.begin(&streams).await?;
         let mut judge = Judge {
-            versions: self.log.versions(&streams).await?.into_iter().collect(),
+            versions: versions.into_iter().collect(),
             outcomes: HashMap::new(),
             head,
             world: &self.world,

@@ -52,7 +52,7 @@ const TRAILING: &[&str] = &[
     s::COMMENTS,
 ];
 /// Those that differ from `PostgreSQL`.
-const LOG_DIALECT: &[&str] = &[log::READ_AT, writer::BEGIN, writer::COMMIT, writer::VERSIONS, writer::OUTCOMES];
+const LOG_DIALECT: &[&str] = &[log::READ_AT, writer::BEGIN, writer::COMMIT, writer::OUTCOMES];
 const TRAILING_DIALECT: &[&str] = &[models::POSTS, models::MOVE_CURSOR];
 
 /// A database with every table there is: those of the log, of inline and of trailing read models.

@@ -21,11 +21,11 @@ use super::{
 pub(super) const LADDER: [usize; 4] = [64, 16, 4, 1];
 
 /// `immediate`: the lock is taken now, not when the first row is written, when it could be too late.
-pub(super) const BEGIN: &str = "begin immediate;\nselect epoch, position, recorded_at\nfrom head";
+/// The row without a stream is the head; the others take one step down the index of their stream.
+pub(super) const BEGIN: &str = "begin immediate;\n\
+    select null as stream, epoch, position, recorded_at, null as version\nfrom head\nunion all\n\
+    select value, null, null, null, (select max(version) from events where stream = value)\nfrom json_each(?)";
 pub(super) const COMMIT: &str = "update head\nset epoch = ?, position = ?, recorded_at = ?;\ncommit";
-/// One step down the index of the stream for each of them.
-pub(super) const VERSIONS: &str = "select value as stream,\n\
-    (select max(version) from events where stream = value) as version\nfrom json_each(?)";
 pub(super) const OUTCOMES: &str = concat!(
     "select ",
     outcome_columns!(),
@@ -95,18 +95,15 @@ fn written(rows: u64, meant: usize, what: &str) -> Result<(), StoreError> {
 
 #[async_trait]
 impl LogWriter for SqliteWriter {
-    async fn begin(&mut self) -> Result<Head, StoreError> {
+    async fn begin(&mut self, streams: &[StreamName]) -> Result<(Head, Vec<(StreamName, Version)>), StoreError> {
         self.rollback().await?;
         self.begun = true;
-        let row = query(BEGIN).fetch_all(&mut self.connection).await.map_err(unavailable)?;
-        let lost = || StoreError::Unavailable("log.db has lost its head".to_owned());
-        convert::head(row.first().ok_or_else(lost)?)
-    }
-
-    async fn versions(&mut self, streams: &[StreamName]) -> Result<Vec<(StreamName, Version)>, StoreError> {
         let names: Vec<_> = streams.iter().map(ToString::to_string).collect();
-        let rows = query(VERSIONS).bind(json(&names)).fetch_all(&mut self.connection).await.map_err(unavailable)?;
-        rows.iter().filter_map(|row| convert::version(row).transpose()).collect()
+        let rows = query(BEGIN).bind(json(&names)).fetch_all(&mut self.connection).await.map_err(unavailable)?;
+        let lost = || StoreError::Unavailable("log.db has lost its head".to_owned());
+        let (head, versions) = rows.split_first().ok_or_else(lost)?;
+        let versions = versions.iter().filter_map(|row| convert::version(row).transpose());
+        Ok((convert::head(head)?, versions.collect::<Result<_, _>>()?))
     }
 
     async fn outcomes(&mut self, keys: &[CommandKey]) -> Result<Vec<Outcome>, StoreError> {
@@ -167,7 +164,7 @@ impl LogWriter for SqliteWriter {
     }
 
     async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError> {
-        self.begin().await?;
+        self.begin(&[]).await?;
         let result = async {
             // Until it is built it has no revision: whoever starts next, with whatever revision, builds it.
             let forget = query(statements::FORGET_INLINE_REVISION).bind(projection.name);
