@@ -150,9 +150,11 @@ pub struct Authorization {
     pub grant: u32,
     /// What is granted now; `None` before the first grant and after it was rescinded.
     pub granted: Option<ScopeSet>,
+    /// The revision of the application that was granted last.
+    pub revision: u32,
     /// Live tokens, oldest first.
     pub tokens: Vec<LiveToken>,
-    /// The personal token that ended last, unseen or by its member's wish: its member can still have another.
+    /// The personal token that ended last, unseen, by its member's wish or with its grant: its member can still have another.
     pub lapsed: Option<LiveToken>,
 }
 
@@ -261,8 +263,10 @@ impl Decider for Authorization {
                     return Err(AuthorizationRefusal::NotPersonal);
                 }
                 let end = self.live(token_id).map(|old| ended(application_id, user_id, old, Ended::Regenerated, at));
-                let issue = issued(application_id, user_id, self.grant, old.scopes, token, at);
-                Ok(end.into_iter().chain([issue]).collect())
+                let renewal = self.renewal(user_id, application_id, old.scopes, at);
+                let grant = if self.granted.is_some() { self.grant } else { self.grant + 1 };
+                let issue = issued(application_id, user_id, grant, old.scopes, token, at);
+                Ok(end.into_iter().chain(renewal).chain([issue]).collect())
             }
             C::Revoke { user_id, application_id, token_id, why, at } => Ok(self
                 .live(token_id)
@@ -279,8 +283,9 @@ impl Decider for Authorization {
     fn evolve(mut self, event: &AuthorizationEvent) -> Self {
         use AuthorizationEvent as E;
         match event {
-            E::UserAuthorized { grant, scopes, .. } => {
+            E::UserAuthorized { grant, scopes, application_revision, .. } => {
                 self.grant = *grant;
+                self.revision = *application_revision;
                 self.granted = Some(*scopes);
             }
             E::AuthorizationDenied { .. } => {}
@@ -293,13 +298,15 @@ impl Decider for Authorization {
             }
             E::TokenRevoked { token_id, why, .. } => {
                 let lapses = matches!(why, Ended::NeverRevealed | Ended::GivenUp);
-                self.lapsed = self.live(*token_id).filter(|_| lapses).cloned().or(self.lapsed);
+                let personal = |token: &&LiveToken| lapses && token.kind == TokenKind::Personal;
+                self.lapsed = self.live(*token_id).filter(personal).cloned().or(self.lapsed);
                 self.tokens.retain(|token| token.id != *token_id);
             }
             E::AuthorizationRescinded { .. } => {
+                let personal = self.tokens.iter().rfind(|token| token.kind == TokenKind::Personal).cloned();
+                self.lapsed = personal.or(self.lapsed);
                 self.granted = None;
                 self.tokens.clear();
-                self.lapsed = None;
             }
         }
         self
@@ -309,6 +316,33 @@ impl Decider for Authorization {
 impl Authorization {
     fn live(&self, id: TokenId) -> Option<&LiveToken> {
         self.tokens.iter().find(|token| token.id == id)
+    }
+
+    /// What has to be granted again before a personal token of these scopes can live: its member asks for it by
+    /// themselves, and no page stands in between.
+    fn renewal(
+        &self,
+        user_id: UserId,
+        application_id: ApplicationId,
+        scopes: ScopeSet,
+        at: Timestamp,
+    ) -> Option<AuthorizationEvent> {
+        let (grant, scopes) = match self.granted {
+            Some(granted) if scopes.is_subset(granted) => return None,
+            Some(granted) => (self.grant, granted.union(scopes)),
+            None => (self.grant + 1, scopes),
+        };
+        let via = if application_id == ApplicationId::SITE { Via::Operator } else { Via::Approval };
+        let application_revision = self.revision;
+        Some(AuthorizationEvent::UserAuthorized {
+            application_id,
+            user_id,
+            grant,
+            application_revision,
+            scopes,
+            via,
+            at,
+        })
     }
 
     fn authorize(

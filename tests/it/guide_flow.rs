@@ -156,3 +156,13 @@ async fn two_administrators_who_take_each_others_role_at_once_leave_one() {
         assert_eq!(site.app.state.admins().len(), 1);
     }
 }
+
+#[tokio::test]
+async fn an_owner_who_takes_everything_back_can_have_their_own_token_again() {
+    let site = TestApp::start().await;
+    let (owner, ..) = site.given_approved().await;
+    let old = site.app.my_tokens(owner).await.expect("tokens")[0].row.token_id;
+    site.app.remove_authorizations(&by(owner), owner).await.expect("taken back");
+    let token = site.app.regenerate_token(&by(owner), owner, old).await.expect("another").answer;
+    site.app.check_token(&token).expect("it works");
+}

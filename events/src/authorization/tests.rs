@@ -275,9 +275,16 @@ fn a_token_that_nobody_revealed_is_regenerated_once() {
 }
 
 #[test]
-fn a_token_that_nobody_revealed_ends_with_its_authorization() {
-    let gone = consented([personal(1)]).into_iter().chain([revoked(1, Ended::NeverRevealed, 8), rescinded(9)]);
-    given(gone).when(regenerate(1, personal(2), 10)).refused(AuthorizationRefusal::TokenEnded);
+fn a_personal_token_whose_grant_was_taken_back_is_had_anew_under_another_grant() {
+    let again = [authorized("read", 2, Via::Approval, 10), issued_of("read", 2, personal(2), 10)];
+    let live = consented([personal(1)]).into_iter().chain([rescinded(9)]);
+    given(live).when(regenerate(1, personal(2), 10)).then(again.clone());
+    let unseen = consented([personal(1)]).into_iter().chain([revoked(1, Ended::NeverRevealed, 8), rescinded(9)]);
+    given(unseen).when(regenerate(1, personal(2), 10)).then(again);
+    let simple = consented([access(1)]).into_iter().chain([rescinded(9)]);
+    given(simple).when(regenerate(1, access(2), 10)).refused(AuthorizationRefusal::TokenEnded);
+    let by_operator = consented([personal(1)]).into_iter().chain([revoked(1, Ended::Revoked, 8), rescinded(9)]);
+    given(by_operator).when(regenerate(1, personal(2), 10)).refused(AuthorizationRefusal::TokenEnded);
 }
 
 #[test]

@@ -8,11 +8,11 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
-use countersign_events::text::FieldError;
+use countersign_events::{ids::UserId, recorded::Actor, text::FieldError};
 
 use super::{Frame, PageError, message_for, render, see_other, stamp};
 use crate::{
-    app::{App, AppError, Refused, accounts::Joining, sessions::BrowserKey},
+    app::{App, AppError, Caller, Refused, accounts::Joining, sessions::BrowserKey},
     store::{Cursor, Link},
     web::{
         context::POLICY_WITHOUT_FORM_ACTION,
@@ -103,7 +103,7 @@ fn local_path(text: &str) -> Option<&str> {
 
 async fn enter(
     app: &App,
-    user: countersign_events::ids::UserId,
+    user: UserId,
     before: &BrowserKey,
     fields: &Fields,
     cursor: Cursor,
@@ -166,16 +166,17 @@ fn joining(form: &Fields) -> Result<Joining, AppError> {
     Joining::new(form.text("username"), form.text("password"), form.get("password_repeat"))
 }
 
+/// Whoever sends a form of this room acts as nobody yet.
+fn nobody(visitor: &Visitor, route: &'static str, form: &Fields) -> Caller {
+    Caller { actor: Actor::System, ..visitor.caller(route, form) }
+}
+
 pub(in crate::web) async fn sign_up(
     State(app): State<Arc<App>>,
     visitor: Visitor,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    // Whoever signs up acts as nobody yet.
-    let caller = crate::app::Caller {
-        actor: countersign_events::recorded::Actor::System,
-        ..visitor.caller("POST /signup", &form)
-    };
+    let caller = nobody(&visitor, "POST /signup", &form);
     let signed_up = match joining(&form) {
         Ok(joining) => app.sign_up(&caller, joining).await,
         Err(error) => Err(error),
@@ -206,10 +207,7 @@ pub(in crate::web) async fn set_up(
     visitor: Visitor,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let caller = crate::app::Caller {
-        actor: countersign_events::recorded::Actor::System,
-        ..visitor.caller("POST /setup", &form)
-    };
+    let caller = nobody(&visitor, "POST /setup", &form);
     let token = form.text("token");
     let (door, done) = match app.link(token).await? {
         Link::SetUp => {

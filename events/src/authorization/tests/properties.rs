@@ -53,8 +53,11 @@ fn check(Step { before, outcome, after }: &Step<Authorization>, now: Timestamp, 
         assert!(granted.is_subset(seen().scopes), "more than the review granted");
         assert!(after.tokens.iter().all(|token| token.scopes.is_subset(granted)), "a token beyond its grant");
     } else {
-        assert!(after.tokens.is_empty() && after.lapsed.is_none(), "a token outlived its grant");
+        assert!(after.tokens.is_empty(), "a token outlived its grant");
     }
+
+    let lapsed_kind = after.lapsed.as_ref().map(|lapsed| lapsed.kind);
+    assert!(matches!(lapsed_kind, None | Some(TokenKind::Personal)), "only a personal token can be had again");
 
     let ids: BTreeSet<_> = after.tokens.iter().map(|token| token.id).collect();
     assert_eq!(ids.len(), after.tokens.len(), "a token is there twice");
