@@ -10,6 +10,7 @@ pub mod housekeeping;
 pub mod inbox;
 mod letters;
 pub mod posts;
+pub mod queue;
 pub mod ranking;
 pub mod reviews;
 pub mod sessions;
@@ -41,6 +42,7 @@ pub use error::{AppError, Refused};
 use crate::{
     config::Config,
     keyring::Keyring,
+    policy::Policy,
     projector::{self, Projector, Sources},
     rate_limit::RateLimits,
     secrets::{PasswordPool, RootKey, SubKey, context},
@@ -165,6 +167,8 @@ pub struct App {
     pub request_ids: RequestIds,
     /// Rate limits.
     pub limits: RateLimits,
+    /// What decisions name.
+    pub policy: Policy,
     projector: Projector,
     keyring: Arc<Keyring>,
     passwords: PasswordPool,
@@ -218,6 +222,7 @@ impl App {
         if !missing.is_empty() {
             return Err(AppError::Setting(format!("old events could not be read: no upcast for {missing:?}")));
         }
+        let policy = Policy::load(&config.review_policy).map_err(AppError::Setting)?;
         let keyring = Arc::new(Keyring::open(stores.vault.clone(), root, world.clone()).await?);
         projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
         let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
@@ -242,6 +247,7 @@ impl App {
         let app = Arc::new(Self {
             request_ids: RequestIds::new(&world),
             limits: RateLimits::new(&config),
+            policy,
             config,
             world,
             log: stores.log,
@@ -339,17 +345,11 @@ impl App {
                 append.events.push(self.prepare(caller, stream, event, joining).await?);
             }
             if append.events.is_empty() && append.command.is_none() {
-                let head = self.log.head().await?;
-                return Ok(Done {
-                    answer,
-                    cursor: Cursor { epoch: head.epoch, position: head.position },
-                    repeated: None,
-                });
+                return Ok(Done { answer, cursor: self.head().await?, repeated: None });
             }
             match self.writer.append(append).await {
                 Ok(Appended::New { head, .. }) => {
-                    let cursor = Cursor { epoch: head.epoch, position: head.position };
-                    return Ok(Done { answer, cursor, repeated: None });
+                    return Ok(Done { answer, cursor: head.into(), repeated: None });
                 }
                 Ok(Appended::Repeat(outcome)) => return self.as_repeat(outcome).await,
                 Err(AppendError::Lost(_)) => {}
@@ -428,8 +428,7 @@ impl App {
     /// The active member behind a user id who holds `role`.
     fn member_with(&self, user: UserId, role: Role) -> Result<Member, AppError> {
         let member = self.state.member(user).ok_or(AppError::NotFound)?;
-        let active = member.facts.standing == countersign_events::account::AccountStanding::Active;
-        if active && member.facts.roles.allow(role) { Ok(member) } else { Err(AppError::RoleMissing(role)) }
+        if member.may(role) { Ok(member) } else { Err(AppError::RoleMissing(role)) }
     }
 
     /// The head of the log.
@@ -437,8 +436,7 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn head(&self) -> Result<Cursor, AppError> {
-        let head = self.log.head().await?;
-        Ok(Cursor { epoch: head.epoch, position: head.position })
+        Ok(Cursor::from(self.log.head().await?))
     }
 }
 

@@ -114,6 +114,14 @@ settings! {
     token_lifetime_days: Option<u32> = "365";
     /// Days until the unrevealed token of an approval message is destroyed
     held_secret_days: u32 = "7";
+    /// Approvals take two reviewers: the first signs, the second decides
+    two_person_rule: bool = "false";
+    /// TOML file with the clauses of the policy that decisions name, each [[clause]] with code, title and text; when not given, those built in
+    review_policy: PathBuf = "";
+    /// Days within which a request should be decided; what waits longer is overdue
+    review_target_days: u32 = "3";
+    /// Days for which a client id that was rotated away is answered with "rotated"
+    rotated_client_id_days: u32 = "30";
     /// Addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas
     trusted_proxies: Vec<IpNet> = "";
     /// How log lines are written to standard error: text or json

@@ -13,6 +13,8 @@ use countersign_events::{
     event::Event,
     ids::{ApplicationId, DataKeyId, MessageId, PostId, SecretId, TokenId, UserId, UsernameDigest, VerifierId},
     recorded::{Envelope, Position, Recorded, StreamName, Timestamp, Version},
+    redirect_uri::Purpose,
+    scope::Scope,
     token::ClientId,
 };
 use countersign_projections::{Change, Projection};
@@ -58,6 +60,12 @@ pub struct Cursor {
     pub epoch: u32,
     /// The last position it processed.
     pub position: Position,
+}
+
+impl From<Head> for Cursor {
+    fn from(head: Head) -> Self {
+        Self { epoch: head.epoch, position: head.position }
+    }
 }
 
 /// An event as it is stored: personal fields sealed, payload as text.
@@ -169,6 +177,34 @@ pub struct Page {
     pub limit: u32,
 }
 
+/// Which applications reviewers list, and from where on.
+#[derive(Debug, Clone)]
+pub struct ReviewFilter {
+    /// Only what waits for a reviewer, itself or a change of it, in the order in which it waits; else all in the order
+    /// in which they were asked for.
+    pub waiting: bool,
+    /// Newest first.
+    pub newest_first: bool,
+    /// Only in this standing.
+    pub standing: Option<Standing>,
+    /// Only for this purpose.
+    pub purpose: Option<Purpose>,
+    /// Only with this scope among what holds or is asked for.
+    pub scope: Option<Scope>,
+    /// Only of this member.
+    pub owner: Option<UserId>,
+    /// Only with a claim of this reviewer that holds.
+    pub claimed_by: Option<UserId>,
+    /// Only what has waited since before this.
+    pub waiting_before: Option<Timestamp>,
+    /// When it is asked: claims lapse.
+    pub now: Timestamp,
+    /// Behind this one.
+    pub after: Option<(Timestamp, ApplicationId)>,
+    /// At most so many.
+    pub limit: u32,
+}
+
 /// The read models, for reading; and the generations of the trailing ones.
 #[async_trait]
 pub trait ReadModels: Send + Sync {
@@ -189,13 +225,20 @@ pub trait ReadModels: Send + Sync {
     async fn application_by_client(&self, client: &ClientId) -> Result<Option<ApplicationRow>, StoreError>;
     /// Inline: a member's applications, newest first.
     async fn applications_of(&self, owner: UserId) -> Result<Vec<ApplicationRow>, StoreError>;
-    /// Inline: applications, oldest request first, of one standing or of all, after an id.
+    /// Inline: every application after a request, oldest first, at most `limit`; for loading state.
     async fn applications(
         &self,
-        standing: Option<Standing>,
         after: Option<(Timestamp, ApplicationId)>,
         limit: u32,
     ) -> Result<Vec<ApplicationRow>, StoreError>;
+    /// Inline: whose a client id was that was rotated away, and when.
+    async fn former_client(&self, client: &ClientId) -> Result<Option<(ApplicationId, Timestamp)>, StoreError>;
+    /// Inline: applications as reviewers list them.
+    async fn review(&self, filter: &ReviewFilter) -> Result<Vec<ApplicationRow>, StoreError>;
+    /// Inline: how many wait for a reviewer longer than the one that waits since then.
+    async fn queue_ahead(&self, since: Timestamp, id: ApplicationId) -> Result<u64, StoreError>;
+    /// Inline: since when the applications that were answered last had waited, and when they were answered.
+    async fn recent_answers(&self, limit: u32) -> Result<Vec<(Timestamp, Timestamp)>, StoreError>;
     /// Inline: a member's authorizations that are in force, newest first.
     async fn authorizations_of(&self, user: UserId) -> Result<Vec<AuthorizationRow>, StoreError>;
     /// Inline: every authorization after a key, at most `limit`; for loading state.

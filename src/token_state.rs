@@ -35,6 +35,14 @@ pub struct Member {
     pub verifier: VerifierId,
 }
 
+impl Member {
+    /// Whether the member may act and holds a role, alone or as an administrator.
+    #[must_use]
+    pub fn may(&self, role: Role) -> bool {
+        self.facts.standing == AccountStanding::Active && self.facts.roles.allow(role)
+    }
+}
+
 /// An application, as every request needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
@@ -109,7 +117,7 @@ impl TokenState {
         }
         let mut after = None;
         loop {
-            let rows = models.applications(None, after, PAGE).await?;
+            let rows = models.applications(after, PAGE).await?;
             for row in &rows {
                 state.put_application(row);
             }
@@ -229,12 +237,22 @@ impl TokenState {
         self.clients.pin().get(&application).cloned()
     }
 
+    /// Whether a member may act and holds a role, alone or as an administrator.
+    #[must_use]
+    pub fn holds(&self, user: UserId, role: Role) -> bool {
+        self.members.pin().get(&user).is_some_and(|member| member.may(role))
+    }
+
+    /// Whether somebody holds a role who is none of these.
+    #[must_use]
+    pub fn another_holds(&self, role: Role, but: [UserId; 2]) -> bool {
+        self.members.pin().iter().any(|(user, member)| !but.contains(user) && member.may(role))
+    }
+
     /// Active administrators.
     #[must_use]
     pub fn admins(&self) -> Vec<UserId> {
-        let is_admin =
-            |member: &Member| member.facts.standing == AccountStanding::Active && member.facts.roles.allow(Role::Admin);
-        self.members.pin().iter().filter(|(_, member)| is_admin(member)).map(|(id, _)| *id).collect()
+        self.members.pin().iter().filter(|(_, member)| member.may(Role::Admin)).map(|(id, _)| *id).collect()
     }
 
     /// Follows one event. The writer calls this in the order of the log, before it answers.
@@ -295,7 +313,9 @@ impl TokenState {
             | E::ApplicationResubmitted { application_id, asked, .. } => {
                 (application_id, Some(Standing::UnderReview), Some(&asked.name))
             }
-            E::ApplicationEdited { application_id, asked, .. } => (application_id, None, Some(&asked.name)),
+            E::ApplicationEdited { application_id, asked, .. } | E::ChangeApproved { application_id, asked, .. } => {
+                (application_id, None, Some(&asked.name))
+            }
             E::ChangesRequested { application_id, .. } => (application_id, Some(Standing::ChangesRequested), None),
             E::ApplicationApproved { application_id, .. } | E::ApplicationReinstated { application_id, .. } => {
                 (application_id, Some(Standing::Approved), None)
@@ -309,7 +329,6 @@ impl TokenState {
             | E::ReviewReleased { .. }
             | E::ReviewSigned { .. }
             | E::ChangeProposed { .. }
-            | E::ChangeApproved { .. }
             | E::ChangeDenied { .. }
             | E::ChangeWithdrawn { .. }
             | E::ClientIdRotated { .. } => return,

@@ -8,6 +8,7 @@ pub mod error;
 pub mod extract;
 pub mod markdown;
 pub mod pages;
+pub mod review_query;
 
 use std::sync::Arc;
 
@@ -55,9 +56,13 @@ fn routes() -> Router<Arc<App>> {
         .route("/setup", get(pages::accounts::setup).post(pages::accounts::set_up))
         .route("/settings", get(pages::settings::index))
         .route("/settings/apps", get(pages::settings::apps).post(pages::settings::request))
-        .route("/settings/apps/{id}", get(pages::settings::application))
-        .route("/settings/apps/{id}/edit", post(pages::settings::edit))
-        .route("/settings/apps/{id}/withdraw", post(pages::settings::withdraw))
+        .route("/settings/apps/{id}", get(pages::requests::application))
+        .route("/settings/apps/{id}/edit", post(pages::requests::edit))
+        .route("/settings/apps/{id}/withdraw", post(pages::requests::withdraw))
+        .route("/settings/apps/{id}/resubmit", post(pages::requests::resubmit))
+        .route("/settings/apps/{id}/appeal", post(pages::requests::appeal))
+        .route("/settings/apps/{id}/withdraw-change", post(pages::requests::withdraw_change))
+        .route("/settings/apps/{id}/rotate-client-id", post(pages::requests::rotate_client_id))
         .route("/settings/tokens/{id}/regenerate", post(pages::settings::regenerate))
         .route("/settings/tokens/{id}/revoke", post(pages::settings::revoke_token))
         .route("/settings/authorizations", get(pages::settings::authorizations))
@@ -96,6 +101,10 @@ fn api_routes() -> Router<Arc<App>> {
         .route("/api/v1/applications", get(api::applications::list).post(api::applications::request))
         .route("/api/v1/applications/{id}", get(api::applications::show).patch(api::applications::edit))
         .route("/api/v1/applications/{id}/withdraw", post(api::applications::withdraw))
+        .route("/api/v1/applications/{id}/resubmit", post(api::applications::resubmit))
+        .route("/api/v1/applications/{id}/appeal", post(api::applications::appeal))
+        .route("/api/v1/applications/{id}/withdraw-change", post(api::applications::withdraw_change))
+        .route("/api/v1/applications/{id}/rotate-client-id", post(api::applications::rotate_client_id))
         .route("/api/v1/applications/{id}/history", get(api::applications::history))
         .route(
             "/api/v1/authorizations",

@@ -1,6 +1,7 @@
 //! Applications: asked for, decided on, taken back. The review queue's rules are here and nowhere
 //! else; who holds which role is the shell's to check before it asks.
 
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -13,8 +14,23 @@ use crate::{
     token::ClientId,
 };
 
+mod command;
+mod difference;
+mod record;
+mod refusal;
+mod standing;
+
+pub use command::{ApplicationCommand, Bench, Signatures};
+pub use difference::{Difference, difference};
+pub use record::{Change, ChangeOutcome, Claim, Entry, Record};
+pub use refusal::ApplicationRefusal;
+pub use standing::{Standing, UnknownStanding};
+
 #[cfg(test)]
 mod tests;
+
+/// How long a reviewer's claim keeps others from deciding.
+pub const CLAIM_LASTS: TimeDelta = TimeDelta::minutes(30);
 
 /// The stream of an application.
 #[must_use]
@@ -83,8 +99,8 @@ pub enum ApplicationEvent {
     ApplicationAppealed { application_id: ApplicationId, owner: UserId, text: Personal, at: Timestamp },
     /// The owner of an approved application wants it changed.
     ChangeProposed { application_id: ApplicationId, asked: Asked, revision: u32, at: Timestamp },
-    /// The change holds.
-    ChangeApproved { application_id: ApplicationId, decision: Decision },
+    /// The change holds: this is what was asked for.
+    ChangeApproved { application_id: ApplicationId, asked: Asked, decision: Decision },
     /// It does not.
     ChangeDenied { application_id: ApplicationId, decision: Decision },
     /// The owner no longer wants it.
@@ -101,65 +117,6 @@ pub enum ApplicationEvent {
     ClientIdRotated { application_id: ApplicationId, client_id: ClientId, previous: ClientId, at: Timestamp },
 }
 
-/// Where an application stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the states of the review, by their names")]
-pub enum Standing {
-    UnderReview,
-    ChangesRequested,
-    Approved,
-    Denied,
-    Suspended,
-    Revoked,
-    Withdrawn,
-}
-
-impl Standing {
-    /// Every standing.
-    pub const ALL: [Self; 7] = [
-        Self::UnderReview,
-        Self::ChangesRequested,
-        Self::Approved,
-        Self::Denied,
-        Self::Suspended,
-        Self::Revoked,
-        Self::Withdrawn,
-    ];
-
-    /// As it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UnderReview => "under_review",
-            Self::ChangesRequested => "changes_requested",
-            Self::Approved => "approved",
-            Self::Denied => "denied",
-            Self::Suspended => "suspended",
-            Self::Revoked => "revoked",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
-}
-
-impl std::fmt::Display for Standing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text that names no standing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no state of an application")]
-pub struct UnknownStanding(pub String);
-
-impl std::str::FromStr for Standing {
-    type Err = UnknownStanding;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|standing| standing.as_str() == text).ok_or_else(|| UnknownStanding(text.to_owned()))
-    }
-}
-
 /// An application, or nothing yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Application {
@@ -168,75 +125,6 @@ pub enum Application {
     NotRequested,
     /// Somebody did.
     Requested(Box<Record>),
-}
-
-/// What is known of an application that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Its id.
-    pub application_id: ApplicationId,
-    /// Who asked.
-    pub owner: UserId,
-    /// What holds, or is asked for.
-    pub asked: Asked,
-    /// The newest revision, whether it holds or is only proposed.
-    pub revision: u32,
-    /// Where it stands.
-    pub standing: Standing,
-    /// Who brought it there, and when.
-    pub since: (UserId, Timestamp),
-    /// Its client id, from the approval on.
-    pub client_id: Option<ClientId>,
-    /// A change of an approved application that waits for a decision.
-    pub proposed: Option<Asked>,
-}
-
-/// What can be asked of an application.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each field is what its name says")]
-pub enum ApplicationCommand {
-    Request { application_id: ApplicationId, owner: UserId, asked: Asked, at: Timestamp },
-    Edit { asked: Asked, at: Timestamp },
-    Approve { decision: Decision, client_id: ClientId },
-    Deny { decision: Decision },
-    Suspend { decision: Decision },
-    Reinstate { decision: Decision },
-    Revoke { decision: Decision },
-    Withdraw { at: Timestamp },
-}
-
-/// Why an application command may not happen.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ApplicationRefusal {
-    /// The id is taken.
-    #[error("this application was asked for already")]
-    AlreadyRequested,
-    /// There is no such application.
-    #[error("no such application")]
-    NotRequested,
-    /// Nobody decides on an application of their own.
-    #[error("nobody decides on an application of their own; another reviewer has to")]
-    OwnApplication,
-    /// The reviewer read an older revision.
-    #[error(
-        "the application has changed since: it is at revision {now}, the decision names revision {seen}; read it again"
-    )]
-    Revised {
-        /// The revision the decision named.
-        seen: u32,
-        /// The revision now.
-        now: u32,
-    },
-    /// Somebody was faster, or it is over.
-    #[error("the application is {standing}")]
-    WrongStanding {
-        /// Where it stands.
-        standing: Standing,
-        /// Who brought it there.
-        by: UserId,
-        /// When.
-        at: Timestamp,
-    },
 }
 
 impl Decider for Application {
@@ -252,7 +140,6 @@ impl Decider for Application {
                 Ok(vec![E::ApplicationRequested { application_id, owner, asked, at }])
             }
             (Self::NotRequested, _) => Err(ApplicationRefusal::NotRequested),
-            (Self::Requested(_), C::Request { .. }) => Err(ApplicationRefusal::AlreadyRequested),
             (Self::Requested(record), command) => record.decide(command),
         }
     }
@@ -260,16 +147,7 @@ impl Decider for Application {
     fn evolve(self, event: &ApplicationEvent) -> Self {
         match (self, event) {
             (Self::NotRequested, ApplicationEvent::ApplicationRequested { application_id, owner, asked, at }) => {
-                Self::Requested(Box::new(Record {
-                    application_id: *application_id,
-                    owner: *owner,
-                    asked: asked.clone(),
-                    revision: 1,
-                    standing: Standing::UnderReview,
-                    since: (*owner, *at),
-                    client_id: None,
-                    proposed: None,
-                }))
+                Self::Requested(Box::new(Record::requested(*application_id, *owner, asked, *at)))
             }
             (Self::NotRequested, _) => Self::NotRequested,
             (Self::Requested(record), event) => Self::Requested(Box::new(record.evolve(event))),
@@ -277,122 +155,258 @@ impl Decider for Application {
     }
 }
 
+type Decided = Result<Vec<ApplicationEvent>, ApplicationRefusal>;
+
 impl Record {
-    fn decide(&self, command: ApplicationCommand) -> Result<Vec<ApplicationEvent>, ApplicationRefusal> {
+    fn decide(&self, command: ApplicationCommand) -> Decided {
         use ApplicationCommand as C;
         use ApplicationEvent as E;
         let application_id = self.application_id;
         match command {
-            C::Edit { asked, .. } if self.standing == Standing::UnderReview && asked == self.asked => Ok(vec![]),
-            C::Edit { asked, at } if self.standing == Standing::UnderReview => {
-                Ok(vec![E::ApplicationEdited { application_id, asked, revision: self.revision + 1, at }])
+            C::Request { .. } => Err(ApplicationRefusal::AlreadyRequested),
+            C::Edit { asked, at } => self.edit(asked, at),
+            C::Resubmit { asked, at } => self.resubmit(asked, at),
+            C::Appeal { text, at } => self.appeal(text, at),
+            C::Withdraw { at } => self.withdraw(at),
+            C::WithdrawChange { at } => self.withdraw_change(at),
+            C::RotateClientId { client_id, at } => self.rotate(client_id, at),
+            C::Claim { by, bench, at } => self.claim(by, bench, at),
+            C::Release { by, at } => self.release(by, at),
+            C::Approve { decision, client_id, bench } => self.sign(decision, bench, false, |decision| {
+                E::ApplicationApproved { application_id, client_id, decision }
+            }),
+            C::ApproveChange { decision, bench } => {
+                let Some(asked) = self.proposed.clone() else { return self.without_change(&decision, true) };
+                self.sign(decision, bench, true, |decision| E::ChangeApproved { application_id, asked, decision })
             }
-            C::Withdraw { .. } if self.standing == Standing::Withdrawn => Ok(vec![]),
-            C::Withdraw { at }
-                if matches!(
-                    self.standing,
-                    Standing::UnderReview | Standing::ChangesRequested | Standing::Approved | Standing::Suspended
-                ) =>
-            {
-                Ok(vec![E::ApplicationWithdrawn { application_id, at }])
+            C::DenyChange { decision, .. } if self.proposed.is_none() => self.without_change(&decision, false),
+            C::DenyChange { decision, bench } => {
+                self.settle(decision, bench, None, |decision| E::ChangeDenied { application_id, decision })
             }
-            C::Edit { .. } | C::Withdraw { .. } => Err(self.wrong_standing()),
-            C::Approve { decision, client_id } => {
-                self.judge(decision, &[Standing::UnderReview], Standing::Approved, |decision| E::ApplicationApproved {
+            C::Deny { decision, bench } => self.settle(decision, bench, Some(Standing::Denied), |decision| {
+                E::ApplicationDenied { application_id, decision }
+            }),
+            C::RequestChanges { decision, bench } => {
+                self.settle(decision, bench, Some(Standing::ChangesRequested), |decision| E::ChangesRequested {
                     application_id,
-                    client_id,
                     decision,
                 })
             }
-            C::Deny { decision } => self.judge(decision, &[Standing::UnderReview], Standing::Denied, |decision| {
-                E::ApplicationDenied { application_id, decision }
-            }),
-            C::Suspend { decision } => self.judge(decision, &[Standing::Approved], Standing::Suspended, |decision| {
+            C::Suspend { decision } => self.oversee(decision, &[Standing::Approved], Standing::Suspended, |decision| {
                 E::ApplicationSuspended { application_id, decision }
             }),
-            C::Reinstate { decision } => self.judge(decision, &[Standing::Suspended], Standing::Approved, |decision| {
-                E::ApplicationReinstated { application_id, decision }
-            }),
+            C::Reinstate { decision } => {
+                self.oversee(decision, &[Standing::Suspended], Standing::Approved, |decision| {
+                    E::ApplicationReinstated { application_id, decision }
+                })
+            }
             C::Revoke { decision } => {
-                self.judge(decision, &[Standing::Approved, Standing::Suspended], Standing::Revoked, |decision| {
+                self.oversee(decision, &[Standing::Approved, Standing::Suspended], Standing::Revoked, |decision| {
                     E::ApplicationRevoked { application_id, decision }
                 })
             }
-            C::Request { .. } => Err(ApplicationRefusal::AlreadyRequested),
         }
     }
 
-    /// What every decision has in common: not on one's own, from the right standing, on the revision that was read.
-    /// The same reviewer asking again for what already holds succeeds and appends nothing.
-    fn judge(
+    fn edit(&self, asked: Asked, at: Timestamp) -> Decided {
+        let (application_id, revision) = (self.application_id, self.revision + 1);
+        match self.standing {
+            Standing::UnderReview if asked == self.asked => Ok(vec![]),
+            Standing::UnderReview => {
+                Ok(vec![ApplicationEvent::ApplicationEdited { application_id, asked, revision, at }])
+            }
+            Standing::Approved if self.proposed.as_ref().unwrap_or(&self.asked) == &asked => Ok(vec![]),
+            // Back to what holds: nothing is left to decide.
+            Standing::Approved if asked == self.asked => self.withdraw_change(at),
+            Standing::Approved => Ok(vec![ApplicationEvent::ChangeProposed { application_id, asked, revision, at }]),
+            _ => Err(self.wrong_standing()),
+        }
+    }
+
+    fn resubmit(&self, asked: Asked, at: Timestamp) -> Decided {
+        let (application_id, revision) = (self.application_id, self.revision + 1);
+        match self.standing {
+            Standing::ChangesRequested => {
+                Ok(vec![ApplicationEvent::ApplicationResubmitted { application_id, asked, revision, at }])
+            }
+            Standing::UnderReview if self.entry == Entry::Resubmission && asked == self.asked => Ok(vec![]),
+            _ => Err(self.wrong_standing()),
+        }
+    }
+
+    fn appeal(&self, text: Personal, at: Timestamp) -> Decided {
+        let (application_id, owner) = (self.application_id, self.owner);
+        match self.standing {
+            Standing::Denied => Ok(vec![ApplicationEvent::ApplicationAppealed { application_id, owner, text, at }]),
+            Standing::UnderReview if self.entry == Entry::Appeal => Ok(vec![]),
+            _ => Err(self.wrong_standing()),
+        }
+    }
+
+    fn withdraw(&self, at: Timestamp) -> Decided {
+        match self.standing {
+            Standing::Withdrawn => Ok(vec![]),
+            Standing::Denied | Standing::Revoked => Err(self.wrong_standing()),
+            Standing::UnderReview | Standing::ChangesRequested | Standing::Approved | Standing::Suspended => {
+                Ok(vec![ApplicationEvent::ApplicationWithdrawn { application_id: self.application_id, at }])
+            }
+        }
+    }
+
+    fn withdraw_change(&self, at: Timestamp) -> Decided {
+        let (application_id, revision) = (self.application_id, self.revision);
+        match (&self.proposed, self.change) {
+            (Some(_), _) => Ok(vec![ApplicationEvent::ChangeWithdrawn { application_id, revision, at }]),
+            (None, Some(change)) if change.outcome == ChangeOutcome::Withdrawn => Ok(vec![]),
+            (None, _) => Err(self.no_change()),
+        }
+    }
+
+    /// Only what is approved answers to a client id that can be leaked: before, asking for another one would be a way
+    /// around the review.
+    fn rotate(&self, client_id: ClientId, at: Timestamp) -> Decided {
+        match (self.standing, self.client_id.clone()) {
+            (Standing::Approved, Some(previous)) => Ok(vec![ApplicationEvent::ClientIdRotated {
+                application_id: self.application_id,
+                client_id,
+                previous,
+                at,
+            }]),
+            _ => Err(self.wrong_standing()),
+        }
+    }
+
+    fn claim(&self, by: UserId, bench: Bench, at: Timestamp) -> Decided {
+        self.may_review(by, bench, at)?;
+        if !self.waits() {
+            return Err(self.wrong_standing());
+        }
+        if self.claim.is_some_and(|claim| claim.by == by && claim.until() > at) {
+            return Ok(vec![]);
+        }
+        Ok(vec![ApplicationEvent::ReviewClaimed { application_id: self.application_id, by, at }])
+    }
+
+    fn release(&self, by: UserId, at: Timestamp) -> Decided {
+        match self.claim.filter(|claim| claim.until() > at) {
+            None => Ok(vec![]),
+            Some(claim) if claim.by == by => {
+                Ok(vec![ApplicationEvent::ReviewReleased { application_id: self.application_id, by, at }])
+            }
+            Some(claim) => Err(claim.refusal()),
+        }
+    }
+
+    /// What the first of two reviewers signs and the second decides, or one alone.
+    fn sign(
+        &self,
+        decision: Decision,
+        bench: Bench,
+        of_change: bool,
+        event: impl FnOnce(Decision) -> ApplicationEvent,
+    ) -> Decided {
+        let to = if of_change { None } else { Some(Standing::Approved) };
+        let signed = self.signed.filter(|_| bench.signatures != Signatures::Anew);
+        match (bench.signatures, signed) {
+            (Signatures::Two, Some(first)) if first == decision.by && self.waits() => {
+                // A reviewer who signs twice has signed; what they read then is what the signature stands for.
+                if decision.revision == self.revision { Ok(vec![]) } else { Err(self.revised(&decision)) }
+            }
+            (Signatures::One, _) | (_, Some(_)) => self.settle(decision, bench, to, event),
+            (Signatures::Two | Signatures::Anew, None) => {
+                let application_id = self.application_id;
+                self.settle(decision, bench, to, |decision| ApplicationEvent::ReviewSigned { application_id, decision })
+            }
+        }
+    }
+
+    /// A decision on what waits in the queue: the application where `to` says whereto it goes, else its proposed change.
+    fn settle(
+        &self,
+        decision: Decision,
+        bench: Bench,
+        to: Option<Standing>,
+        event: impl FnOnce(Decision) -> ApplicationEvent,
+    ) -> Decided {
+        if decision.by == self.owner {
+            return Err(ApplicationRefusal::OwnApplication);
+        }
+        if let Some(to) = to
+            && self.standing != Standing::UnderReview
+        {
+            return self.asked_twice(&decision, to);
+        }
+        self.may_review(decision.by, bench, decision.at)?;
+        if decision.revision != self.revision {
+            return Err(self.revised(&decision));
+        }
+        Ok(vec![event(decision)])
+    }
+
+    /// A decision on what is approved. A change that its owner proposes meanwhile is no way to escape it.
+    fn oversee(
         &self,
         decision: Decision,
         from: &[Standing],
         to: Standing,
         event: impl FnOnce(Decision) -> ApplicationEvent,
-    ) -> Result<Vec<ApplicationEvent>, ApplicationRefusal> {
+    ) -> Decided {
         if decision.by == self.owner {
             return Err(ApplicationRefusal::OwnApplication);
         }
         if !from.contains(&self.standing) {
-            let asked_twice = self.standing == to && self.since.0 == decision.by;
-            return if asked_twice { Ok(vec![]) } else { Err(self.wrong_standing()) };
+            return self.asked_twice(&decision, to);
         }
-        if decision.revision != self.revision {
-            return Err(ApplicationRefusal::Revised { seen: decision.revision, now: self.revision });
+        if ![self.revision, self.holds].contains(&decision.revision) {
+            return Err(self.revised(&decision));
         }
         Ok(vec![event(decision)])
     }
 
+    /// The same reviewer asking again for what already holds succeeds and appends nothing.
+    fn asked_twice(&self, decision: &Decision, to: Standing) -> Decided {
+        let holds = self.standing == to && self.since.0 == decision.by;
+        if holds { Ok(vec![]) } else { Err(self.wrong_standing()) }
+    }
+
+    /// The same, of a change that waits no more.
+    fn without_change(&self, decision: &Decision, approve: bool) -> Decided {
+        if decision.by == self.owner {
+            return Err(ApplicationRefusal::OwnApplication);
+        }
+        let wanted = if approve { ChangeOutcome::Approved } else { ChangeOutcome::Denied };
+        match self.change {
+            Some(change) if change.outcome == wanted && change.by == decision.by => Ok(vec![]),
+            _ => Err(self.no_change()),
+        }
+    }
+
+    fn may_review(&self, by: UserId, bench: Bench, at: Timestamp) -> Result<(), ApplicationRefusal> {
+        if by == self.owner {
+            return Err(ApplicationRefusal::OwnApplication);
+        }
+        if let Some(claim) = self.claim.filter(|claim| claim.by != by && claim.until() > at) {
+            return Err(claim.refusal());
+        }
+        if self.appealed_from == Some(by) && bench.another {
+            return Err(ApplicationRefusal::OwnDenial);
+        }
+        Ok(())
+    }
+
+    fn no_change(&self) -> ApplicationRefusal {
+        match (self.standing, self.change) {
+            (Standing::Approved | Standing::Suspended, Some(change)) => ApplicationRefusal::ChangeOver(change),
+            (Standing::Approved | Standing::Suspended, None) => ApplicationRefusal::NoChange,
+            _ => self.wrong_standing(),
+        }
+    }
+
+    const fn revised(&self, decision: &Decision) -> ApplicationRefusal {
+        ApplicationRefusal::Revised { seen: decision.revision, now: self.revision }
+    }
+
     const fn wrong_standing(&self) -> ApplicationRefusal {
         ApplicationRefusal::WrongStanding { standing: self.standing, by: self.since.0, at: self.since.1 }
-    }
-
-    fn evolve(mut self, event: &ApplicationEvent) -> Self {
-        use ApplicationEvent as E;
-        let owner = self.owner;
-        match event {
-            E::ApplicationRequested { .. }
-            | E::ReviewClaimed { .. }
-            | E::ReviewReleased { .. }
-            | E::ReviewSigned { .. } => {}
-            E::ApplicationEdited { asked, revision, .. } => {
-                self.asked = asked.clone();
-                self.revision = *revision;
-            }
-            E::ApplicationResubmitted { asked, revision, at, .. } => {
-                self.asked = asked.clone();
-                self.revision = *revision;
-                self.move_to(Standing::UnderReview, owner, *at);
-            }
-            E::ChangesRequested { decision, .. } => self.move_to(Standing::ChangesRequested, decision.by, decision.at),
-            E::ApplicationApproved { client_id, decision, .. } => {
-                self.client_id = Some(client_id.clone());
-                self.move_to(Standing::Approved, decision.by, decision.at);
-            }
-            E::ApplicationDenied { decision, .. } => self.move_to(Standing::Denied, decision.by, decision.at),
-            E::ApplicationAppealed { at, .. } => self.move_to(Standing::UnderReview, owner, *at),
-            E::ChangeProposed { asked, revision, .. } => {
-                self.proposed = Some(asked.clone());
-                self.revision = *revision;
-            }
-            E::ChangeApproved { .. } => {
-                if let Some(proposed) = self.proposed.take() {
-                    self.asked = proposed;
-                }
-            }
-            E::ChangeDenied { .. } | E::ChangeWithdrawn { .. } => self.proposed = None,
-            E::ApplicationSuspended { decision, .. } => self.move_to(Standing::Suspended, decision.by, decision.at),
-            E::ApplicationReinstated { decision, .. } => self.move_to(Standing::Approved, decision.by, decision.at),
-            E::ApplicationRevoked { decision, .. } => self.move_to(Standing::Revoked, decision.by, decision.at),
-            E::ApplicationWithdrawn { at, .. } => self.move_to(Standing::Withdrawn, owner, *at),
-            E::ClientIdRotated { client_id, .. } => self.client_id = Some(client_id.clone()),
-        }
-        self
-    }
-
-    const fn move_to(&mut self, standing: Standing, by: UserId, at: Timestamp) {
-        self.standing = standing;
-        self.since = (by, at);
     }
 }

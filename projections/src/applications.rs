@@ -4,8 +4,8 @@
 use countersign_events::{
     application::{ApplicationEvent, Asked, Decision, Standing},
     event::Event,
-    ids::ApplicationId,
-    recorded::Recorded,
+    ids::{ApplicationId, UserId},
+    recorded::{Recorded, Timestamp},
 };
 
 use crate::{
@@ -27,89 +27,121 @@ pub const APPLICATIONS: Table = Table {
         text("redirect_uris"),
         text("scopes"),
         integer("revision"),
+        integer("holds"),
+        integer("revised_at"),
         text("client_id"),
         text("proposed"),
         integer("requested_at"),
+        integer("waiting_since"),
+        integer("answered_at"),
+        text("claimed_by"),
+        integer("claimed_at"),
+        text("signed_by"),
+        integer("signed_at"),
         integer("decided_at"),
         text("decided_by"),
         text("reason_code"),
         integer("reason_position"),
     ],
-    indexes: &[&["owner_id", "requested_at"], &["client_id"], &["requested_at"], &["standing", "requested_at"]],
+    indexes: &[
+        &["owner_id", "requested_at"],
+        &["client_id"],
+        &["requested_at"],
+        &["standing", "requested_at"],
+        // What waits for a reviewer has no answer yet: the queue, and how long the last answers took.
+        &["answered_at", "waiting_since"],
+    ],
 };
 
 /// Inline.
-pub const PROJECTION: Projection = Projection { name: "applications", revision: 1, tables: &[&APPLICATIONS], project };
+pub const PROJECTION: Projection = Projection { name: "applications", revision: 2, tables: &[&APPLICATIONS], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use ApplicationEvent as E;
     let Event::Application(event) = &recorded.event else { return vec![] };
-    let decided = |application_id: &ApplicationId, standing, decision| {
-        vec![patch(*application_id, decided(recorded, standing, decision))]
-    };
-    match event {
-        E::ApplicationRequested { application_id, owner, asked: what, at } => {
-            let mut set = vec![("owner_id", id(owner)), ("standing", Standing::UnderReview.as_str().into())];
-            set.extend(asked(what));
-            set.extend([
-                ("revision", 1_u32.into()),
-                ("client_id", Value::Null),
-                ("proposed", Value::Null),
-                ("requested_at", (*at).into()),
-                ("decided_at", Value::Null),
-                ("decided_by", Value::Null),
-                ("reason_code", Value::Null),
-                ("reason_position", Value::Null),
-            ]);
-            vec![Change::Upsert { table: &APPLICATIONS, key: vec![id(application_id)], set }]
+    let (application_id, set) = match event {
+        E::ApplicationRequested { application_id, owner, asked, at } => {
+            return vec![requested(*application_id, *owner, asked, *at)];
         }
-        E::ApplicationEdited { application_id, asked: what, revision, .. } => {
-            let mut set = asked(what);
-            set.push(("revision", (*revision).into()));
-            vec![patch(*application_id, set)]
+        E::ApplicationEdited { application_id, asked: what, revision, at } => {
+            (application_id, [asked(what), revised(*revision, *at)].concat())
         }
-        E::ApplicationResubmitted { application_id, asked: what, revision, .. } => {
-            let mut set = asked(what);
-            set.extend([("revision", (*revision).into()), ("standing", Standing::UnderReview.as_str().into())]);
-            vec![patch(*application_id, set)]
+        E::ReviewClaimed { application_id, by, at } => {
+            (application_id, vec![("claimed_by", id(by)), ("claimed_at", (*at).into())])
+        }
+        E::ReviewReleased { application_id, .. } => (application_id, released()),
+        E::ReviewSigned { application_id, decision } => {
+            let signed = vec![("signed_by", id(decision.by)), ("signed_at", decision.at.into())];
+            (application_id, [released(), signed].concat())
+        }
+        E::ApplicationResubmitted { application_id, asked: what, revision, at } => {
+            (application_id, [asked(what), revised(*revision, *at), under_review(*at)].concat())
+        }
+        E::ApplicationAppealed { application_id, at, .. } => (application_id, under_review(*at)),
+        E::ChangesRequested { application_id, decision } => {
+            (application_id, [decided(recorded, Standing::ChangesRequested, decision), answered(decision)].concat())
+        }
+        E::ApplicationDenied { application_id, decision } => {
+            (application_id, [decided(recorded, Standing::Denied, decision), answered(decision)].concat())
         }
         E::ApplicationApproved { application_id, client_id, decision } => {
-            let mut set = self::decided(recorded, Standing::Approved, decision);
-            set.push(("client_id", id(client_id)));
-            vec![patch(*application_id, set)]
+            let client = vec![("client_id", id(client_id))];
+            (application_id, [decided(recorded, Standing::Approved, decision), answered(decision), client].concat())
         }
-        E::ChangesRequested { application_id, decision } => {
-            decided(application_id, Standing::ChangesRequested, decision)
+        E::ChangeProposed { application_id, asked, revision, at } => {
+            let proposed = serde_json::to_string(asked).expect("what is asked for is plain data");
+            let proposed = vec![
+                ("proposed", proposed.into()),
+                ("revision", (*revision).into()),
+                ("revised_at", (*at).into()),
+                ("waiting_since", (*at).into()),
+                ("answered_at", Value::Null),
+            ];
+            (application_id, [proposed, unsigned()].concat())
         }
-        E::ApplicationDenied { application_id, decision } => decided(application_id, Standing::Denied, decision),
-        E::ApplicationSuspended { application_id, decision } => decided(application_id, Standing::Suspended, decision),
-        E::ApplicationReinstated { application_id, decision } => decided(application_id, Standing::Approved, decision),
-        E::ApplicationRevoked { application_id, decision } => decided(application_id, Standing::Revoked, decision),
-        E::ApplicationAppealed { application_id, .. } => {
-            vec![patch(*application_id, vec![("standing", Standing::UnderReview.as_str().into())])]
+        E::ChangeApproved { application_id, asked: what, decision } => {
+            let holds = vec![("holds", decision.revision.into())];
+            (application_id, [asked(what), holds, without_change(), answered(decision)].concat())
+        }
+        E::ChangeDenied { application_id, decision } => {
+            (application_id, [without_change(), answered(decision)].concat())
+        }
+        E::ChangeWithdrawn { application_id, .. } => (application_id, [without_change(), no_longer_waiting()].concat()),
+        E::ApplicationSuspended { application_id, decision } => {
+            (application_id, decided(recorded, Standing::Suspended, decision))
+        }
+        E::ApplicationReinstated { application_id, decision } => {
+            (application_id, decided(recorded, Standing::Approved, decision))
+        }
+        E::ApplicationRevoked { application_id, decision } => {
+            let decided = decided(recorded, Standing::Revoked, decision);
+            (application_id, [decided, without_change(), no_longer_waiting()].concat())
         }
         E::ApplicationWithdrawn { application_id, .. } => {
-            vec![patch(*application_id, vec![("standing", Standing::Withdrawn.as_str().into())])]
+            let standing = vec![("standing", Standing::Withdrawn.as_str().into())];
+            (application_id, [standing, without_change(), no_longer_waiting()].concat())
         }
-        E::ChangeProposed { application_id, asked, revision, .. } => {
-            let proposed = serde_json::to_string(asked).expect("what is asked for is plain data");
-            vec![patch(*application_id, vec![("proposed", proposed.into()), ("revision", (*revision).into())])]
-        }
-        E::ChangeDenied { application_id, .. } | E::ChangeWithdrawn { application_id, .. } => {
-            vec![patch(*application_id, vec![("proposed", Value::Null)])]
-        }
-        E::ClientIdRotated { application_id, client_id, .. } => {
-            vec![patch(*application_id, vec![("client_id", id(client_id))])]
-        }
-        // "Review in full" gives approved changes their decider; until it does, no such event is written.
-        E::ChangeApproved { .. } | E::ReviewClaimed { .. } | E::ReviewReleased { .. } | E::ReviewSigned { .. } => {
-            vec![]
-        }
-    }
+        E::ClientIdRotated { application_id, client_id, .. } => (application_id, vec![("client_id", id(client_id))]),
+    };
+    vec![Change::Patch { table: &APPLICATIONS, key: vec![id(application_id)], set }]
 }
 
-fn patch(application: ApplicationId, set: Set) -> Change {
-    Change::Patch { table: &APPLICATIONS, key: vec![id(application)], set }
+fn requested(application: ApplicationId, owner: UserId, what: &Asked, at: Timestamp) -> Change {
+    let mut set = vec![("owner_id", id(owner)), ("standing", Standing::UnderReview.as_str().into())];
+    set.extend(asked(what));
+    let at = Value::from(at);
+    set.extend([
+        ("revision", 1_u32.into()),
+        ("holds", 1_u32.into()),
+        ("revised_at", at.clone()),
+        ("client_id", Value::Null),
+        ("proposed", Value::Null),
+        ("requested_at", at.clone()),
+        ("waiting_since", at),
+    ]);
+    let later = APPLICATIONS.columns.iter().skip(set.len()).map(|column| (column.name, Value::Null));
+    set.extend(later.collect::<Vec<_>>());
+    Change::Upsert { table: &APPLICATIONS, key: vec![id(application)], set }
 }
 
 fn asked(asked: &Asked) -> Set {
@@ -125,6 +157,28 @@ fn asked(asked: &Asked) -> Set {
     ]
 }
 
+/// What is asked for is another thing now; who signed the one before has signed nothing.
+fn revised(revision: u32, at: Timestamp) -> Set {
+    let revised = vec![("revision", revision.into()), ("holds", revision.into()), ("revised_at", at.into())];
+    [revised, unsigned()].concat()
+}
+
+fn unsigned() -> Set {
+    vec![("signed_by", Value::Null), ("signed_at", Value::Null)]
+}
+
+fn released() -> Set {
+    vec![("claimed_by", Value::Null), ("claimed_at", Value::Null)]
+}
+
+fn under_review(at: Timestamp) -> Set {
+    vec![
+        ("standing", Standing::UnderReview.as_str().into()),
+        ("waiting_since", at.into()),
+        ("answered_at", Value::Null),
+    ]
+}
+
 fn decided(recorded: &Recorded<Event>, standing: Standing, decision: &Decision) -> Set {
     vec![
         ("standing", standing.as_str().into()),
@@ -133,6 +187,19 @@ fn decided(recorded: &Recorded<Event>, standing: Standing, decision: &Decision) 
         ("reason_code", decision.reason_code.as_str().into()),
         ("reason_position", position(recorded)),
     ]
+}
+
+/// The queue has its answer; with it end claim and first signature.
+fn answered(decision: &Decision) -> Set {
+    [vec![("answered_at", decision.at.into())], released(), unsigned()].concat()
+}
+
+fn no_longer_waiting() -> Set {
+    [vec![("waiting_since", Value::Null), ("answered_at", Value::Null)], released(), unsigned()].concat()
+}
+
+fn without_change() -> Set {
+    vec![("proposed", Value::Null)]
 }
 
 /// The position of an event as a value.

@@ -10,6 +10,7 @@ pub mod accounts;
 pub mod applications;
 pub mod authorizations;
 pub mod change;
+pub mod former_client_ids;
 pub mod front_page;
 pub mod inbox;
 #[cfg(test)]
@@ -34,8 +35,13 @@ pub struct Projection {
 }
 
 /// Read models that change in the append's transaction.
-pub const INLINE: &[Projection] =
-    &[accounts::PROJECTION, applications::PROJECTION, authorizations::PROJECTION, tokens::PROJECTION];
+pub const INLINE: &[Projection] = &[
+    accounts::PROJECTION,
+    applications::PROJECTION,
+    former_client_ids::PROJECTION,
+    authorizations::PROJECTION,
+    tokens::PROJECTION,
+];
 
 /// Read models that follow the log.
 pub const TRAILING: &[Projection] = &[inbox::PROJECTION, front_page::PROJECTION];

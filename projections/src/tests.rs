@@ -17,6 +17,7 @@ use countersign_events::{
 use super::*;
 use crate::{Value as V, change::Set};
 
+mod applications;
 mod board;
 mod interpreter;
 mod members;

@@ -8,11 +8,15 @@ use countersign_events::{
     redirect_uri::{Purpose, RedirectUri},
     scope::ScopeSet,
     text::{self, FieldError},
+    token::ClientId,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{App, AppError, Caller, Done, Plan, error::FieldErrors};
 use crate::store::rows::ApplicationRow;
+
+/// An appeal is no longer, in characters.
+const APPEAL_LENGTH: usize = 2_000;
 
 /// What was typed into the apps tab.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,17 +38,18 @@ pub struct Request {
 }
 
 impl Request {
-    /// What an application asks for now, as the form shows it.
+    /// What an application asks for now, or is proposed to become, as the form shows it.
     #[must_use]
     pub fn of(row: &ApplicationRow) -> Self {
-        let uris: Vec<_> = row.redirect_uris.iter().map(RedirectUri::as_str).collect();
+        let asked = row.proposed.clone().unwrap_or_else(|| row.asked());
+        let uris: Vec<_> = asked.redirect_uris.iter().map(RedirectUri::as_str).collect();
         Self {
-            purpose: row.purpose.to_string(),
-            name: row.name.clone(),
-            description: row.description.clone(),
-            website: row.website.clone().unwrap_or_default(),
+            purpose: asked.purpose.to_string(),
+            name: asked.name,
+            description: asked.description,
+            website: asked.website.unwrap_or_default(),
             redirect_uri: uris.join("\n"),
-            scopes: row.scopes.iter().map(|scope| scope.to_string()).collect(),
+            scopes: asked.scopes.iter().map(|scope| scope.to_string()).collect(),
         }
     }
 }
@@ -107,7 +112,7 @@ impl App {
         if open < limit as usize { Ok(()) } else { Err(AppError::TooManyOpenRequests(limit)) }
     }
 
-    /// The owner changes what is asked for while it is under review; an approved application cannot be edited.
+    /// The owner changes what is asked for while it is under review; of an approved application it is a proposed change.
     ///
     /// # Errors
     /// Not theirs, the wrong state, or fields that do not fit.
@@ -136,6 +141,68 @@ impl App {
         self.change_application(caller, owner, id, || ApplicationCommand::Withdraw { at }).await
     }
 
+    /// The owner comes back with what reviewers asked for.
+    ///
+    /// # Errors
+    /// Not theirs, the wrong state, or fields that do not fit.
+    pub async fn resubmit_application(
+        &self,
+        caller: &Caller,
+        owner: UserId,
+        id: ApplicationId,
+        asked: Asked,
+    ) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        self.change_application(caller, owner, id, || ApplicationCommand::Resubmit { asked: asked.clone(), at }).await
+    }
+
+    /// The owner disagrees with a denial, once.
+    ///
+    /// # Errors
+    /// Not theirs, the wrong state, or a text that does not fit.
+    pub async fn appeal(
+        &self,
+        caller: &Caller,
+        owner: UserId,
+        id: ApplicationId,
+        text: &str,
+    ) -> Result<Done<()>, AppError> {
+        let text = text::required_body("text", text, APPEAL_LENGTH)?;
+        let at = self.now();
+        self.change_application(caller, owner, id, || ApplicationCommand::Appeal { text: text.as_str().into(), at })
+            .await
+    }
+
+    /// The owner takes a proposed change back.
+    ///
+    /// # Errors
+    /// Not theirs, or no change waits.
+    pub async fn withdraw_change(
+        &self,
+        caller: &Caller,
+        owner: UserId,
+        id: ApplicationId,
+    ) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        self.change_application(caller, owner, id, || ApplicationCommand::WithdrawChange { at }).await
+    }
+
+    /// The owner has another client id in the place of one that strangers use.
+    ///
+    /// # Errors
+    /// Not theirs, or not approved.
+    pub async fn rotate_client_id(
+        &self,
+        caller: &Caller,
+        owner: UserId,
+        id: ApplicationId,
+    ) -> Result<Done<()>, AppError> {
+        let at = self.now();
+        let client_id = ClientId::from_random(&self.world.random());
+        let rotate = || ApplicationCommand::RotateClientId { client_id: client_id.clone(), at };
+        self.change_application(caller, owner, id, rotate).await
+    }
+
     async fn change_application(
         &self,
         caller: &Caller,
@@ -147,10 +214,14 @@ impl App {
         self.execute(caller, || async {
             let (application, version) = self.load::<Application>(&stream).await?;
             // Somebody else's application is not there at all.
-            if !matches!(&application, Application::Requested(record) if record.owner == owner) {
+            let Application::Requested(record) = &application else { return Err(AppError::NotFound) };
+            if record.owner != owner {
                 return Err(AppError::NotFound);
             }
-            Ok(Plan::answering(()).with(&stream, version, application.decide(command())?))
+            match application.decide(command()) {
+                Ok(events) => Ok(Plan::answering(()).with(&stream, version, events)),
+                Err(refusal) => Err(self.overtaken(record, refusal).await?),
+            }
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! Authorizations: the consent page of the simple flow, what a member agreed to, taking it back.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use countersign_events::{
     application::Standing,
     authorization::{self, ApplicationSeen, Authorization, AuthorizationCommand, NewToken, Via},
@@ -9,7 +9,7 @@ use countersign_events::{
     recorded::Timestamp,
     redirect_uri::{Purpose, with_parameters},
     scope::{Scope, ScopeSet},
-    token::TokenKind,
+    token::{ClientId, TokenKind},
 };
 use data_encoding::BASE64URL_NOPAD;
 use subtle::ConstantTimeEq;
@@ -43,6 +43,14 @@ pub enum ConsentRefusal {
     /// No application answers to this client id.
     #[error("No application answers to this client id.")]
     UnknownClient,
+    /// The client id was rotated away; its application answers to another one.
+    #[error("This client id of “{name}” was replaced on {}. The application has to send its new one.", .at.format("%-d %B %Y"))]
+    Rotated {
+        /// The application's name.
+        name: String,
+        /// When.
+        at: Timestamp,
+    },
     /// Not one of the redirect URIs that were reviewed.
     #[error("The address to send you back to is not one that was reviewed for this application.")]
     UnregisteredRedirect,
@@ -104,12 +112,25 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn consent_page(&self, request: &ConsentRequest) -> Result<ConsentPage, AppError> {
-        let application = match request.client_id.parse() {
-            Ok(client) => self.models.application_by_client(&client).await?,
-            Err(_) => None,
+        let Ok(client) = request.client_id.parse() else {
+            return Ok(ConsentPage::Refuse(ConsentRefusal::UnknownClient));
         };
-        let Some(application) = application else { return Ok(ConsentPage::Refuse(ConsentRefusal::UnknownClient)) };
+        let Some(application) = self.models.application_by_client(&client).await? else {
+            return Ok(ConsentPage::Refuse(self.former_client(&client).await?));
+        };
         Ok(self.consent(application, request).unwrap_or_else(ConsentPage::Refuse))
+    }
+
+    /// What is said of a client id that nothing answers to.
+    async fn former_client(&self, client: &ClientId) -> Result<ConsentRefusal, AppError> {
+        let remembered = TimeDelta::days(self.config.rotated_client_id_days.into());
+        Ok(match self.models.former_client(client).await? {
+            Some((application, at)) if at + remembered > self.now() => {
+                let name = self.state.client(application).map(|client| client.name).unwrap_or_default();
+                ConsentRefusal::Rotated { name, at }
+            }
+            _ => ConsentRefusal::UnknownClient,
+        })
     }
 
     fn consent(&self, application: ApplicationRow, request: &ConsentRequest) -> Result<ConsentPage, ConsentRefusal> {
@@ -155,7 +176,7 @@ impl App {
     pub fn consent_nonce(&self, signed_in: &SignedIn, consent: &Consent) -> String {
         let issued = self.now().timestamp_micros().to_string();
         let salt = BASE64URL_NOPAD.encode(&self.world.random::<12>());
-        let revision = consent.application.revision;
+        let revision = consent.application.holds;
         let mac = self.nonce_mac(signed_in, consent, &issued, &salt, revision);
         format!("{issued}.{revision}.{salt}.{mac}")
     }
@@ -215,7 +236,7 @@ impl App {
                     application: ApplicationSeen {
                         id,
                         standing: record.standing,
-                        revision: record.revision,
+                        revision: record.holds,
                         scopes: record.asked.scopes,
                     },
                     shown_revision,

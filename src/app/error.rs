@@ -13,6 +13,7 @@ use countersign_events::{
     text::FieldError,
 };
 
+use super::queue::Overtaken;
 use crate::{rate_limit::TooMany, store::StoreError};
 
 /// The refusal of a decider.
@@ -77,6 +78,9 @@ pub enum AppError {
     /// The member has as many open requests as the site allows.
     #[error("you have {0} open requests already; wait for a decision, or withdraw one")]
     TooManyOpenRequests(u32),
+    /// Another was faster, or the application has moved on.
+    #[error("{0}")]
+    Overtaken(Box<Overtaken>),
     /// Others were faster, five times.
     #[error("others were faster; look at it again and retry")]
     LostRace,

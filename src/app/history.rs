@@ -7,7 +7,7 @@ use countersign_events::{
     recorded::{Actor, Position, Recorded, Version},
 };
 
-use super::{App, AppError, reviews::policy_title};
+use super::{App, AppError};
 use crate::store::{EventFilter, StoredEvent};
 
 /// One thing that happened.
@@ -51,7 +51,7 @@ impl App {
                 "{} {verb} revision {}: {}.",
                 name(&decision.by),
                 decision.revision,
-                policy_title(&decision.reason_code)
+                self.policy.title(&decision.reason_code)
             )
         };
         Some(match event {

@@ -1,9 +1,8 @@
 //! What the site writes to members, as title and body. Bodies are Markdown; no secret is ever in one.
 
-use countersign_events::{
-    application::{ApplicationEvent, Standing},
-    recorded::Timestamp,
-};
+use countersign_events::{application::ApplicationEvent, recorded::Timestamp};
+
+use super::reviews::Verb;
 
 /// Title and body.
 pub type Letter = (String, String);
@@ -27,19 +26,49 @@ pub fn approved(
     (format!("“{name}” was approved"), body)
 }
 
-/// A reviewer decided otherwise.
-pub fn decided(site: &str, name: &str, standing: Standing, reason_title: &str, reason: &str) -> Letter {
-    let (verb, consequence) = match standing {
-        Standing::Denied => {
-            ("denied", "No client id or token was issued. The request and this decision stay on record.")
+/// A reviewer decided otherwise, or on a change.
+pub fn decided(site: &str, name: &str, verb: Verb, reason_title: &str, reason: &str, page: &str) -> Letter {
+    let (title, done, consequence) = match verb {
+        Verb::Deny => (
+            "was denied",
+            format!("{site} has denied **{name}**"),
+            format!(
+                "No client id or token was issued. The request and this decision stay on record. You can appeal, and \
+                 another reviewer looks at it where there is one: {page}."
+            ),
+        ),
+        Verb::RequestChanges => (
+            "needs changes",
+            format!("{site} asks for changes of **{name}**"),
+            format!("It is decided on when you have resubmitted it: {page}."),
+        ),
+        Verb::ApproveChange => (
+            "was changed",
+            format!("{site} has approved the change of **{name}**"),
+            "It holds from now on. What members agreed to before is no wider for it.".to_owned(),
+        ),
+        Verb::DenyChange => (
+            "stays as it was",
+            format!("{site} has denied the change of **{name}**"),
+            "The approved version goes on as it was.".to_owned(),
+        ),
+        Verb::Suspend => (
+            "was suspended",
+            format!("{site} has suspended **{name}**"),
+            "Its tokens rest; they live again when it is reinstated.".to_owned(),
+        ),
+        Verb::Reinstate => {
+            ("was reinstated", format!("{site} has reinstated **{name}**"), "Its tokens are valid again.".to_owned())
         }
-        Standing::Suspended => ("suspended", "Its tokens rest; they live again when it is reinstated."),
-        Standing::Revoked => ("revoked", "Its tokens have ended for good."),
-        Standing::Approved => ("reinstated", "Its tokens are valid again."),
-        Standing::UnderReview | Standing::ChangesRequested | Standing::Withdrawn => ("changed", ""),
+        Verb::Revoke => {
+            ("was revoked", format!("{site} has revoked **{name}**"), "Its tokens have ended for good.".to_owned())
+        }
+        // An approval has a letter of its own, and a claim none.
+        Verb::Approve | Verb::Claim | Verb::Release => {
+            ("was looked at", format!("{site} looked at **{name}**"), String::new())
+        }
     };
-    let body = format!("{site} has {verb} **{name}**: {reason_title}.\n\n{consequence}{}", quoted(reason));
-    (format!("“{name}” was {verb}"), body)
+    (format!("“{name}” {title}"), format!("{done}: {reason_title}.\n\n{consequence}{}", quoted(reason)))
 }
 
 /// A held token ended unseen.

@@ -1,9 +1,11 @@
-//! Reviews: the queue and the decisions. Every decision names the revision that was read, carries a
-//! reason, and is told to the owner in the same append.
+//! Reviews: claims and decisions. Every decision names the revision that was read, carries a reason, and is told to
+//! the owner in the same append. The queue is `queue`'s.
 
 use countersign_events::{
     account::{self, Account, AccountStanding, Role},
-    application::{self, Application, ApplicationCommand, ApplicationEvent, Decision, Record, Standing},
+    application::{
+        self, Application, ApplicationCommand, ApplicationEvent, Bench, Decision, Record, Signatures, Standing,
+    },
     authorization::{self, ApplicationSeen, Authorization, AuthorizationCommand, NewToken, Via},
     decider::Decider,
     ids::{ApplicationId, MessageId, SecretId, TokenId, UserId},
@@ -16,72 +18,80 @@ use countersign_events::{
 use serde::{Deserialize, Serialize};
 
 use super::{App, AppError, Caller, Done, Plan, letters};
-use crate::store::rows::ApplicationRow;
-
-/// The clauses of the site's policy that a decision can name, with their titles.
-pub const POLICY: &[(&str, &str)] = &[
-    ("meets_policy", "It meets the policy"),
-    ("incomplete", "The request does not say enough"),
-    ("misleading", "Name, description or website mislead"),
-    ("forbidden_use", "The policy forbids this use"),
-    ("abuse", "It was used to abuse members or the site"),
-    ("security", "It endangers members' accounts"),
-    ("owner_request", "Its owner asked for it"),
-    ("other", "Another reason, given in the text"),
-];
-
-/// The title of a clause.
-#[must_use]
-pub fn policy_title(code: &str) -> &'static str {
-    POLICY.iter().find(|(known, _)| *known == code).map_or("Another reason", |(_, title)| *title)
-}
+use crate::policy::{MEETS_POLICY, Policy};
 
 /// What a reviewer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "the verbs of the routes")]
 pub enum Verb {
+    Claim,
+    Release,
     Approve,
     Deny,
+    RequestChanges,
     Suspend,
     Reinstate,
     Revoke,
+    ApproveChange,
+    DenyChange,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: [Self; 5] = [Self::Approve, Self::Deny, Self::Suspend, Self::Reinstate, Self::Revoke];
+    pub const ALL: [Self; 10] = [
+        Self::Claim,
+        Self::Release,
+        Self::Approve,
+        Self::Deny,
+        Self::RequestChanges,
+        Self::Suspend,
+        Self::Reinstate,
+        Self::Revoke,
+        Self::ApproveChange,
+        Self::DenyChange,
+    ];
 
     /// As routes and the command line write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Claim => "claim",
+            Self::Release => "release",
             Self::Approve => "approve",
             Self::Deny => "deny",
+            Self::RequestChanges => "request-changes",
             Self::Suspend => "suspend",
             Self::Reinstate => "reinstate",
             Self::Revoke => "revoke",
+            Self::ApproveChange => "approve-change",
+            Self::DenyChange => "deny-change",
         }
     }
 
-    /// What can be done from where an application stands.
+    /// The decisions that are possible where an application stands.
     #[must_use]
-    pub const fn possible(standing: Standing) -> &'static [Self] {
-        match standing {
-            Standing::UnderReview => &[Self::Approve, Self::Deny],
-            Standing::Approved => &[Self::Suspend, Self::Revoke],
-            Standing::Suspended => &[Self::Reinstate, Self::Revoke],
-            Standing::ChangesRequested | Standing::Denied | Standing::Revoked | Standing::Withdrawn => &[],
+    pub const fn possible(standing: Standing, change_waits: bool) -> &'static [Self] {
+        match (standing, change_waits) {
+            (Standing::UnderReview, _) => &[Self::Approve, Self::RequestChanges, Self::Deny],
+            (Standing::Approved, false) => &[Self::Suspend, Self::Revoke],
+            (Standing::Approved, true) => &[Self::ApproveChange, Self::DenyChange, Self::Suspend, Self::Revoke],
+            (Standing::Suspended, false) => &[Self::Reinstate, Self::Revoke],
+            (Standing::Suspended, true) => &[Self::ApproveChange, Self::DenyChange, Self::Reinstate, Self::Revoke],
+            (Standing::ChangesRequested | Standing::Denied | Standing::Revoked | Standing::Withdrawn, _) => &[],
         }
     }
 
-    const fn result(self) -> Standing {
-        match self {
-            Self::Approve | Self::Reinstate => Standing::Approved,
-            Self::Deny => Standing::Denied,
-            Self::Suspend => Standing::Suspended,
-            Self::Revoke => Standing::Revoked,
-        }
+    /// Whether it decides something, for a reason; a claim is only a sign to other reviewers.
+    #[must_use]
+    pub const fn decides(self) -> bool {
+        !matches!(self, Self::Claim | Self::Release)
+    }
+
+    /// Whether it takes nothing from anybody, so that it can be done without giving a reason.
+    #[must_use]
+    pub const fn is_friendly(self) -> bool {
+        matches!(self, Self::Approve | Self::Reinstate | Self::ApproveChange)
     }
 }
 
@@ -95,7 +105,8 @@ impl std::str::FromStr for Verb {
 /// A decision as it was typed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The revision that was read.
+    /// The revision that was read; claims and releases name none.
+    #[serde(default)]
     pub revision: u32,
     /// The clause; empty is `meets_policy` for an approval.
     #[serde(default)]
@@ -106,16 +117,25 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn checked(&self, verb: Verb) -> Result<(String, String), AppError> {
-        let friendly = matches!(verb, Verb::Approve | Verb::Reinstate);
-        let code = if self.reason_code.is_empty() && friendly { "meets_policy" } else { self.reason_code.as_str() };
+    fn checked(&self, verb: Verb, policy: &Policy) -> Result<(String, String), AppError> {
+        if !verb.decides() {
+            return Ok((String::new(), String::new()));
+        }
+        let code = match self.reason_code.as_str() {
+            "" if verb.is_friendly() => MEETS_POLICY,
+            code => code,
+        };
         let mut errors = super::error::FieldErrors::default();
-        if !POLICY.iter().any(|(known, _)| *known == code) {
-            let codes: Vec<_> = POLICY.iter().map(|(known, _)| *known).collect();
+        if self.revision == 0 {
+            let message = "Name the revision that you have read: a number from 1.".to_owned();
+            errors.push(FieldError { field: "revision", code: "required", message });
+        }
+        if !policy.has(code) {
+            let codes: Vec<_> = policy.clauses().iter().map(|clause| clause.code.as_str()).collect();
             let message = format!("Choose a reason: one of {}.", codes.join(", "));
             errors.push(FieldError { field: "reason_code", code: "malformed", message });
         }
-        let reason = if self.reason.trim().is_empty() && friendly {
+        let reason = if self.reason.trim().is_empty() && verb.is_friendly() {
             String::new()
         } else {
             errors.take(text::reason(&self.reason))
@@ -126,31 +146,11 @@ impl Verdict {
 }
 
 impl App {
-    /// Applications of one standing or of all, oldest request first.
+    /// Does what a reviewer does with an application: claims it, lets it go, decides on it or on a change of it.
     ///
     /// # Errors
-    /// [`AppError::Store`].
-    pub async fn review_list(
-        &self,
-        standing: Option<Standing>,
-        after: Option<(Timestamp, ApplicationId)>,
-        limit: u32,
-    ) -> Result<Vec<ApplicationRow>, AppError> {
-        Ok(self.models.applications(standing, after, limit).await?)
-    }
-
-    /// An application as reviewers see it.
-    ///
-    /// # Errors
-    /// [`AppError::NotFound`].
-    pub async fn reviewed_application(&self, id: ApplicationId) -> Result<ApplicationRow, AppError> {
-        self.models.application(id).await?.ok_or(AppError::NotFound)
-    }
-
-    /// Decides on an application.
-    ///
-    /// # Errors
-    /// Not a reviewer, no such application, own application, an older revision, the wrong state, a missing reason.
+    /// Not a reviewer, no such application, own application, an older revision, the wrong state, another's claim, a
+    /// missing reason.
     pub async fn decide_application(
         &self,
         caller: &Caller,
@@ -160,7 +160,7 @@ impl App {
         verdict: &Verdict,
     ) -> Result<Done<()>, AppError> {
         self.member_with(by, Role::Reviewer)?;
-        let (reason_code, reason) = verdict.checked(verb)?;
+        let (reason_code, reason) = verdict.checked(verb, &self.policy)?;
         let stream = application::stream(id);
         self.execute(caller, || async {
             let (record, version) = self.application_record(id).await?;
@@ -172,20 +172,30 @@ impl App {
                 reason: reason.as_str().into(),
                 at,
             };
-            let command = self.command(verb, decision);
-            let events = Application::Requested(record.clone()).decide(command)?;
+            let command = self.command(verb, self.bench(&record, by), decision);
+            let events = match Application::Requested(record.clone()).decide(command) {
+                Ok(events) => events,
+                Err(refusal) => return Err(self.overtaken(&record, refusal).await?),
+            };
             let decided = events.first().cloned();
             let plan = Plan::answering(()).with(&stream, version, events);
             let plan = self.guard_reviewer(plan, by).await?;
             match decided {
-                None => Ok(plan),
+                None
+                | Some(
+                    ApplicationEvent::ReviewClaimed { .. }
+                    | ApplicationEvent::ReviewReleased { .. }
+                    // The owner reads of it in the history; there is nothing to do yet.
+                    | ApplicationEvent::ReviewSigned { .. },
+                ) => Ok(plan),
                 Some(ApplicationEvent::ApplicationApproved { client_id, decision, .. }) => {
                     self.approve(plan, &record, &client_id, &reason, decision.at).await
                 }
                 Some(_) => {
-                    let title = policy_title(&reason_code);
+                    let title = self.policy.title(&reason_code);
+                    let page = self.config.url(&format!("/settings/apps/{id}"));
                     let letter =
-                        letters::decided(&self.config.site_name, &record.asked.name, verb.result(), title, &reason);
+                        letters::decided(&self.config.site_name, &record.asked.name, verb, title, &reason, &page);
                     self.tell_owner(plan, &record, letter, None, at)
                 }
             }
@@ -193,16 +203,33 @@ impl App {
         .await
     }
 
-    fn command(&self, verb: Verb, decision: Decision) -> ApplicationCommand {
+    fn command(&self, verb: Verb, bench: Bench, decision: Decision) -> ApplicationCommand {
+        let (by, at) = (decision.by, decision.at);
         match verb {
+            Verb::Claim => ApplicationCommand::Claim { by, bench, at },
+            Verb::Release => ApplicationCommand::Release { by, at },
             Verb::Approve => {
-                ApplicationCommand::Approve { decision, client_id: ClientId::from_random(&self.world.random()) }
+                let client_id = ClientId::from_random(&self.world.random());
+                ApplicationCommand::Approve { decision, client_id, bench }
             }
-            Verb::Deny => ApplicationCommand::Deny { decision },
+            Verb::Deny => ApplicationCommand::Deny { decision, bench },
+            Verb::RequestChanges => ApplicationCommand::RequestChanges { decision, bench },
+            Verb::ApproveChange => ApplicationCommand::ApproveChange { decision, bench },
+            Verb::DenyChange => ApplicationCommand::DenyChange { decision, bench },
             Verb::Suspend => ApplicationCommand::Suspend { decision },
             Verb::Reinstate => ApplicationCommand::Reinstate { decision },
             Verb::Revoke => ApplicationCommand::Revoke { decision },
         }
+    }
+
+    /// How many have to sign, and whether somebody else could.
+    fn bench(&self, record: &Record, by: UserId) -> Bench {
+        let signatures = match record.signed {
+            _ if !self.config.two_person_rule => Signatures::One,
+            Some(first) if !self.state.holds(first, Role::Reviewer) => Signatures::Anew,
+            _ => Signatures::Two,
+        };
+        Bench { signatures, another: self.state.another_holds(Role::Reviewer, [by, record.owner]) }
     }
 
     /// A reviewer who loses the role, or is suspended, at the same moment decides nothing any more.

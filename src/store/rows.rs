@@ -2,7 +2,7 @@
 
 use countersign_events::{
     account::{AccountStanding, Roles},
-    application::Standing,
+    application::{Asked, Claim, Standing},
     ids::{ApplicationId, CommentId, DataKeyId, PostId, TokenId, UserId, VerifierId},
     recorded::{Position, Timestamp},
     redirect_uri::{Purpose, RedirectUri},
@@ -38,14 +38,46 @@ pub struct ApplicationRow {
     pub website: Option<String>,
     pub redirect_uris: Vec<RedirectUri>,
     pub scopes: ScopeSet,
+    /// The newest, whether it holds or is only proposed.
     pub revision: u32,
+    /// The one that the fields above say.
+    pub holds: u32,
+    pub revised_at: Timestamp,
     pub client_id: Option<ClientId>,
+    pub proposed: Option<Asked>,
     pub requested_at: Timestamp,
+    /// Since when it or a change of it waits for a reviewer, or waited for the answer at `answered_at`.
+    pub waiting_since: Option<Timestamp>,
+    pub answered_at: Option<Timestamp>,
+    pub claim: Option<Claim>,
+    /// The first of two reviewers who signed, and when.
+    pub signed: Option<(UserId, Timestamp)>,
     pub decided_at: Option<Timestamp>,
     pub decided_by: Option<UserId>,
     pub reason_code: Option<String>,
     /// The event that holds the text of the reason.
     pub reason_position: Option<Position>,
+}
+
+impl ApplicationRow {
+    /// What it asks for now, or what holds.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        Asked {
+            purpose: self.purpose,
+            name: self.name.clone(),
+            description: self.description.clone(),
+            website: self.website.clone(),
+            redirect_uris: self.redirect_uris.clone(),
+            scopes: self.scopes,
+        }
+    }
+
+    /// Since when it, or a change of it, waits for a reviewer.
+    #[must_use]
+    pub fn waits(&self) -> Option<Timestamp> {
+        self.waiting_since.filter(|_| self.answered_at.is_none())
+    }
 }
 
 /// What a member lets an application do.

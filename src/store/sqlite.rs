@@ -5,6 +5,7 @@
 mod convert;
 mod log;
 mod models;
+mod reviews;
 mod schema;
 pub mod vault;
 mod writer;

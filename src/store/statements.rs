@@ -43,13 +43,33 @@ macro_rules! accounts {
 }
 
 macro_rules! applications {
-    ($rest:literal) => {
+    ($rest:expr) => {
         concat!(
             "select application_id, owner_id, standing, purpose, name, description, website, redirect_uris, scopes,\n",
-            "revision, client_id, requested_at, decided_at, decided_by, reason_code, reason_position\n",
+            "revision, holds, revised_at, client_id, proposed, requested_at, waiting_since, answered_at, claimed_by,\n",
+            "claimed_at, signed_by, signed_at, decided_at, decided_by, reason_code, reason_position\n",
             "from applications\n",
             $rest
         )
+    };
+}
+
+/// A part of the review list: the rows that `$rows` names and every filter that is given, in the order of `$order`.
+macro_rules! review {
+    ($rows:literal, $order:literal) => {
+        applications!(concat!(
+            "where ",
+            $rows,
+            "\nand (cast($4 as text) is null or standing = $4)\nand (cast($5 as text) is null or purpose = $5)\n",
+            "and (cast($6 as text) is null or owner_id = $6)\n",
+            // A claim that has lapsed claims nothing.
+            "and (cast($7 as text) is null or (claimed_by = $7 and claimed_at > $8))\n",
+            "and (cast($9 as text) is null or ' ' || scopes || ' ' like '% ' || $9 || ' %')\n",
+            "and (cast($10 as bigint) is null or (answered_at is null and waiting_since < $10))\n",
+            "order by ",
+            $order,
+            "\nlimit $3"
+        ))
     };
 }
 
@@ -122,9 +142,21 @@ pub(crate) const APPLICATIONS_OF: &str =
     applications!("where owner_id = $1\norder by requested_at desc, application_id desc");
 pub(crate) const APPLICATIONS: &str =
     applications!("where (requested_at, application_id) > ($1, $2)\norder by requested_at, application_id\nlimit $3");
-pub(crate) const APPLICATIONS_STANDING: &str = applications!(
-    "where standing = $4 and (requested_at, application_id) > ($1, $2)\norder by requested_at, application_id\nlimit $3"
+pub(crate) const REVIEW: &str = review!("(requested_at, application_id) > ($1, $2)", "requested_at, application_id");
+pub(crate) const REVIEW_NEWEST: &str =
+    review!("(requested_at, application_id) < ($1, $2)", "requested_at desc, application_id desc");
+pub(crate) const REVIEW_WAITING: &str =
+    review!("answered_at is null and (waiting_since, application_id) > ($1, $2)", "waiting_since, application_id");
+pub(crate) const REVIEW_WAITING_NEWEST: &str = review!(
+    "answered_at is null and (waiting_since, application_id) < ($1, $2)",
+    "waiting_since desc, application_id desc"
 );
+pub(crate) const QUEUE_AHEAD: &str = "select count(*) as ahead\nfrom applications\n\
+    where answered_at is null and (waiting_since, application_id) < ($1, $2)";
+pub(crate) const RECENT_ANSWERS: &str = "select waiting_since, answered_at\nfrom applications\n\
+    where answered_at is not null\norder by answered_at desc\nlimit $1";
+pub(crate) const FORMER_CLIENT: &str =
+    "select application_id, rotated_at\nfrom former_client_ids\nwhere client_id = $1";
 pub(crate) const AUTHORIZATIONS_OF: &str =
     authorizations!("where user_id = $1 and rescinded_at is null\norder by authorized_at desc, application_id desc");
 pub(crate) const AUTHORIZATIONS: &str =

@@ -7,8 +7,9 @@ use axum::{
 };
 use countersign_events::{
     account::AccountRefusal,
-    application::ApplicationRefusal,
+    application::{ApplicationRefusal, Difference},
     authorization::{AuthorizationRefusal, TokenRefusal},
+    ids::UserId,
     inbox::InboxRefusal,
     post::PostRefusal,
     recorded::Timestamp,
@@ -18,7 +19,7 @@ use countersign_events::{
 use serde::Serialize;
 
 use crate::{
-    app::{AppError, Refused, tokens::BearerError},
+    app::{AppError, Refused, queue::Overtaken, tokens::BearerError},
     rate_limit::TooMany,
     token_state::TokenError,
 };
@@ -130,6 +131,7 @@ pub fn tell(error: &AppError) -> Told {
         AppError::SecretLost => told(StatusCode::CONFLICT, "secret_lost", say),
         AppError::TooMany(_) => told(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", say),
         AppError::TooManyOpenRequests(_) => told(StatusCode::TOO_MANY_REQUESTS, "too_many_open_requests", say),
+        AppError::Overtaken(overtaken) => told(StatusCode::CONFLICT, conflict_code(&overtaken.refusal), say),
         AppError::LostRace => told(StatusCode::CONFLICT, "lost_race", say),
         AppError::OtherBody => told(StatusCode::UNPROCESSABLE_ENTITY, "command_id_reused", say),
         AppError::Behind => told(StatusCode::SERVICE_UNAVAILABLE, "behind", say),
@@ -156,16 +158,18 @@ fn tell_refused(refused: &Refused) -> Told {
         Refused::Application(ApplicationRefusal::OwnApplication) => {
             told(StatusCode::FORBIDDEN, "own_application", refused.to_string())
         }
+        Refused::Application(ApplicationRefusal::OwnDenial) => {
+            told(StatusCode::FORBIDDEN, "own_denial", refused.to_string())
+        }
+        Refused::Application(refusal) => conflict(conflict_code(refusal)),
         Refused::Post(PostRefusal::NoSuchComment) => {
             told(StatusCode::UNPROCESSABLE_ENTITY, "no_such_comment", refused.to_string())
         }
         Refused::Account(AccountRefusal::LastAdministrator) => conflict("last_administrator"),
         Refused::Username(_) => conflict("username_taken"),
-        Refused::Application(ApplicationRefusal::Revised { .. })
-        | Refused::Authorization(AuthorizationRefusal::Revised { .. }) => conflict("revised"),
+        Refused::Authorization(AuthorizationRefusal::Revised { .. }) => conflict("revised"),
         Refused::Authorization(AuthorizationRefusal::ScopeNotGranted { .. }) => conflict("scope_not_granted"),
         Refused::Account(AccountRefusal::AlreadyRegistered | AccountRefusal::Erased)
-        | Refused::Application(ApplicationRefusal::AlreadyRequested | ApplicationRefusal::WrongStanding { .. })
         | Refused::Authorization(
             AuthorizationRefusal::ApplicationNotApproved { .. }
             | AuthorizationRefusal::NotPersonal
@@ -177,6 +181,20 @@ fn tell_refused(refused: &Refused) -> Told {
             conflict("secret_expired")
         }
         Refused::Site(_) => conflict("already_set_up"),
+    }
+}
+
+const fn conflict_code(refusal: &ApplicationRefusal) -> &'static str {
+    match refusal {
+        ApplicationRefusal::Revised { .. } => "revised",
+        ApplicationRefusal::Claimed { .. } => "claimed",
+        ApplicationRefusal::AlreadyRequested
+        | ApplicationRefusal::NotRequested
+        | ApplicationRefusal::OwnApplication
+        | ApplicationRefusal::OwnDenial
+        | ApplicationRefusal::WrongStanding { .. }
+        | ApplicationRefusal::NoChange
+        | ApplicationRefusal::ChangeOver(_) => "wrong_state",
     }
 }
 
@@ -224,29 +242,64 @@ struct FieldProblem {
     message: String,
 }
 
-/// What a lost race has to know: where things stand now, who brought them there, when.
-#[derive(Debug, Clone, Serialize)]
+/// What a lost race has to know: where things stand now, who brought them there, when, and what differs.
+#[derive(Debug, Clone, Default, Serialize)]
 struct Current {
     #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<&'static str>,
+    state: Option<String>,
+    /// The name of who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    by_id: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    difference: Vec<DifferenceShape>,
+}
+
+/// A field that differs between two revisions.
+#[derive(Debug, Clone, Serialize)]
+pub struct DifferenceShape {
+    field: &'static str,
+    before: String,
+    after: String,
+}
+
+impl From<Difference> for DifferenceShape {
+    fn from(Difference { field, before, after }: Difference) -> Self {
+        Self { field, before, after }
+    }
 }
 
 fn current(error: &AppError) -> Option<Current> {
     match error {
-        AppError::Refused(Refused::Application(ApplicationRefusal::WrongStanding { standing, by, at })) => {
-            Some(Current { state: Some(standing.as_str()), by: Some(by.to_string()), at: Some(*at), revision: None })
-        }
-        AppError::Refused(Refused::Application(ApplicationRefusal::Revised { now, .. })) => {
-            Some(Current { state: None, by: None, at: None, revision: Some(*now) })
+        AppError::Overtaken(overtaken) => {
+            let Overtaken { refusal, by: (by_id, by), at, difference } = &**overtaken;
+            let known = Current { by: Some(by.clone()), by_id: Some(*by_id), at: Some(*at), ..Current::default() };
+            Some(match refusal {
+                ApplicationRefusal::WrongStanding { standing, .. } => {
+                    Current { state: Some(standing.to_string()), ..known }
+                }
+                ApplicationRefusal::ChangeOver(change) => {
+                    Current { state: Some(format!("change_{}", change.outcome)), ..known }
+                }
+                ApplicationRefusal::Claimed { until, .. } => {
+                    Current { state: Some("claimed".to_owned()), until: Some(*until), ..known }
+                }
+                ApplicationRefusal::Revised { now, .. } => {
+                    let difference = difference.iter().cloned().map(DifferenceShape::from).collect();
+                    Current { revision: Some(*now), difference, ..known }
+                }
+                _ => known,
+            })
         }
         AppError::Refused(Refused::Inbox(InboxRefusal::AlreadyRevealed { at })) => {
-            Some(Current { state: Some("revealed"), by: None, at: Some(*at), revision: None })
+            Some(Current { state: Some("revealed".to_owned()), at: Some(*at), ..Current::default() })
         }
         _ => None,
     }

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod authorize;
 pub mod front;
 pub mod inbox;
+pub mod requests;
 pub mod settings;
 
 use std::{borrow::Cow, sync::Arc};

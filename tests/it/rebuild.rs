@@ -86,7 +86,7 @@ impl History {
         }
         let (applications, posts, comments, refused) = (vec![], vec![], vec![], 0);
         let mut history = Self { members, admin, applications, posts, comments, refused };
-        for act in [0, 1, 2, 4, 0, 1, 2, 5, 8] {
+        for act in [0, 1, 8, 11, 4, 0, 1, 2, 5, 8] {
             history.carry_out(site, random, act).await;
         }
         history
@@ -95,7 +95,7 @@ impl History {
     async fn act(&mut self, site: &TestApp, random: &mut Random) {
         let pause = u32::try_from(1 + random.below(90)).expect("it is small");
         site.clock.advance(chrono::Duration::seconds(pause.into()));
-        let act = random.below(11);
+        let act = random.below(13);
         self.carry_out(site, random, act).await;
     }
 
@@ -140,6 +140,11 @@ impl History {
                 let (_, id) = pick(random, &self.applications);
                 app.remove_authorization(&by(member), member, id).await.is_ok()
             }
+            10 => self.owners_round(site, random).await,
+            11 => {
+                let (owner, id) = pick(random, &self.applications);
+                app.rotate_client_id(&by(owner), owner, id).await.is_ok()
+            }
             _ => {
                 let done = app.suspend_account(&by(self.admin), member).await;
                 app.reinstate_account(&by(self.admin), member).await.is_ok() && done.is_ok()
@@ -163,8 +168,24 @@ impl History {
 
     async fn decide(&self, site: &TestApp, random: &mut Random, verb: Verb) -> bool {
         let (_, id) = pick(random, &self.applications);
-        let verdict = Verdict { revision: 1, reason_code: "other".to_owned(), reason: "As agreed.".to_owned() };
+        let revision = site.app.reviewed_application(id).await.expect("it is there").revision;
+        let verdict = Verdict { revision, reason_code: "other".to_owned(), reason: "As agreed.".to_owned() };
         site.app.decide_application(&by(self.admin), self.admin, id, verb, &verdict).await.is_ok()
+    }
+
+    /// What owners do about their applications.
+    async fn owners_round(&self, site: &TestApp, random: &mut Random) -> bool {
+        let (owner, id) = pick(random, &self.applications);
+        let (app, caller) = (&site.app, by(owner));
+        let number = random.below(1_000_000);
+        let mut asked = app.my_application(owner, id).await.expect("theirs").asked();
+        asked.name = format!("Reader {number}");
+        match random.below(5) {
+            0 => app.resubmit_application(&caller, owner, id, asked).await.is_ok(),
+            1 => app.appeal(&caller, owner, id, "Look again.").await.is_ok(),
+            2 => app.withdraw_change(&caller, owner, id).await.is_ok(),
+            _ => app.edit_application(&caller, owner, id, asked).await.is_ok(),
+        }
     }
 
     async fn authorize(&self, site: &TestApp, member: UserId, random: &mut Random) -> bool {

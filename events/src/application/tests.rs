@@ -3,8 +3,9 @@
 use super::{ApplicationCommand as C, ApplicationEvent as E, *};
 use crate::spec::{self, application, at, scopes, user};
 
-mod later;
 mod properties;
+mod queue;
+mod rounds;
 
 const OWNER: UserId = user(1);
 const REVIEWER: UserId = user(2);
@@ -14,13 +15,21 @@ const ID: ApplicationId = application(7);
 /// A decision on the first revision.
 type Verdict = fn(Decision) -> C;
 
-const VERDICTS: [Verdict; 5] = [
-    |decision| C::Approve { decision, client_id: client(1) },
-    |decision| C::Deny { decision },
+const VERDICTS: [Verdict; 8] = [
+    |decision| C::Approve { decision, client_id: client(1), bench: ONE },
+    |decision| C::Deny { decision, bench: ONE },
     |decision| C::Suspend { decision },
     |decision| C::Reinstate { decision },
     |decision| C::Revoke { decision },
+    |decision| C::RequestChanges { decision, bench: ONE },
+    |decision| C::ApproveChange { decision, bench: ONE },
+    |decision| C::DenyChange { decision, bench: ONE },
 ];
+
+/// One signature, and another reviewer is there.
+const ONE: Bench = Bench { signatures: Signatures::One, another: true };
+/// Two signatures.
+const TWO: Bench = Bench { signatures: Signatures::Two, another: true };
 
 fn given(events: impl IntoIterator<Item = E>) -> spec::Given<Application> {
     spec::given(events)
@@ -77,6 +86,30 @@ fn revoked(by: UserId, seconds: u32) -> E {
     E::ApplicationRevoked { application_id: ID, decision: decision(by, 1, seconds) }
 }
 
+fn resubmitted(name: &str, revision: u32) -> E {
+    E::ApplicationResubmitted { application_id: ID, asked: asked(name), revision, at: at(30) }
+}
+
+fn appealed() -> E {
+    E::ApplicationAppealed { application_id: ID, owner: OWNER, text: "Why?".into(), at: at(30) }
+}
+
+fn rotated() -> E {
+    E::ClientIdRotated { application_id: ID, client_id: client(2), previous: client(1), at: at(30) }
+}
+
+fn proposed(name: &str, revision: u32, seconds: u32) -> E {
+    E::ChangeProposed { application_id: ID, asked: asked(name), revision, at: at(seconds) }
+}
+
+fn claimed(by: UserId, seconds: u32) -> E {
+    E::ReviewClaimed { application_id: ID, by, at: at(seconds) }
+}
+
+fn signed(by: UserId, revision: u32, seconds: u32) -> E {
+    E::ReviewSigned { application_id: ID, decision: decision(by, revision, seconds) }
+}
+
 fn withdrawn(seconds: u32) -> E {
     E::ApplicationWithdrawn { application_id: ID, at: at(seconds) }
 }
@@ -120,38 +153,53 @@ fn nothing_can_be_done_with_an_application_that_nobody_asked_for() {
 }
 
 /// Every command in every standing, asked by another reviewer than the one who decided before:
-/// `+` happens, `-` is refused with who brought it there and when, `0` holds already.
+/// `+` happens, `-` is refused with who brought it there and when, `0` holds already, `n` is refused since no change
+/// was ever proposed.
 #[test]
 fn every_command_meets_every_standing() {
     #[rustfmt::skip]
     let matrix = [
         //                          edit approve deny suspend reinstate revoke withdraw
-        (Standing::UnderReview,      ['+', '+', '+', '-', '-', '-', '+']),
-        (Standing::ChangesRequested, ['-', '-', '-', '-', '-', '-', '+']),
-        (Standing::Approved,         ['-', '-', '-', '+', '-', '+', '+']),
-        (Standing::Denied,           ['-', '-', '-', '-', '-', '-', '-']),
-        (Standing::Suspended,        ['-', '-', '-', '-', '+', '+', '+']),
-        (Standing::Revoked,          ['-', '-', '-', '-', '-', '-', '-']),
-        (Standing::Withdrawn,        ['-', '-', '-', '-', '-', '-', '0']),
+        //                          changes resubmit appeal approve-change deny-change withdraw-change rotate claim release
+        (Standing::UnderReview,      "+++---++---" , "---+0"),
+        (Standing::ChangesRequested, "------+-+--" , "----0"),
+        (Standing::Approved,         "p--+-++---n" , "nn+-0"),
+        (Standing::Denied,           "---------+-" , "----0"),
+        (Standing::Suspended,        "----+++---n" , "nn--0"),
+        (Standing::Revoked,          "-----------" , "----0"),
+        (Standing::Withdrawn,        "------0----" , "----0"),
     ];
-    assert_eq!(matrix.map(|(standing, _)| standing), Standing::ALL);
+    assert_eq!(matrix.map(|(standing, ..)| standing), Standing::ALL);
     let by = || decision(OTHER, 1, 30);
-    for (standing, cells) in matrix {
+    for (standing, first, second) in matrix {
         let asks = [
             (C::Edit { asked: asked("Better"), at: at(5) }, edited("Better", 2)),
-            (C::Approve { decision: by(), client_id: client(1) }, approved(OTHER, 30)),
-            (C::Deny { decision: by() }, denied(OTHER, 30)),
-            (C::Suspend { decision: by() }, suspended(OTHER, 30)),
-            (C::Reinstate { decision: by() }, reinstated(OTHER, 30)),
-            (C::Revoke { decision: by() }, revoked(OTHER, 30)),
+            (VERDICTS[0](by()), approved(OTHER, 30)),
+            (VERDICTS[1](by()), denied(OTHER, 30)),
+            (VERDICTS[2](by()), suspended(OTHER, 30)),
+            (VERDICTS[3](by()), reinstated(OTHER, 30)),
+            (VERDICTS[4](by()), revoked(OTHER, 30)),
             (C::Withdraw { at: at(30) }, withdrawn(30)),
+            (VERDICTS[5](by()), changes_requested(OTHER, 30)),
+            (C::Resubmit { asked: asked("Better"), at: at(30) }, resubmitted("Better", 2)),
+            (C::Appeal { text: "Why?".into(), at: at(30) }, appealed()),
+            (VERDICTS[6](by()), denied(OTHER, 30)),
+            (VERDICTS[7](by()), denied(OTHER, 30)),
+            (C::WithdrawChange { at: at(30) }, denied(OTHER, 30)),
+            (C::RotateClientId { client_id: client(2), at: at(30) }, rotated()),
+            (C::Claim { by: OTHER, bench: ONE, at: at(30) }, claimed(OTHER, 30)),
+            (C::Release { by: OTHER, at: at(30) }, denied(OTHER, 30)),
         ];
+        let cells: Vec<_> = first.chars().chain(second.chars()).collect();
+        assert_eq!(cells.len(), asks.len());
         for (cell, (command, event)) in cells.into_iter().zip(asks) {
             let (events, by, at) = history(standing);
             let outcome = given(events).when(command);
             match cell {
                 '+' => outcome.then([event]),
+                'p' => outcome.then([proposed("Better", 2, 5)]),
                 '0' => outcome.then_nothing(),
+                'n' => outcome.refused(ApplicationRefusal::NoChange),
                 _ => outcome.refused(ApplicationRefusal::WrongStanding { standing, by, at }),
             }
         }
@@ -195,7 +243,7 @@ fn a_decision_on_a_revision_that_the_owner_has_changed_since_is_refused() {
 fn a_decision_on_a_revision_that_was_never_there_is_refused() {
     for seen in [0, 2, u32::MAX] {
         given([requested()])
-            .when(C::Approve { decision: decision(REVIEWER, seen, 10), client_id: client(1) })
+            .when(C::Approve { decision: decision(REVIEWER, seen, 10), client_id: client(1), bench: ONE })
             .refused(ApplicationRefusal::Revised { seen, now: 1 });
     }
 }
@@ -226,20 +274,20 @@ fn the_same_reviewer_asking_twice_records_one_decision() {
 #[test]
 fn approving_twice_never_changes_the_client_id() {
     let approved = given(history(Standing::Approved).0);
-    approved.when(C::Approve { decision: decision(REVIEWER, 1, 30), client_id: client(2) }).then_nothing();
+    approved.when(C::Approve { decision: decision(REVIEWER, 1, 30), client_id: client(2), bench: ONE }).then_nothing();
 }
 
 #[test]
 fn a_reviewer_is_told_who_reinstated_what_they_had_approved() {
     given([requested(), approved(REVIEWER, 10), suspended(OTHER, 20), reinstated(OTHER, 25)])
-        .when(C::Approve { decision: decision(REVIEWER, 1, 30), client_id: client(2) })
+        .when(C::Approve { decision: decision(REVIEWER, 1, 30), client_id: client(2), bench: ONE })
         .refused(ApplicationRefusal::WrongStanding { standing: Standing::Approved, by: OTHER, at: at(25) });
 }
 
 #[test]
 fn a_reviewer_who_changes_their_mind_about_a_denial_is_told_that_they_decided() {
     given(history(Standing::Denied).0)
-        .when(C::Approve { decision: decision(REVIEWER, 1, 30), client_id: client(1) })
+        .when(C::Approve { decision: decision(REVIEWER, 1, 30), client_id: client(1), bench: ONE })
         .refused(ApplicationRefusal::WrongStanding { standing: Standing::Denied, by: REVIEWER, at: at(10) });
 }
 

@@ -122,7 +122,7 @@ fn after_application(event: &P) -> Event {
             P::ApplicationAppealed { application_id, owner: user(1), text: sealed("text"), at }
         }
         P::ApplicationAppealed { .. } => P::ChangeProposed { application_id, asked: asked(), revision, at },
-        P::ChangeProposed { .. } => P::ChangeApproved { application_id, decision: decision() },
+        P::ChangeProposed { .. } => P::ChangeApproved { application_id, asked: asked(), decision: decision() },
         P::ChangeApproved { .. } => P::ChangeDenied { application_id, decision: decision() },
         P::ChangeDenied { .. } => P::ChangeWithdrawn { application_id, revision, at },
         P::ChangeWithdrawn { .. } => P::ApplicationSuspended { application_id, decision: decision() },

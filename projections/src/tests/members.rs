@@ -1,22 +1,16 @@
-//! Accounts, applications, authorizations and tokens: given what happened, these rows change so.
+//! Accounts, authorizations and tokens: given what happened, these rows change so.
 
 use countersign_events::{
-    application::{ApplicationEvent as P, Asked},
     authorization::{AuthorizationEvent as Z, Ended, Via},
     ids::UsernameDigest,
-    redirect_uri::{Purpose, RedirectUri},
-    token::{ClientId, TokenKind},
+    token::TokenKind,
 };
 
 use super::*;
-use crate::{accounts::ACCOUNTS, applications::APPLICATIONS, authorizations::AUTHORIZATIONS, tokens::TOKENS};
+use crate::{accounts::ACCOUNTS, authorizations::AUTHORIZATIONS, tokens::TOKENS};
 
 fn account(event: AccountEvent) -> Vec<Change> {
     (accounts::PROJECTION.project)(&recorded(4, event))
-}
-
-fn review(event: P) -> Vec<Change> {
-    (applications::PROJECTION.project)(&recorded(4, event))
 }
 
 #[test]
@@ -84,133 +78,6 @@ fn of_an_erased_member_neither_name_nor_role_is_left() {
     ];
     let erased = account(AccountEvent::UserErased { user_id: user(1), at: at(0) });
     assert_eq!(erased, [patch(&ACCOUNTS, &[change::id(user(1))], &row)]);
-}
-
-fn asked() -> Asked {
-    let uris = ["https://reader.example/back", "http://127.0.0.1/back"];
-    Asked {
-        purpose: Purpose::Web,
-        name: "Reader".to_owned(),
-        description: "Reads aloud".to_owned(),
-        website: None,
-        redirect_uris: uris.map(|uri| RedirectUri::parse(uri, Purpose::Web).unwrap()).into(),
-        scopes: scopes("read identity"),
-    }
-}
-
-fn asked_columns() -> Set {
-    vec![
-        ("purpose", "web".into()),
-        ("name", "Reader".into()),
-        ("description", "Reads aloud".into()),
-        ("website", V::Null),
-        ("redirect_uris", "https://reader.example/back\nhttp://127.0.0.1/back".into()),
-        ("scopes", "read identity".into()),
-    ]
-}
-
-const APP: fn() -> [V; 1] = || [change::id(application(7))];
-
-#[test]
-fn what_is_asked_for_is_under_review_at_revision_one_without_a_client_id() {
-    let event = P::ApplicationRequested { application_id: application(7), owner: user(1), asked: asked(), at: at(5) };
-    let mut row: Set = vec![("owner_id", change::id(user(1))), ("standing", "under_review".into())];
-    row.extend(asked_columns());
-    row.extend([
-        ("revision", 1_u32.into()),
-        ("client_id", V::Null),
-        ("proposed", V::Null),
-        ("requested_at", at(5).into()),
-        ("decided_at", V::Null),
-        ("decided_by", V::Null),
-        ("reason_code", V::Null),
-        ("reason_position", V::Null),
-    ]);
-    assert_eq!(review(event), [upsert(&APPLICATIONS, &APP(), &row)]);
-}
-
-#[test]
-fn an_edit_shows_what_is_asked_now_and_its_revision() {
-    let event = P::ApplicationEdited { application_id: application(7), asked: asked(), revision: 2, at: at(5) };
-    let mut row = asked_columns();
-    row.push(("revision", 2_u32.into()));
-    assert_eq!(review(event), [patch(&APPLICATIONS, &APP(), &row)]);
-}
-
-#[test]
-fn a_resubmission_shows_what_is_asked_now_and_is_under_review() {
-    let event = P::ApplicationResubmitted { application_id: application(7), asked: asked(), revision: 2, at: at(5) };
-    let mut row = asked_columns();
-    row.extend([("revision", 2_u32.into()), ("standing", "under_review".into())]);
-    assert_eq!(review(event), [patch(&APPLICATIONS, &APP(), &row)]);
-}
-
-fn decided(standing: &str) -> Set {
-    vec![
-        ("standing", standing.into()),
-        ("decided_at", at(5).into()),
-        ("decided_by", change::id(user(2))),
-        ("reason_code", "policy-1".into()),
-        ("reason_position", 4_u32.into()),
-    ]
-}
-
-#[test]
-fn every_decision_shows_who_decided_what_and_when_and_where_the_reason_lies() {
-    let (application_id, decision) = (application(7), decision(user(2), 5));
-    let decisions = [
-        (P::ChangesRequested { application_id, decision: decision.clone() }, "changes_requested"),
-        (P::ApplicationDenied { application_id, decision: decision.clone() }, "denied"),
-        (P::ApplicationSuspended { application_id, decision: decision.clone() }, "suspended"),
-        (P::ApplicationReinstated { application_id, decision: decision.clone() }, "approved"),
-        (P::ApplicationRevoked { application_id, decision }, "revoked"),
-    ];
-    for (event, standing) in decisions {
-        assert_eq!(review(event), [patch(&APPLICATIONS, &APP(), &decided(standing))]);
-    }
-}
-
-#[test]
-fn an_approval_shows_the_client_id_too() {
-    let client_id = ClientId::from_random(&[1; 16]);
-    let event = P::ApplicationApproved {
-        application_id: application(7),
-        client_id: client_id.clone(),
-        decision: decision(user(2), 5),
-    };
-    let mut row = decided("approved");
-    row.push(("client_id", change::id(client_id)));
-    assert_eq!(review(event), [patch(&APPLICATIONS, &APP(), &row)]);
-}
-
-#[test]
-fn the_owner_s_own_acts_show_a_standing_and_leave_the_last_decision() {
-    let (application_id, at) = (application(7), at(5));
-    let appealed = P::ApplicationAppealed { application_id, owner: user(1), text: "Why?".into(), at };
-    let withdrawn = P::ApplicationWithdrawn { application_id, at };
-    assert_eq!(review(appealed), [patch(&APPLICATIONS, &APP(), &[("standing", "under_review".into())])]);
-    assert_eq!(review(withdrawn), [patch(&APPLICATIONS, &APP(), &[("standing", "withdrawn".into())])]);
-}
-
-#[test]
-fn a_proposed_change_is_shown_beside_what_holds_until_it_is_decided() {
-    let (application_id, at) = (application(7), at(5));
-    let proposed = review(P::ChangeProposed { application_id, asked: asked(), revision: 2, at });
-    let json = serde_json::to_string(&asked()).unwrap();
-    let row = [("proposed", json.into()), ("revision", 2_u32.into())];
-    assert_eq!(proposed, [patch(&APPLICATIONS, &APP(), &row)]);
-    let denied = P::ChangeDenied { application_id, decision: decision(user(2), 5) };
-    for event in [denied, P::ChangeWithdrawn { application_id, revision: 2, at }] {
-        assert_eq!(review(event), [patch(&APPLICATIONS, &APP(), &[("proposed", V::Null)])]);
-    }
-}
-
-#[test]
-fn a_rotated_client_id_takes_the_old_one_s_place() {
-    let [client_id, previous] = [2, 1].map(|number| ClientId::from_random(&[number; 16]));
-    let row = [("client_id", change::id(client_id.clone()))];
-    let event = P::ClientIdRotated { application_id: application(7), client_id, previous, at: at(5) };
-    assert_eq!(review(event), [patch(&APPLICATIONS, &APP(), &row)]);
 }
 
 #[test]

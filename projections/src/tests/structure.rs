@@ -156,7 +156,11 @@ fn every_event_shows_where_this_table_says_and_nowhere_else() {
             | "ChangeProposed"
             | "ChangeDenied"
             | "ChangeWithdrawn"
-            | "ClientIdRotated" => &["applications"],
+            | "ChangeApproved"
+            | "ReviewClaimed"
+            | "ReviewReleased"
+            | "ReviewSigned" => &["applications"],
+            "ClientIdRotated" => &["applications", "former_client_ids"],
             "ApplicationSuspended" | "ApplicationReinstated" | "ApplicationRevoked" | "ApplicationWithdrawn" => {
                 &["applications", "inbox"]
             }
@@ -168,10 +172,6 @@ fn every_event_shows_where_this_table_says_and_nowhere_else() {
             "UsernameClaimed"
             | "UsernameReleased"
             | "AuthorizationDenied"
-            | "ReviewClaimed"
-            | "ReviewReleased"
-            | "ReviewSigned"
-            | "ChangeApproved"
             | "FirstAdministratorNamed"
             | "ConfigurationChanged"
             | "AuditExported"

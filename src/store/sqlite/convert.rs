@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use countersign_events::{
     account::{AccountStanding, Role},
-    ids::{DataKeyId, EventId},
+    application::Claim,
+    ids::{ApplicationId, DataKeyId, EventId},
     recorded::{Envelope, Position, Timestamp, Version},
     redirect_uri::RedirectUri,
     sensitive::Personal,
@@ -216,8 +217,20 @@ pub(super) fn application(row: &SqliteRow) -> Result<ApplicationRow, StoreError>
         redirect_uris: get::<&str>(row, "redirect_uris")?.lines().map(uri).collect::<Result<_, _>>()?,
         scopes: parse(row, "scopes")?,
         revision: number(row, "revision")?,
+        holds: number(row, "holds")?,
+        revised_at: instant(row, "revised_at")?,
         client_id: parse_optional(row, "client_id")?,
+        proposed: match get::<Option<&str>>(row, "proposed")? {
+            Some(json) => Some(serde_json::from_str(json).map_err(|_| corrupt("proposed", "cannot be read"))?),
+            None => None,
+        },
         requested_at: instant(row, "requested_at")?,
+        waiting_since: optional_instant(row, "waiting_since")?,
+        answered_at: optional_instant(row, "answered_at")?,
+        claim: parse_optional(row, "claimed_by")?
+            .zip(optional_instant(row, "claimed_at")?)
+            .map(|(by, at)| Claim { by, at }),
+        signed: parse_optional(row, "signed_by")?.zip(optional_instant(row, "signed_at")?),
         decided_at: optional_instant(row, "decided_at")?,
         decided_by: parse_optional(row, "decided_by")?,
         reason_code: get(row, "reason_code")?,
@@ -226,6 +239,16 @@ pub(super) fn application(row: &SqliteRow) -> Result<ApplicationRow, StoreError>
             None => None,
         },
     })
+}
+
+/// Since when an application waited, and when it was answered.
+pub(super) fn answer(row: &SqliteRow) -> Result<(Timestamp, Timestamp), StoreError> {
+    Ok((instant(row, "waiting_since")?, instant(row, "answered_at")?))
+}
+
+/// Whose a client id was, and since when it is not.
+pub(super) fn former_client(row: &SqliteRow) -> Result<(ApplicationId, Timestamp), StoreError> {
+    Ok((parse(row, "application_id")?, instant(row, "rotated_at")?))
 }
 
 pub(super) fn authorization(row: &SqliteRow) -> Result<AuthorizationRow, StoreError> {

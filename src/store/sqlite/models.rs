@@ -9,7 +9,6 @@ use std::{
 
 use async_trait::async_trait;
 use countersign_events::{
-    application::Standing,
     ids::{ApplicationId, MessageId, PostId, TokenId, UserId, UsernameDigest},
     recorded::{Position, Timestamp},
     token::ClientId,
@@ -22,7 +21,7 @@ use tokio::sync::RwLock;
 
 use super::{
     super::{
-        Cursor, Generation, Page, ReadModels, StoreError,
+        Cursor, Generation, Page, ReadModels, ReviewFilter, StoreError,
         changes::{Placeholders, Planner, ddl},
         rows::{
             AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow,
@@ -31,7 +30,7 @@ use super::{
     },
     READERS, SqliteStore,
     convert::{self, Statement},
-    json, schema, signed, unavailable,
+    json, reviews, schema, signed, unavailable,
     writer::{run, undo},
 };
 
@@ -279,20 +278,34 @@ impl ReadModels for SqliteStore {
         all(&self.readers, query(statements::APPLICATIONS_OF).bind(owner.to_string()), convert::application).await
     }
 
+    async fn former_client(&self, client: &ClientId) -> Result<Option<(ApplicationId, Timestamp)>, StoreError> {
+        let statement = query(statements::FORMER_CLIENT).bind(client.as_str().to_owned());
+        one(&self.readers, statement, convert::former_client).await
+    }
+
     async fn applications(
         &self,
-        standing: Option<Standing>,
         after: Option<(Timestamp, ApplicationId)>,
         limit: u32,
     ) -> Result<Vec<ApplicationRow>, StoreError> {
         let (at, id) = after.unzip();
         let at = at.map_or(i64::MIN, |at| at.timestamp_micros());
-        let text = if standing.is_some() { statements::APPLICATIONS_STANDING } else { statements::APPLICATIONS };
-        let mut statement = query(text).bind(at).bind(after_id(id)).bind(i64::from(limit));
-        if let Some(standing) = standing {
-            statement = statement.bind(standing.as_str());
-        }
+        let statement = query(statements::APPLICATIONS).bind(at).bind(after_id(id)).bind(i64::from(limit));
         all(&self.readers, statement, convert::application).await
+    }
+
+    async fn review(&self, filter: &ReviewFilter) -> Result<Vec<ApplicationRow>, StoreError> {
+        all(&self.readers, reviews::list(filter), convert::application).await
+    }
+
+    async fn queue_ahead(&self, since: Timestamp, id: ApplicationId) -> Result<u64, StoreError> {
+        let statement = query(statements::QUEUE_AHEAD).bind(since.timestamp_micros()).bind(id.to_string());
+        let ahead = one(&self.readers, statement, |row| convert::number(row, "ahead")).await?;
+        Ok(ahead.unwrap_or_default())
+    }
+
+    async fn recent_answers(&self, limit: u32) -> Result<Vec<(Timestamp, Timestamp)>, StoreError> {
+        all(&self.readers, query(statements::RECENT_ANSWERS).bind(i64::from(limit)), convert::answer).await
     }
 
     async fn authorizations_of(&self, user: UserId) -> Result<Vec<AuthorizationRow>, StoreError> {

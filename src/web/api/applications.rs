@@ -7,17 +7,17 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use countersign_events::{account::Role, application::Standing, ids::ApplicationId, recorded::Timestamp, scope::Scope};
+use countersign_events::{account::Role, ids::ApplicationId, scope::Scope};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     done, done_silently,
-    shapes::{ApplicationShape, HappeningShape},
+    shapes::{ApplicationShape, HappeningShape, MyApplicationShape, QueueShape},
 };
 use crate::{
     app::{
-        App, AppError,
+        App, AppError, Done,
         applications::Request,
         reviews::{Verb, Verdict},
     },
@@ -25,6 +25,7 @@ use crate::{
     web::{
         error::ApiError,
         extract::{ApiCaller, Id, Json, Query, VerbName},
+        review_query::{QueryError, next_cursor, review_filter},
     },
 };
 
@@ -49,7 +50,8 @@ pub(in crate::web) async fn show(
 ) -> Result<Response, ApiError> {
     let caller = caller.scope(Scope::Identity)?;
     let row = app.my_application(caller.user_id, id).await?;
-    Ok(axum::Json(ApplicationShape::of(&app, row).await?).into_response())
+    let queue = app.place(&row).await?.map(QueueShape::from);
+    Ok(axum::Json(MyApplicationShape { application: ApplicationShape::of(&app, row).await?, queue }).into_response())
 }
 
 /// What a request for an application says in JSON: lists where the form has lines.
@@ -105,6 +107,21 @@ pub(in crate::web) struct Edit {
     scopes: Option<String>,
 }
 
+impl Edit {
+    /// What is asked for when this is changed of it.
+    fn after(self, before: Request) -> Request {
+        Request {
+            purpose: self.purpose.unwrap_or(before.purpose),
+            name: self.name.unwrap_or(before.name),
+            description: self.description.unwrap_or(before.description),
+            website: self.website.unwrap_or(before.website),
+            redirect_uri: self.redirect_uris.map_or(before.redirect_uri, |uris| uris.join("\n")),
+            scopes: self.scopes.map_or(before.scopes, |scopes| vec![scopes]),
+        }
+    }
+}
+
+/// An edit while it is under review, a proposed change of what is approved.
 pub(in crate::web) async fn edit(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
@@ -113,19 +130,10 @@ pub(in crate::web) async fn edit(
 ) -> Result<Response, ApiError> {
     let caller = caller.cookie()?;
     let before = Request::of(&app.my_application(caller.user_id, id).await?);
-    let after = Request {
-        purpose: value.purpose.unwrap_or(before.purpose),
-        name: value.name.unwrap_or(before.name),
-        description: value.description.unwrap_or(before.description),
-        website: value.website.unwrap_or(before.website),
-        redirect_uri: value.redirect_uris.map_or(before.redirect_uri, |uris| uris.join("\n")),
-        scopes: value.scopes.map_or(before.scopes, |scopes| vec![scopes]),
-    };
-    let asked = app.asked(&after)?;
+    let asked = app.asked(&value.after(before))?;
     let edited =
         app.edit_application(&caller.caller("PATCH /applications/{id}", &text), caller.user_id, id, asked).await?;
-    let row = app.my_application(caller.user_id, id).await?;
-    Ok(done(StatusCode::OK, edited.cursor, ApplicationShape::of(&app, row).await?))
+    mine(&app, &caller, id, edited).await
 }
 
 pub(in crate::web) async fn withdraw(
@@ -136,6 +144,67 @@ pub(in crate::web) async fn withdraw(
     let caller = caller.cookie()?;
     let sender = caller.caller("POST /applications/{id}/withdraw", b"");
     Ok(done_silently(app.withdraw_application(&sender, caller.user_id, id).await?.cursor))
+}
+
+/// Back under review, with whatever the body changes.
+pub(in crate::web) async fn resubmit(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<ApplicationId>,
+    Json { value, text }: Json<Edit>,
+) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let before = Request::of(&app.my_application(caller.user_id, id).await?);
+    let asked = app.asked(&value.after(before))?;
+    let sender = caller.caller("POST /applications/{id}/resubmit", &text);
+    let done = app.resubmit_application(&sender, caller.user_id, id, asked).await?;
+    mine(&app, &caller, id, done).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct Appeal {
+    text: String,
+}
+
+pub(in crate::web) async fn appeal(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<ApplicationId>,
+    Json { value, text }: Json<Appeal>,
+) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let sender = caller.caller("POST /applications/{id}/appeal", &text);
+    let done = app.appeal(&sender, caller.user_id, id, &value.text).await?;
+    mine(&app, &caller, id, done).await
+}
+
+pub(in crate::web) async fn withdraw_change(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<ApplicationId>,
+) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let sender = caller.caller("POST /applications/{id}/withdraw-change", b"");
+    let done = app.withdraw_change(&sender, caller.user_id, id).await?;
+    mine(&app, &caller, id, done).await
+}
+
+pub(in crate::web) async fn rotate_client_id(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+    Id(id): Id<ApplicationId>,
+) -> Result<Response, ApiError> {
+    let caller = caller.cookie()?;
+    let sender = caller.caller("POST /applications/{id}/rotate-client-id", b"");
+    let done = app.rotate_client_id(&sender, caller.user_id, id).await?;
+    mine(&app, &caller, id, done).await
+}
+
+/// An application as it is after its owner's command.
+async fn mine(app: &App, caller: &ApiCaller, id: ApplicationId, done: Done<()>) -> Result<Response, ApiError> {
+    let row = app.my_application(caller.user_id, id).await?;
+    Ok(super::done(StatusCode::OK, done.cursor, ApplicationShape::of(app, row).await?))
 }
 
 pub(in crate::web) async fn history(
@@ -162,37 +231,17 @@ pub(in crate::web) async fn review(
     caller: ApiCaller,
     Query(query): Query,
 ) -> Result<Response, ApiError> {
-    caller.reviewer(&app)?;
-    let standing = match query.get("state") {
-        None => None,
-        Some(text) => Some(
-            text.parse::<Standing>().map_err(|error| ApiError::bad_request("unknown_value", format!("{error}.")))?,
-        ),
-    };
+    let caller = caller.reviewer(&app)?;
     let limit = super::limit(&query)?;
-    let after = match query.get("after") {
-        None => None,
-        Some(text) => Some(
-            cursor(text)
-                .ok_or_else(|| ApiError::bad_request("cursor", "after is the value of next in an earlier answer."))?,
-        ),
-    };
-    let mut rows = app.review_list(standing, after, limit + 1).await?;
+    let filter = review_filter(&app, &query, caller.user_id, limit + 1).await.map_err(|error| match error {
+        QueryError::Parameter(detail) => ApiError::bad_request("unknown_value", detail),
+        QueryError::App(error) => error.into(),
+    })?;
+    let mut rows = app.review_list(&filter).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(next_cursor);
+    let next = rows.last().filter(|_| more).map(|last| next_cursor(&filter, last));
     Ok(axum::Json(json!({ "data": shapes(&app, rows).await?, "next": next })).into_response())
-}
-
-/// Where the page after this row begins.
-pub(in crate::web) fn next_cursor(last: &ApplicationRow) -> String {
-    format!("{}.{}", last.requested_at.timestamp_micros(), last.application_id)
-}
-
-/// The place that [`next_cursor`] names.
-pub(in crate::web) fn cursor(text: &str) -> Option<(Timestamp, ApplicationId)> {
-    let (micros, id) = text.split_once('.')?;
-    Some((Timestamp::from_timestamp_micros(micros.parse().ok()?)?, id.parse().ok()?))
 }
 
 pub(in crate::web) async fn decide(
@@ -205,6 +254,7 @@ pub(in crate::web) async fn decide(
     let caller = caller.reviewer(&app)?;
     let verb: Verb = verb.parse()?;
     if let Some(signed_in) = &caller.signed_in
+        && verb.decides()
         && !app.is_fresh(signed_in)
     {
         return Err(AppError::PasswordAgain.into());

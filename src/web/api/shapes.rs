@@ -2,6 +2,7 @@
 //! since 1970; all others are RFC 3339.
 
 use countersign_events::{
+    application::{Claim, difference},
     ids::{ApplicationId, CommentId, PostId, TokenId, UserId},
     recorded::Timestamp,
     scope::ScopeSet,
@@ -16,10 +17,11 @@ use crate::{
         history::Happening,
         inbox::Notification,
         posts::{CommentView, PostView},
+        queue::Place,
         tokens::MyToken,
     },
     store::rows::ApplicationRow,
-    web::markdown,
+    web::{error::DifferenceShape, markdown},
 };
 
 /// The token of a request.
@@ -187,16 +189,83 @@ pub struct ApplicationShape {
     reason_code: Option<String>,
     revision: u32,
     purpose: String,
-    /// No choice of flow or client type is offered, and no change of an approved application: always null so far.
+    /// No choice of flow or client type is offered: always null so far.
     flow: Option<&'static str>,
     client_type: Option<&'static str>,
-    pending_change: Option<serde_json::Value>,
+    pending_change: Option<PendingChangeShape>,
     scopes: String,
     owner_id: UserId,
     owner_name: String,
     requested_at: Timestamp,
     decided_at: Option<Timestamp>,
     decided_by: Option<String>,
+    /// Since when it, or a change of it, waits for a reviewer.
+    waiting_since: Option<Timestamp>,
+    /// When that should be decided.
+    due_at: Option<Timestamp>,
+    overdue: bool,
+    /// The reviewer who is at it, until when.
+    claimed_by: Option<String>,
+    claimed_until: Option<Timestamp>,
+    /// The first of two reviewers who signed.
+    signed_by: Option<String>,
+    signed_at: Option<Timestamp>,
+}
+
+/// A change of an approved application that waits for a decision.
+#[derive(Serialize)]
+pub struct PendingChangeShape {
+    revision: u32,
+    proposed_at: Timestamp,
+    name: String,
+    description: String,
+    website: Option<String>,
+    redirect_uris: Vec<String>,
+    purpose: String,
+    scopes: String,
+    difference: Vec<DifferenceShape>,
+}
+
+impl PendingChangeShape {
+    fn of(row: &ApplicationRow) -> Option<Self> {
+        let proposed = row.proposed.as_ref()?;
+        Some(Self {
+            revision: row.revision,
+            proposed_at: row.revised_at,
+            name: proposed.name.clone(),
+            description: proposed.description.clone(),
+            website: proposed.website.clone(),
+            redirect_uris: proposed.redirect_uris.iter().map(ToString::to_string).collect(),
+            purpose: proposed.purpose.to_string(),
+            scopes: proposed.scopes.to_string(),
+            difference: difference(&row.asked(), proposed).into_iter().map(DifferenceShape::from).collect(),
+        })
+    }
+}
+
+/// An application as its owner sees it.
+#[derive(Serialize)]
+pub struct MyApplicationShape {
+    /// The application.
+    #[serde(flatten)]
+    pub application: ApplicationShape,
+    /// What can be expected, while it waits.
+    pub queue: Option<QueueShape>,
+}
+
+/// The place of a request in the queue.
+#[derive(Serialize)]
+pub struct QueueShape {
+    /// How many wait longer.
+    ahead: u64,
+    /// How long the last decisions took, in the median.
+    usual_seconds: Option<i64>,
+}
+
+impl From<Place> for QueueShape {
+    fn from(place: Place) -> Self {
+        Self { ahead: place.ahead, usual_seconds: place.usual.map(|usual| usual.num_seconds()) }
+    }
 }
 
 impl ApplicationShape {
@@ -205,8 +274,18 @@ impl ApplicationShape {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn of(app: &App, row: ApplicationRow) -> Result<Self, AppError> {
+        let due_at = row.waits().map(|since| app.due(since));
+        let claim = row.claim.filter(|claim| claim.until() > app.now());
         Ok(Self {
             reason: app.reason_of(&row).await?,
+            pending_change: PendingChangeShape::of(&row),
+            waiting_since: row.waits(),
+            due_at,
+            overdue: due_at.is_some_and(|due| due < app.now()),
+            claimed_by: claim.map(|claim| app.state.name_of(claim.by)),
+            claimed_until: claim.map(Claim::until),
+            signed_by: row.signed.map(|(user, _)| app.state.name_of(user)),
+            signed_at: row.signed.map(|(_, at)| at),
             owner_name: app.state.name_of(row.owner_id),
             decided_by: row.decided_by.map(|user| app.state.name_of(user)),
             id: row.application_id,
@@ -221,7 +300,6 @@ impl ApplicationShape {
             purpose: row.purpose.to_string(),
             flow: None,
             client_type: None,
-            pending_change: None,
             scopes: row.scopes.to_string(),
             owner_id: row.owner_id,
             requested_at: row.requested_at,

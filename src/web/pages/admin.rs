@@ -8,22 +8,26 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
-use countersign_events::{application::Standing, ids::ApplicationId, text::FieldError};
+use countersign_events::{
+    application::{Difference, Standing, difference},
+    ids::ApplicationId,
+};
 
-use super::{Frame, PageError, instant, instant_or, render, see_other};
+use super::{Frame, PageError, instant, instant_or, render, requests::span, see_other};
 use crate::{
     app::{
         App, AppError,
         authorizations::scopes_in_words,
         history::Happening,
-        reviews::{POLICY, Verb, Verdict},
+        reviews::{Verb, Verdict},
     },
+    policy::Clause,
     store::rows::ApplicationRow,
     web::{
-        api::applications::{cursor, next_cursor},
         cookies,
         error::tell,
         extract::{Form, Member, PageId, Query, Reviewer, VerbName},
+        review_query::{QueryError, next_cursor, review_filter},
     },
 };
 
@@ -34,13 +38,38 @@ pub(in crate::web) async fn index(State(app): State<Arc<App>>, _: Reviewer) -> R
     Redirect::to(&format!("{}/admin/apps", app.config.base_path())).into_response()
 }
 
+/// A row of the list.
+struct Listed {
+    row: ApplicationRow,
+    owner: String,
+    waits: Option<String>,
+    overdue: bool,
+    claimed_by: Option<String>,
+    signed_by: Option<String>,
+}
+
+impl Listed {
+    fn of(app: &App, row: ApplicationRow) -> Self {
+        let claim = row.claim.filter(|claim| claim.until() > app.now());
+        Self {
+            owner: app.state.name_of(row.owner_id),
+            waits: row.waits().map(|since| span(&(app.now() - since))),
+            overdue: row.waits().is_some_and(|since| app.due(since) < app.now()),
+            claimed_by: claim.map(|claim| app.state.name_of(claim.by)),
+            signed_by: row.signed.map(|(user, _)| app.state.name_of(user)),
+            row,
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "review_list.html")]
 struct ListPage {
     frame: Frame,
-    standings: &'static [Standing],
-    standing: Standing,
-    rows: Vec<(ApplicationRow, String)>,
+    /// What is offered as a tab, and what is shown now.
+    states: Vec<&'static str>,
+    state: String,
+    rows: Vec<Listed>,
     next: Option<String>,
 }
 
@@ -49,20 +78,20 @@ pub(in crate::web) async fn list(
     Reviewer(member): Reviewer,
     Query(query): Query,
 ) -> Result<Response, PageError> {
-    let standing = match query.get("state") {
-        None => Standing::UnderReview,
-        Some(state) => state.parse().map_err(|_| {
-            PageError::request(StatusCode::BAD_REQUEST, "There is no such state; choose one on the review page.")
-        })?,
-    };
-    let after = query.get("after").and_then(cursor);
-    let mut rows = app.review_list(Some(standing), after, PAGE + 1).await?;
+    let mut filter = review_filter(&app, &query, member.id(), PAGE + 1).await.map_err(|error| match error {
+        QueryError::Parameter(detail) => PageError::request(StatusCode::BAD_REQUEST, detail),
+        QueryError::App(error) => error.into(),
+    })?;
+    // Without a word about states, the queue.
+    filter.waiting |= query.get("state").is_none();
+    let state = filter.standing.map_or("waiting", Standing::as_str).to_owned();
+    let mut rows = app.review_list(&filter).await?;
     let more = rows.len() > PAGE as usize;
     rows.truncate(PAGE as usize);
-    let next = rows.last().filter(|_| more).map(next_cursor);
-    let rows =
-        rows.into_iter().map(|row| (app.state.name_of(row.owner_id), row)).map(|(owner, row)| (row, owner)).collect();
-    let page = ListPage { frame: Frame::of(&app, &member.visitor), standings: &Standing::ALL, standing, rows, next };
+    let next = rows.last().filter(|_| more).map(|last| next_cursor(&filter, last));
+    let rows = rows.into_iter().map(|row| Listed::of(&app, row)).collect();
+    let states = std::iter::once("waiting").chain(Standing::ALL.into_iter().map(Standing::as_str)).collect();
+    let page = ListPage { frame: Frame::of(&app, &member.visitor), states, state, rows, next };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
@@ -75,7 +104,13 @@ struct ReviewPage {
     history: Vec<Happening>,
     scopes: Vec<&'static str>,
     verbs: &'static [Verb],
-    policy: &'static [(&'static str, &'static str)],
+    policy: Vec<Clause>,
+    waits: Option<String>,
+    overdue: bool,
+    /// Who claimed it, until when, and whether that is the reader.
+    claim: Option<(String, String, bool)>,
+    signed_by: Option<String>,
+    change: Vec<Difference>,
     ask_password: bool,
     typed: Verdict,
     problem: Option<String>,
@@ -84,14 +119,20 @@ struct ReviewPage {
 
 async fn review_page(app: &App, member: &Member, id: ApplicationId) -> Result<ReviewPage, AppError> {
     let row = app.reviewed_application(id).await?;
+    let claim = row.claim.filter(|claim| claim.until() > app.now());
     Ok(ReviewPage {
+        waits: row.waits().map(|since| span(&(app.now() - since))),
+        overdue: row.waits().is_some_and(|since| app.due(since) < app.now()),
+        claim: claim.map(|claim| (app.state.name_of(claim.by), instant(&claim.until()), claim.by == member.id())),
+        signed_by: row.signed.map(|(user, _)| app.state.name_of(user)),
+        change: row.proposed.as_ref().map(|proposed| difference(&row.asked(), proposed)).unwrap_or_default(),
         frame: Frame::of(app, &member.visitor),
         owner: app.state.name_of(row.owner_id),
         own: row.owner_id == member.id(),
         history: app.history(id).await?,
         scopes: scopes_in_words(row.scopes),
-        verbs: Verb::possible(row.standing),
-        policy: POLICY,
+        verbs: Verb::possible(row.standing, row.proposed.is_some()),
+        policy: app.policy.clauses().to_vec(),
         ask_password: !app.is_fresh(&member.signed_in),
         typed: Verdict::default(),
         problem: None,
@@ -117,20 +158,14 @@ pub(in crate::web) async fn decide(
 ) -> Result<Response, PageError> {
     let verb: Verb = verb.parse()?;
     let caller = member.visitor.caller("POST /admin/apps/{id}/{verb}", &form);
-    let revision = form.text("revision").parse();
     let verdict = Verdict {
-        revision: revision.clone().unwrap_or_default(),
+        revision: form.text("revision").parse().unwrap_or_default(),
         reason_code: form.text("reason_code").to_owned(),
         reason: form.text("reason").replace("\r\n", "\n"),
     };
-    let seen = revision.map_err(|_| {
-        let message = "Send the revision that you have read, as the page's form does.".to_owned();
-        AppError::from(FieldError { field: "revision", code: "required", message })
-    });
-    let confirmed = match seen {
-        Ok(_) => app.confirm(&caller, &member.signed_in, form.get("password")).await,
-        Err(error) => Err(error),
-    };
+    // A claim is no decision: it wants no password.
+    let confirmed =
+        if verb.decides() { app.confirm(&caller, &member.signed_in, form.get("password")).await } else { Ok(None) };
     let (decided, renewed) = match confirmed {
         Ok(renewed) => (app.decide_application(&caller, member.id(), id, verb, &verdict).await, renewed),
         Err(error) => (Err(error), None),
@@ -139,6 +174,7 @@ pub(in crate::web) async fn decide(
         Ok(done) => see_other(&app, &format!("/admin/apps/{id}"), done.cursor),
         Err(
             error @ (AppError::Refused(_)
+            | AppError::Overtaken(_)
             | AppError::Fields(_)
             | AppError::PasswordAgain
             | AppError::WrongPassword

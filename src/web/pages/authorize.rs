@@ -47,7 +47,9 @@ struct RefusalPage {
 
 fn refuse(app: &App, visitor: &Visitor, refusal: &ConsentRefusal) -> Response {
     let status = match refusal {
-        ConsentRefusal::UnknownClient | ConsentRefusal::UnregisteredRedirect => StatusCode::BAD_REQUEST,
+        ConsentRefusal::UnknownClient | ConsentRefusal::Rotated { .. } | ConsentRefusal::UnregisteredRedirect => {
+            StatusCode::BAD_REQUEST
+        }
         ConsentRefusal::NotApproved { .. } | ConsentRefusal::Personal { .. } | ConsentRefusal::SimpleFlowOff => {
             StatusCode::FORBIDDEN
         }

@@ -1,4 +1,4 @@
-//! A member's settings: the apps tab, a request's own page, tokens, apps with access.
+//! A member's settings: the apps tab, tokens, apps with access. A request's own page is `requests`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use axum::{
 use countersign_events::{
     application::Standing,
     ids::{ApplicationId, TokenId},
-    redirect_uri::Purpose,
     scope::{Scope, ScopeSet},
     text::FieldError,
 };
@@ -22,8 +21,6 @@ use crate::{
         App, AppError,
         applications::Request,
         authorizations::{MyAuthorization, scopes_in_words},
-        history::Happening,
-        reviews::policy_title,
         tokens::MyToken,
     },
     store::rows::ApplicationRow,
@@ -34,7 +31,7 @@ use crate::{
 };
 
 /// What was typed into the form of an application.
-fn request_of(form: &Fields) -> Request {
+pub(super) fn request_of(form: &Fields) -> Request {
     Request {
         purpose: form.text("purpose").to_owned(),
         name: form.text("name").to_owned(),
@@ -46,7 +43,7 @@ fn request_of(form: &Fields) -> Request {
 }
 
 /// The scopes that a form offers, each with whether it is chosen.
-fn offered(request: &Request) -> Vec<(Scope, bool)> {
+pub(super) fn offered(request: &Request) -> Vec<(Scope, bool)> {
     let chosen = |scope: Scope| request.scopes.iter().any(|typed| typed.split(' ').any(|word| word == scope.as_str()));
     let default = |scope| request.scopes.is_empty() && ScopeSet::default_requested().contains(scope);
     ScopeSet::grantable().iter().map(|scope| (scope, chosen(scope) || default(scope))).collect()
@@ -125,7 +122,7 @@ pub(in crate::web) async fn request(
 }
 
 /// What this release does not offer is refused, not passed over.
-fn later_stage(form: &Fields) -> Result<(), AppError> {
+pub(super) fn later_stage(form: &Fields) -> Result<(), AppError> {
     let offered = ["flow", "client_type"].into_iter().filter(|field| form.get(field).is_some());
     let errors: Vec<_> = offered
         .map(|field| FieldError {
@@ -135,90 +132,6 @@ fn later_stage(form: &Fields) -> Result<(), AppError> {
         })
         .collect();
     if errors.is_empty() { Ok(()) } else { Err(AppError::Fields(errors)) }
-}
-
-#[derive(Template)]
-#[template(path = "application.html")]
-struct ApplicationPage {
-    frame: Frame,
-    row: ApplicationRow,
-    reason: Option<String>,
-    reason_title: Option<&'static str>,
-    decided_by: Option<String>,
-    history: Vec<Happening>,
-    form: Request,
-    scopes: Vec<(Scope, bool)>,
-    scope_words: Vec<&'static str>,
-    errors: Vec<FieldError>,
-    authorize_url: Option<String>,
-}
-
-async fn application_page(
-    app: &App,
-    member: &Member,
-    id: ApplicationId,
-    typed: Option<Request>,
-) -> Result<ApplicationPage, AppError> {
-    let row = app.my_application(member.id(), id).await?;
-    let form = typed.unwrap_or_else(|| Request::of(&row));
-    let client = row.client_id.as_ref().filter(|_| row.purpose != Purpose::Personal);
-    Ok(ApplicationPage {
-        frame: Frame::of(app, &member.visitor),
-        reason: app.reason_of(&row).await?,
-        reason_title: row.reason_code.as_deref().map(policy_title),
-        decided_by: row.decided_by.map(|user| app.state.name_of(user)),
-        history: app.history(id).await?,
-        scopes: offered(&form),
-        scope_words: scopes_in_words(row.scopes),
-        authorize_url: client.map(|client| app.config.url(&format!("/authorize?client_id={client}"))),
-        form,
-        errors: vec![],
-        row,
-    })
-}
-
-pub(in crate::web) async fn application(
-    State(app): State<Arc<App>>,
-    member: Member,
-    PageId(id): PageId<ApplicationId>,
-) -> Result<Response, PageError> {
-    let page = application_page(&app, &member, id, None).await?;
-    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
-}
-
-pub(in crate::web) async fn edit(
-    State(app): State<Arc<App>>,
-    member: Member,
-    PageId(id): PageId<ApplicationId>,
-    Form(form): Form,
-) -> Result<Response, PageError> {
-    let typed = request_of(&form);
-    let edited = match later_stage(&form).and_then(|()| app.asked(&typed)) {
-        Ok(asked) => {
-            let caller = member.visitor.caller("POST /settings/apps/{id}/edit", &form);
-            app.edit_application(&caller, member.id(), id, asked).await
-        }
-        Err(error) => Err(error),
-    };
-    match edited {
-        Ok(done) => Ok(see_other(&app, &format!("/settings/apps/{id}"), done.cursor)),
-        Err(AppError::Fields(errors)) => {
-            let page = ApplicationPage { errors, ..application_page(&app, &member, id, Some(typed)).await? };
-            Ok(render(&app, &member.visitor, StatusCode::UNPROCESSABLE_ENTITY, &page))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-pub(in crate::web) async fn withdraw(
-    State(app): State<Arc<App>>,
-    member: Member,
-    PageId(id): PageId<ApplicationId>,
-    Form(form): Form,
-) -> Result<Response, PageError> {
-    let caller = member.visitor.caller("POST /settings/apps/{id}/withdraw", &form);
-    let done = app.withdraw_application(&caller, member.id(), id).await?;
-    Ok(see_other(&app, &format!("/settings/apps/{id}"), done.cursor))
 }
 
 /// The new token is in this very answer, once.

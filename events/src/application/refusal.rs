@@ -1,0 +1,57 @@
+//! Why an application command may not happen.
+
+use super::{Change, Standing};
+use crate::{ids::UserId, recorded::Timestamp};
+
+/// Why an application command may not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApplicationRefusal {
+    /// The id is taken.
+    #[error("this application was asked for already")]
+    AlreadyRequested,
+    /// There is no such application.
+    #[error("no such application")]
+    NotRequested,
+    /// Nobody decides on an application of their own.
+    #[error("nobody decides on an application of their own; another reviewer has to")]
+    OwnApplication,
+    /// Nobody decides on the appeal against their own denial while somebody else can.
+    #[error("the owner appeals against your own denial; another reviewer has to decide")]
+    OwnDenial,
+    /// Another reviewer is at it.
+    #[error("another reviewer has claimed it; the claim lapses at {}", .until.format("%H:%M UTC"))]
+    Claimed {
+        /// Who.
+        by: UserId,
+        /// Since when.
+        at: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The reviewer read an older revision.
+    #[error(
+        "the application has changed since: it is at revision {now}, the decision names revision {seen}; read it again"
+    )]
+    Revised {
+        /// The revision the decision named.
+        seen: u32,
+        /// The revision now.
+        now: u32,
+    },
+    /// Somebody was faster, or it is over.
+    #[error("the application is {standing}")]
+    WrongStanding {
+        /// Where it stands.
+        standing: Standing,
+        /// Who brought it there.
+        by: UserId,
+        /// When.
+        at: Timestamp,
+    },
+    /// No change was proposed.
+    #[error("no change of this application waits for a decision")]
+    NoChange,
+    /// The change was decided, or taken back.
+    #[error("the proposed change was {} already", .0.outcome)]
+    ChangeOver(Change),
+}

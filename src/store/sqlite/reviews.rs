@@ -1,0 +1,42 @@
+//! The review list: which statement a filter takes, and what is bound to it.
+
+use countersign_events::{
+    application::{CLAIM_LASTS, Standing},
+    recorded::Timestamp,
+    scope::Scope,
+};
+use sqlx::query;
+
+use super::{
+    super::{ReviewFilter, statements},
+    convert::Statement,
+};
+
+/// No id is written behind this.
+const BEHIND_ALL: &str = "~";
+
+pub(super) fn list(filter: &ReviewFilter) -> Statement<'static> {
+    let text = match (filter.waiting, filter.newest_first) {
+        (false, false) => statements::REVIEW,
+        (false, true) => statements::REVIEW_NEWEST,
+        (true, false) => statements::REVIEW_WAITING,
+        (true, true) => statements::REVIEW_WAITING_NEWEST,
+    };
+    let micros = |at: Timestamp| at.timestamp_micros();
+    let (at, id) = match (filter.after, filter.newest_first) {
+        (Some((at, id)), _) => (micros(at), id.to_string()),
+        (None, false) => (i64::MIN, String::new()),
+        (None, true) => (i64::MAX, BEHIND_ALL.to_owned()),
+    };
+    query(text)
+        .bind(at)
+        .bind(id)
+        .bind(i64::from(filter.limit))
+        .bind(filter.standing.map(Standing::as_str))
+        .bind(filter.purpose.map(|purpose| purpose.to_string()))
+        .bind(filter.owner.map(|user| user.to_string()))
+        .bind(filter.claimed_by.map(|user| user.to_string()))
+        .bind(micros(filter.now - CLAIM_LASTS))
+        .bind(filter.scope.map(Scope::as_str))
+        .bind(filter.waiting_before.map(micros))
+}
