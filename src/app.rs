@@ -9,6 +9,7 @@ pub mod history;
 pub mod housekeeping;
 pub mod inbox;
 mod letters;
+pub mod observe;
 pub mod posts;
 pub mod ranking;
 pub mod reviews;
@@ -41,6 +42,7 @@ pub use error::{AppError, Refused};
 use crate::{
     config::Config,
     keyring::Keyring,
+    metrics::Metrics,
     projector::{self, Projector, Sources},
     rate_limit::RateLimits,
     secrets::{PasswordPool, RootKey, SubKey, context},
@@ -165,6 +167,8 @@ pub struct App {
     pub request_ids: RequestIds,
     /// Rate limits.
     pub limits: RateLimits,
+    /// Counters.
+    pub metrics: Metrics,
     projector: Projector,
     keyring: Arc<Keyring>,
     passwords: PasswordPool,
@@ -242,6 +246,7 @@ impl App {
         let app = Arc::new(Self {
             request_ids: RequestIds::new(&world),
             limits: RateLimits::new(&config),
+            metrics: Metrics::new(world.now()),
             config,
             world,
             log: stores.log,
@@ -281,12 +286,6 @@ impl App {
         }
     }
 
-    /// Whether the last append that failed for the store's sake was followed by one that did not.
-    #[must_use]
-    pub fn writes(&self) -> bool {
-        self.writer.is_well()
-    }
-
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -319,6 +318,7 @@ impl App {
     }
 
     /// Carries a command out: plans, appends, and plans again when another was faster.
+    #[tracing::instrument(name = "command", target = "countersign::span", level = "trace", skip_all)]
     async fn execute<T, F, Fut>(&self, caller: &Caller, plan: F) -> Result<Done<T>, AppError>
     where
         T: Serialize + DeserializeOwned + Send,

@@ -70,7 +70,11 @@ fn command() -> clap::Command {
 
 fn carry_out(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve { flags } => block_on(serve::serve(settings(&flags)?)),
+        Command::Serve { flags } => {
+            let config = settings(&flags)?;
+            let _telemetry = telemetry::init(&config).map_err(anyhow::Error::msg)?;
+            block_on(serve::serve(config))
+        }
         Command::Account(account) => have_done(account.order()?),
         Command::Token(token) => have_done(token.order()),
         Command::Events(events) => have_done(events.order()),
@@ -86,7 +90,7 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
 
 fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<()> {
     let config = settings(&flags)?;
-    start_logging(&config);
+    let _telemetry = start_logging(&config)?;
     let output = block_on(control::carry_out(config, request, missing))?;
     output.print(format).context("it was done, but its result cannot be printed")
 }
@@ -96,12 +100,14 @@ fn settings(flags: &Flags) -> Result<Config, ConfigError> {
 }
 
 /// Single commands log what is wrong and nothing else, unless they are told otherwise.
-fn start_logging(config: &Config) {
+fn start_logging(config: &Config) -> anyhow::Result<telemetry::Telemetry> {
     let mut quiet = config.clone();
+    // What a command does beside a running server is traced there.
+    quiet.otlp_endpoint = None;
     if config.rows().iter().any(|row| row.key == "log" && row.source == "default") {
         "warn".clone_into(&mut quiet.log);
     }
-    telemetry::init(&quiet);
+    telemetry::init(&quiet).map_err(anyhow::Error::msg)
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

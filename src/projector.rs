@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::{
     keyring::Keyring,
     store::{Cursor, EventLog, Generation, LogWriter, ReadModels, StoreError},
+    telemetry::SPANS,
 };
 
 /// So many events are read and applied at once.
@@ -138,6 +139,9 @@ async fn catch_up(
             return Ok(());
         };
         let to = Cursor { epoch, position: last.envelope.position };
+        let _span = tracing::trace_span!(
+            target: SPANS, "follow", projection = projection.name, events = page.len(), to = to.position.0
+        );
         let mut changes = vec![];
         for stored in &page {
             changes.extend((projection.project)(&sources.keyring.read(stored).await?));

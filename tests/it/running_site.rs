@@ -198,6 +198,8 @@ fn launch(
         let _ = child.wait();
         panic!("it did not start: {told}");
     };
+    // In JSON, when logs are JSON.
+    let first = first.trim_start_matches("{\"message\":\"").trim_end_matches("\"}");
     let url = first.strip_prefix("Countersign is at ").expect("the URL comes first").to_owned();
     (child, url, lines)
 }
