@@ -120,7 +120,7 @@ settings! {
     log_format: LogFormat = "text";
     /// What is logged, as a filter such as info or info,countersign=debug
     log: String = "info";
-    /// Address of an OpenTelemetry collector, such as http://127.0.0.1:4318, that spans are sent to; without one nothing is traced
+    /// Address of an OpenTelemetry collector, such as `http://127.0.0.1:4318`, that spans are sent to; without one nothing is traced
     otlp_endpoint: Option<Url> = "";
     /// Token with which /metrics is read from another machine, 16 characters at least
     metrics_token: Option<HiddenText> = "";
@@ -212,7 +212,8 @@ impl Config {
         if self.data_dir.as_os_str().is_empty() {
             return refused("data_dir", "must name a directory");
         }
-        let is_short = |token: &HiddenText| token.expose().len() < 16 || !token.expose().bytes().all(|b| b.is_ascii_graphic());
+        let is_short =
+            |token: &HiddenText| token.expose().len() < 16 || !token.expose().bytes().all(|b| b.is_ascii_graphic());
         if self.metrics_token.as_ref().is_some_and(is_short) {
             return refused("metrics_token", "must have at least 16 visible ASCII characters and no space");
         }

@@ -26,8 +26,20 @@ pub use histogram::Histogram;
 
 /// Upper bounds for what is measured in nanoseconds: 100 µs to 10 s.
 const NANOSECONDS: &[u64] = &[
-    100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000, 25_000_000, 50_000_000, 100_000_000,
-    250_000_000, 1_000_000_000, 2_500_000_000, 10_000_000_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    10_000_000_000,
 ];
 const PER_SECOND: f64 = 1e9;
 /// Upper bounds for numbers of commands and events that share a commit.
@@ -37,7 +49,8 @@ const SIZES: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PATCH", "DELETE", "other"];
 /// Statuses by which answers are told apart; any other is counted as 0.
 const STATUSES: [u16; 24] = [
-    0, 200, 201, 202, 204, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 429, 500, 503, 504,
+    0, 200, 201, 202, 204, 303, 304, 307, 308, 400, 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 429, 500, 503,
+    504,
 ];
 
 /// A name, what it means, and its samples, each under its labels.
@@ -101,13 +114,15 @@ impl Family {
 }
 
 /// Families in the text format of Prometheus, with its media type.
-#[must_use]
-pub fn text(families: Vec<Family>) -> (&'static str, String) {
+///
+/// # Errors
+/// When a value cannot be written as text.
+pub fn text(families: Vec<Family>) -> Result<(&'static str, String), fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Seen(families)));
     let mut text = String::new();
-    prometheus_text::encode(&mut text, &registry).expect("text can always be written to a string");
-    (prometheus_text::CONTENT_TYPE, text)
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok((prometheus_text::CONTENT_TYPE, text))
 }
 
 #[derive(Debug)]

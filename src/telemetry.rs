@@ -49,9 +49,8 @@ impl Drop for Telemetry {
 /// # Errors
 /// When spans cannot be sent to the configured address.
 pub fn init(config: &Config) -> Result<Telemetry, String> {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => {

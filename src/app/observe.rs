@@ -93,9 +93,11 @@ impl App {
                 "Raised by whatever may have cut the log, such as a restore",
                 Value::Gauge(f64::from(head.epoch)),
             ),
-            each("countersign_projection_position", "Position of the last event that a read model has applied", |one| {
-                one.progress.cursor.position.0 as f64
-            }),
+            each(
+                "countersign_projection_position",
+                "Position of the last event that a read model has applied",
+                |one| one.progress.cursor.position.0 as f64,
+            ),
             each("countersign_projection_lag_events", "Events that a read model has not applied", |one| {
                 one.behind_events as f64
             }),

@@ -14,7 +14,7 @@ fn requests_are_counted_by_method_route_and_status() {
     metrics.answered("GET", "/posts/{id}", 200, took);
     metrics.answered("GET", "/posts/{id}", 404, took);
     metrics.answered("BREW", "/posts/{id}", 418, took);
-    let (_, text) = text(metrics.families());
+    let (_, text) = text(metrics.families()).unwrap();
     let name = "countersign_http_requests_total{method=";
     assert_eq!(
         sample(&text, &format!("{name}\"GET\",route=\"/posts/{{id}}\",status=\"200\"")).rsplit(' ').next(),

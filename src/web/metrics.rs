@@ -10,11 +10,7 @@ use axum::{
 };
 use subtle::ConstantTimeEq as _;
 
-use crate::{
-    app::{App, AppError},
-    config::HiddenText,
-    metrics,
-};
+use crate::{app::App, config::HiddenText, metrics};
 
 /// What a proxy adds to a request that it hands on. Such a request may come from anywhere, though its peer is this machine.
 const HANDED_ON: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "via"];
@@ -27,8 +23,8 @@ pub(super) async fn show(
 ) -> Result<Response, Refused> {
     let peer = peer.map(|axum::Extension(ConnectInfo(address))| address);
     allowed(peer, &headers, app.config.metrics_token.as_ref())?;
-    let families = app.families().await.map_err(Refused::Failed)?;
-    let (kind, text) = metrics::text(families);
+    let families = app.families().await.map_err(|error| Refused::Failed(error.to_string()))?;
+    let (kind, text) = metrics::text(families).map_err(|error| Refused::Failed(error.to_string()))?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -44,8 +40,8 @@ pub(super) enum Refused {
     Token,
     /// No token would do.
     Closed,
-    /// The log does not answer.
-    Failed(AppError),
+    /// They could not be gathered.
+    Failed(String),
 }
 
 impl IntoResponse for Refused {
@@ -53,7 +49,8 @@ impl IntoResponse for Refused {
         match self {
             Self::Token => {
                 let challenge = [(header::WWW_AUTHENTICATE, "Bearer realm=\"metrics\"")];
-                (StatusCode::UNAUTHORIZED, challenge, "send the metrics token: Authorization: Bearer ...\n").into_response()
+                (StatusCode::UNAUTHORIZED, challenge, "send the metrics token: Authorization: Bearer ...\n")
+                    .into_response()
             }
             Self::Closed => {
                 let why = "metrics are shown to this machine alone; the setting metrics_token opens them to others\n";
@@ -61,7 +58,8 @@ impl IntoResponse for Refused {
             }
             Self::Failed(error) => {
                 tracing::warn!(%error, "metrics could not be gathered");
-                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "the log does not answer\n").into_response()
+                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "metrics could not be gathered\n")
+                    .into_response()
             }
         }
     }

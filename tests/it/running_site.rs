@@ -125,6 +125,11 @@ impl RunningSite {
         (self.child, self.url, self.lines) = (child, url, lines);
     }
 
+    /// A setting for what is started from now on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
     /// Somebody with a browser of their own.
     pub fn visitor(&self) -> Visitor {
         Visitor { http: http(), url: self.url.clone(), cookies: BTreeMap::new() }
