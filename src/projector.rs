@@ -139,9 +139,9 @@ async fn catch_up(
             return Ok(());
         };
         let to = Cursor { epoch, position: last.envelope.position };
-        let _span = tracing::trace_span!(
-            target: SPANS, "follow", projection = projection.name, events = page.len(), to = to.position.0
-        );
+        // Signed numbers: others become texts on the way.
+        let (events, last) = (i64::try_from(page.len()).unwrap_or_default(), to.position.0.cast_signed());
+        let _span = tracing::trace_span!(target: SPANS, "follow", projection = projection.name, events, to = last);
         let mut changes = vec![];
         for stored in &page {
             changes.extend((projection.project)(&sources.keyring.read(stored).await?));

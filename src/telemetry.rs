@@ -119,3 +119,27 @@ pub fn continue_trace(span: &Span, headers: &HeaderMap) {
         let _ = span.set_parent(context);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_made(subscriber: impl Subscriber + Send + Sync) -> bool {
+        let made = || !tracing::trace_span!(target: SPANS, "request").is_disabled();
+        tracing::subscriber::with_default(subscriber, made)
+    }
+
+    #[test]
+    fn spans_are_made_for_a_collector_only_and_those_of_libraries_never() {
+        let lines = || tracing_subscriber::fmt::layer().with_writer(std::io::sink);
+        assert!(!is_made(Registry::default().with(lines()).with(EnvFilter::new("info,countersign::web=debug"))));
+        let spans = SdkTracerProvider::builder().build();
+        let subscriber = || {
+            let lines = lines().with_filter(EnvFilter::new("info"));
+            Registry::default().with(lines).with(exporting(&spans))
+        };
+        assert!(is_made(subscriber()));
+        let library = || !tracing::trace_span!(target: "hyper", "request").is_disabled();
+        assert!(!tracing::subscriber::with_default(subscriber(), library));
+    }
+}

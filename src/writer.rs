@@ -220,7 +220,8 @@ impl Task {
         let alone = batch.len() == 1;
         // Begun by the first command; the others point at it.
         let parent = batch.first().and_then(|queued| queued.span.id());
-        let span = tracing::trace_span!(target: SPANS, parent: parent, "commit", commands = batch.len());
+        let commands = i64::try_from(batch.len()).unwrap_or_default();
+        let span = tracing::trace_span!(target: SPANS, parent: parent, "commit", commands);
         for queued in batch.iter().skip(1) {
             span.follows_from(&queued.span);
         }

@@ -95,7 +95,8 @@ pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, ne
     let took = watch.elapsed();
     let template = route.strip_prefix(app.config.base_path()).unwrap_or(route);
     app.metrics.answered(method.as_str(), if template.is_empty() { "/" } else { template }, status, took);
-    span.record("http.response.status_code", status);
+    // Signed, or it becomes a text on the way.
+    span.record("http.response.status_code", i64::from(status));
     let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     // A line a request would cost more than the request: `--log info,countersign::web=debug` brings them.
     if status >= 500 {

