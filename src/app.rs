@@ -9,6 +9,7 @@ pub mod history;
 pub mod housekeeping;
 pub mod inbox;
 mod letters;
+pub mod observe;
 pub mod posts;
 pub mod queue;
 pub mod ranking;
@@ -42,6 +43,7 @@ pub use error::{AppError, Refused};
 use crate::{
     config::Config,
     keyring::Keyring,
+    metrics::Metrics,
     policy::Policy,
     projector::{self, Projector, Sources},
     rate_limit::RateLimits,
@@ -169,6 +171,8 @@ pub struct App {
     pub limits: RateLimits,
     /// What decisions name.
     pub policy: Policy,
+    /// Counters.
+    pub metrics: Metrics,
     projector: Projector,
     keyring: Arc<Keyring>,
     passwords: PasswordPool,
@@ -248,6 +252,7 @@ impl App {
             request_ids: RequestIds::new(&world),
             limits: RateLimits::new(&config),
             policy,
+            metrics: Metrics::new(world.now()),
             config,
             world,
             log: stores.log,
@@ -287,12 +292,6 @@ impl App {
         }
     }
 
-    /// Whether the last append that failed for the store's sake was followed by one that did not.
-    #[must_use]
-    pub fn writes(&self) -> bool {
-        self.writer.is_well()
-    }
-
     /// Now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -325,6 +324,7 @@ impl App {
     }
 
     /// Carries a command out: plans, appends, and plans again when another was faster.
+    #[tracing::instrument(name = "command", target = "countersign::span", level = "trace", skip_all)]
     async fn execute<T, F, Fut>(&self, caller: &Caller, plan: F) -> Result<Done<T>, AppError>
     where
         T: Serialize + DeserializeOwned + Send,

@@ -3,6 +3,7 @@
 
 mod args;
 pub mod control;
+pub mod doctor;
 pub mod execute;
 pub mod lifetime;
 pub mod open;
@@ -31,6 +32,8 @@ use crate::{
 const FAILED: u8 = 1;
 /// What was typed or configured makes no sense.
 const USAGE: u8 = 2;
+/// The command was carried out and found something that needs mending.
+const FOUND_A_PROBLEM: u8 = 3;
 
 /// Runs the command line and says how the process should end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -44,7 +47,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match carry_out(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             report(&error);
             ExitCode::from(if error.is::<ConfigError>() { USAGE } else { FAILED })
@@ -68,9 +71,18 @@ fn command() -> clap::Command {
     })
 }
 
-fn carry_out(command: Command) -> anyhow::Result<()> {
+fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve { flags } => block_on(serve::serve(settings(&flags)?)),
+        Command::Serve { flags } => {
+            let config = settings(&flags)?;
+            let _telemetry = telemetry::init(&config).map_err(anyhow::Error::msg)?;
+            block_on(serve::serve(config)).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Doctor { deep, shape: Shape { format, flags } } => {
+            let config = settings(&flags)?;
+            let _telemetry = start_logging(&config)?;
+            show(&block_on(doctor::run(config, deep))?, format)
+        }
         Command::Account(account) => have_done(account.order()?),
         Command::Token(token) => have_done(token.order()),
         Command::Events(events) => have_done(events.order()),
@@ -79,16 +91,21 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
             for row in settings(&flags)?.rows() {
                 table.push([json!(row.key), json!(row.value), json!(row.source)]);
             }
-            Output::Listing(table).print(format).context("cannot print")
+            show(&Output::Listing(table), format)
         }
     }
 }
 
-fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<()> {
+fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<ExitCode> {
     let config = settings(&flags)?;
-    start_logging(&config);
+    let _telemetry = start_logging(&config)?;
     let output = block_on(control::carry_out(config, request, missing))?;
-    output.print(format).context("it was done, but its result cannot be printed")
+    show(&output, format)
+}
+
+fn show(output: &Output, format: table::Format) -> anyhow::Result<ExitCode> {
+    output.print(format).context("it was done, but its result cannot be printed")?;
+    Ok(if output.is_problem() { ExitCode::from(FOUND_A_PROBLEM) } else { ExitCode::SUCCESS })
 }
 
 fn settings(flags: &Flags) -> Result<Config, ConfigError> {
@@ -96,12 +113,14 @@ fn settings(flags: &Flags) -> Result<Config, ConfigError> {
 }
 
 /// Single commands log what is wrong and nothing else, unless they are told otherwise.
-fn start_logging(config: &Config) {
+fn start_logging(config: &Config) -> anyhow::Result<telemetry::Telemetry> {
     let mut quiet = config.clone();
+    // What a command does beside a running server is traced there.
+    quiet.otlp_endpoint = None;
     if config.rows().iter().any(|row| row.key == "log" && row.source == "default") {
         "warn".clone_into(&mut quiet.log);
     }
-    telemetry::init(&quiet);
+    telemetry::init(&quiet).map_err(anyhow::Error::msg)
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -128,6 +128,10 @@ settings! {
     log_format: LogFormat = "text";
     /// What is logged, as a filter such as info or info,countersign=debug
     log: String = "info";
+    /// Address of an OpenTelemetry collector, such as `http://127.0.0.1:4318`, that spans are sent to; without one nothing is traced
+    otlp_endpoint: Option<Url> = "";
+    /// Token with which /metrics is read from another machine, 16 characters at least
+    metrics_token: Option<HiddenText> = "";
     /// Log-ins a minute to one account from one address; three times as many from an address in all
     limits_login_per_minute: NonZeroU32 = "10";
     /// Accounts an hour that one address may sign up
@@ -215,6 +219,20 @@ impl Config {
         }
         if self.data_dir.as_os_str().is_empty() {
             return refused("data_dir", "must name a directory");
+        }
+        let is_short =
+            |token: &HiddenText| token.expose().len() < 16 || !token.expose().bytes().all(|b| b.is_ascii_graphic());
+        if self.metrics_token.as_ref().is_some_and(is_short) {
+            return refused("metrics_token", "must have at least 16 visible ASCII characters and no space");
+        }
+        if self.otlp_endpoint.as_ref().is_some_and(|url| {
+            url.scheme() != "http" || !url.username().is_empty() || url.password().is_some() || url.query().is_some()
+        }) {
+            return refused(
+                "otlp_endpoint",
+                "must begin with http:// and have no user name, password or query: name a collector on this machine or \
+                 in its network, which can send spans on by https",
+            );
         }
         if EnvFilter::try_new(&self.log).is_err() {
             return refused("log", "must be a filter such as `info` or `info,countersign=debug`");

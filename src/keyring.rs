@@ -162,6 +162,12 @@ fn wrap_key(wrap: &SubKey, id: DataKeyId, key: &SubKey, world: &World) -> Vec<u8
     wrap.seal(world.random(), id.0.as_bytes(), key.as_bytes())
 }
 
+/// Whether a root key is the one that wrapped this data key.
+#[must_use]
+pub fn opens(root: &RootKey, id: DataKeyId, wrapped: &[u8]) -> bool {
+    unwrap(&root.derive(context::DATA_KEY_WRAP), id, wrapped).is_ok()
+}
+
 fn unwrap(wrap: &SubKey, id: DataKeyId, wrapped: &[u8]) -> Result<SubKey, StoreError> {
     wrap.open(id.0.as_bytes(), wrapped)
         .and_then(|plain| plain.as_slice().try_into().ok())

@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod keyring;
+pub mod metrics;
 pub mod policy;
 pub mod projector;
 pub mod rate_limit;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::{
     keyring::Keyring,
     store::{Cursor, EventLog, Generation, LogWriter, ReadModels, StoreError},
+    telemetry::SPANS,
 };
 
 /// So many events are read and applied at once.
@@ -138,6 +139,9 @@ async fn catch_up(
             return Ok(());
         };
         let to = Cursor { epoch, position: last.envelope.position };
+        // Signed numbers: others become texts on the way.
+        let (events, last) = (i64::try_from(page.len()).unwrap_or_default(), to.position.0.cast_signed());
+        let _span = tracing::trace_span!(target: SPANS, "follow", projection = projection.name, events, to = last);
         let mut changes = vec![];
         for stored in &page {
             changes.extend((projection.project)(&sources.keyring.read(stored).await?));

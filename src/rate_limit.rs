@@ -15,7 +15,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
 
-use crate::config::Config;
+use crate::{config::Config, metrics::Counters};
 
 /// An address stands for a household or an office: it may log in to several accounts.
 const ACCOUNTS_BEHIND_AN_ADDRESS: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
@@ -58,6 +58,8 @@ pub struct RateLimits<C: Clock = DefaultClock> {
     login_by_account: Limit<(Origin, [u8; 32]), C>,
     signup: Limit<Origin, C>,
     api: Limit<TokenId, C>,
+    /// Refusals by limit; that of open requests is counted by `app`.
+    pub refused: Counters<4>,
 }
 
 impl RateLimits {
@@ -79,6 +81,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             login_by_account: Limit::new(Quota::per_minute(login), clock),
             signup: Limit::new(Quota::per_hour(config.limits_signup_per_hour), clock),
             api: Limit::new(Quota::per_minute(config.limits_api_per_minute), clock),
+            refused: Counters::new(["login", "signup", "api", "open_requests"]),
         }
     }
 
@@ -89,9 +92,10 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// When this address has tried too often, in all or with this account.
     pub fn check_login(&self, address: Option<IpAddr>, username: &str) -> Result<(), TooMany> {
         let origin = origin(address);
-        self.login_by_origin.check(&origin)?;
         let account = *blake3::hash(username.to_lowercase().as_bytes()).as_bytes();
-        self.login_by_account.check(&(origin, account)).map(drop)
+        let checked = self.login_by_origin.check(&origin);
+        let checked = checked.and_then(|_| self.login_by_account.check(&(origin, account)));
+        checked.map(drop).inspect_err(|_| self.refused.add("login", 1))
     }
 
     /// Charges a sign-up.
@@ -100,7 +104,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     ///
     /// When this address has signed up too many accounts.
     pub fn check_signup(&self, address: Option<IpAddr>) -> Result<(), TooMany> {
-        self.signup.check(&origin(address)).map(drop)
+        self.signup.check(&origin(address)).map(drop).inspect_err(|_| self.refused.add("signup", 1))
     }
 
     /// Charges a request to the API with a token that is known: keys cannot be made up.
@@ -109,7 +113,7 @@ impl<C: Clock + Clone> RateLimits<C> {
     ///
     /// When this token was used too often.
     pub fn check_api(&self, token: TokenId) -> Result<Allowance, TooMany> {
-        self.api.check(&token)
+        self.api.check(&token).inspect_err(|_| self.refused.add("api", 1))
     }
 }
 

@@ -2,6 +2,7 @@
 //! that the rest of the shell names no database.
 
 pub mod changes;
+pub mod facts;
 pub mod rows;
 pub mod sqlite;
 mod statements;

@@ -7,6 +7,7 @@ pub mod cookies;
 pub mod error;
 pub mod extract;
 pub mod markdown;
+pub mod metrics;
 pub mod pages;
 pub mod review_query;
 
@@ -37,7 +38,10 @@ pub fn router(app: Arc<App>) -> Router {
         Router::new().nest(&base, routes).fallback(nowhere)
     };
     // One layer: each would cost every request a boxed service.
-    let routes = routes.layer(from_fn_with_state(app.clone(), context::every_request)).with_state(app);
+    let routes = routes.layer(from_fn_with_state(app.clone(), context::every_request));
+    // Outside of that layer: whoever watches the site has no token of it and is under none of its limits.
+    let watched = Router::new().route(&format!("{base}/metrics"), get(metrics::show));
+    let routes = routes.merge(watched).with_state(app);
     Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routes))
 }
 

@@ -44,6 +44,26 @@ impl Entropy for SystemEntropy {
     }
 }
 
+/// Measures how long something takes, for metrics and log lines; nothing is ever decided by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Begins to measure.
+    #[must_use]
+    pub fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one place where durations are measured")]
+        let now = std::time::Instant::now();
+        Self(now)
+    }
+
+    /// The time since.
+    #[must_use]
+    pub fn elapsed(self) -> std::time::Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Ids of requests: unique by a random part drawn once and a count, so that a request costs no random bytes.
 #[derive(Debug)]
 pub struct RequestIds {

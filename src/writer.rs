@@ -22,8 +22,10 @@ use countersign_projections::project_inline;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    metrics::{Family, Value, WriterMetrics},
     store::{CommandKey, Head, LogWriter, Outcome, StoreError, StoredEvent},
-    world::World,
+    telemetry::SPANS,
+    world::{Stopwatch, World},
 };
 
 /// At most so many commands share a commit.
@@ -113,6 +115,8 @@ pub type AfterCommit = Arc<dyn Fn(&[Recorded<Event>], Head) + Send + Sync>;
 struct Queued {
     append: Append,
     answer: oneshot::Sender<Result<Appended, AppendError>>,
+    /// What its sender is at, for traces.
+    span: tracing::Span,
 }
 
 /// The way to the writer task.
@@ -120,6 +124,7 @@ struct Queued {
 pub struct Writer {
     queue: mpsc::Sender<Queued>,
     well: Arc<AtomicBool>,
+    metrics: Arc<WriterMetrics>,
 }
 
 impl Writer {
@@ -131,8 +136,9 @@ impl Writer {
     ) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let well = Arc::new(AtomicBool::new(true));
-        let task = tokio::spawn(Task { log, world, after_commit, well: well.clone() }.run(waiting));
-        (Self { queue, well }, task)
+        let metrics = Arc::<WriterMetrics>::default();
+        let task = Task { log, world, after_commit, well: well.clone(), metrics: metrics.clone() };
+        (Self { queue, well, metrics }, tokio::spawn(task.run(waiting)))
     }
 
     /// Whether it takes appends, and the last one did not fail for the store's sake.
@@ -146,10 +152,41 @@ impl Writer {
     /// # Errors
     /// [`AppendError`]; nothing of this append is in the log then.
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let watch = Stopwatch::start();
         let (answer, answered) = oneshot::channel();
         let gone = || AppendError::Store(StoreError::Unavailable("the writer has stopped".to_owned()));
-        self.queue.send(Queued { append, answer }).await.map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())?
+        let result = match self.queue.send(Queued { append, answer, span: tracing::Span::current() }).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(gone())),
+            Err(_) => Err(gone()),
+        };
+        self.metrics.answered(outcome_of(&result), watch.elapsed());
+        result
+    }
+
+    /// What it has counted, and how many commands wait for it.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    pub fn families(&self) -> Vec<Family> {
+        let waiting = self.queue.max_capacity() - self.queue.capacity();
+        let gauge = |name, help, value| Family::single(name, help, Value::Gauge(value));
+        let mut families = self.metrics.families();
+        families.push(gauge("countersign_writer_queue_depth", "Commands that wait for the writer", waiting as f64));
+        families.push(gauge(
+            "countersign_writer_up",
+            "1 while the log takes appends, 0 after one failed for the store's sake",
+            f64::from(u8::from(self.is_well())),
+        ));
+        families
+    }
+}
+
+const fn outcome_of(result: &Result<Appended, AppendError>) -> &'static str {
+    match result {
+        Ok(Appended::New { .. }) => "appended",
+        Ok(Appended::Repeat(_)) => "repeated",
+        Err(AppendError::Lost(_)) => "lost_race",
+        Err(AppendError::OtherBody) => "other_body",
+        Err(AppendError::Store(_)) => "failed",
     }
 }
 
@@ -158,6 +195,7 @@ struct Task {
     world: World,
     after_commit: AfterCommit,
     well: Arc<AtomicBool>,
+    metrics: Arc<WriterMetrics>,
 }
 
 impl Task {
@@ -180,6 +218,13 @@ impl Task {
     /// that cannot be stored does not take its neighbours with it.
     async fn commit(&mut self, batch: Vec<Queued>) {
         let alone = batch.len() == 1;
+        // Begun by the first command; the others point at it.
+        let parent = batch.first().and_then(|queued| queued.span.id());
+        let commands = i64::try_from(batch.len()).unwrap_or_default();
+        let span = tracing::trace_span!(target: SPANS, parent: parent, "commit", commands);
+        for queued in batch.iter().skip(1) {
+            span.follows_from(&queued.span);
+        }
         let appends: Vec<_> = batch.iter().map(|queued| &queued.append).collect();
         match self.try_commit(&appends).await {
             Ok(results) => {
@@ -258,6 +303,7 @@ impl Task {
         self.log.record(&outcomes_made).await?;
         self.commit_or_find_out(head).await?;
         let recorded: Vec<_> = recorded().cloned().collect();
+        self.metrics.committed(batch.len(), recorded.len());
         (self.after_commit)(&recorded, head);
         Ok(results)
     }

@@ -109,7 +109,11 @@ impl App {
         let is_open =
             |row: &&ApplicationRow| matches!(row.standing, Standing::UnderReview | Standing::ChangesRequested);
         let open = self.models.applications_of(owner).await?.iter().filter(is_open).count();
-        if open < limit as usize { Ok(()) } else { Err(AppError::TooManyOpenRequests(limit)) }
+        if open < limit as usize {
+            return Ok(());
+        }
+        self.limits.refused.add("open_requests", 1);
+        Err(AppError::TooManyOpenRequests(limit))
     }
 
     /// The owner changes what is asked for while it is under review; of an approved application it is a proposed change.

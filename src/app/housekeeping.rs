@@ -51,7 +51,8 @@ impl App {
         }
         self.sweep_held().await?;
         self.sweep_orphans().await?;
-        self.vault.sweep(self.now()).await?;
+        let swept = self.vault.sweep(self.now()).await?;
+        self.metrics.removed("vault_expired", swept);
         Ok(())
     }
 
@@ -100,6 +101,7 @@ impl App {
                 None => put_at > before,
             };
             if !waits {
+                self.metrics.removed("held_secrets", 1);
                 self.vault.destroy_held(secret).await?;
             }
         }
@@ -125,6 +127,7 @@ impl App {
         }
         if orphans != Aged::default() {
             self.vault.remove(&orphans).await?;
+            self.metrics.removed("vault_orphans", (orphans.data_keys.len() + orphans.verifiers.len()) as u64);
         }
         *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = before;
         Ok(())

@@ -49,8 +49,10 @@ impl App {
     /// # Errors
     /// [`BearerError`].
     pub fn check_token(&self, text: &str) -> Result<Bearer, BearerError> {
-        let token = PlainToken::parse(&self.prefix, text)?;
-        Ok(self.state.check(token.digest(), self.now())?)
+        let parsed = PlainToken::parse(&self.prefix, text).map_err(BearerError::from);
+        let checked = parsed.and_then(|token| Ok(self.state.check(token.digest(), self.now())?));
+        self.count_check(&checked);
+        checked
     }
 
     /// A member's tokens, newest first.

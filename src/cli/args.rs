@@ -45,6 +45,16 @@ pub(super) enum Command {
     /// Read the log
     #[command(subcommand)]
     Events(Events),
+    /// Look at a site, running or stopped, and say what is wrong and how to mend it; changes nothing
+    #[command(after_help = "Examples:\n  countersign doctor\n  countersign doctor --deep --format json\n\n\
+                            Ends with 3 when there is a problem; warnings end with 0.")]
+    Doctor {
+        /// Also read every page of every database, which takes as long as reading the files
+        #[arg(long)]
+        deep: bool,
+        #[command(flatten)]
+        shape: Shape,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(Configuration),

@@ -48,6 +48,8 @@ const WORKING: Duration = Duration::from_mins(1);
 const AT_ONCE: usize = 16;
 /// How often, and how far apart, a command tries the lock and the socket in turn: a server may be about to start or stop.
 const TRIES: u32 = 50;
+/// So often where nothing but the server's answer will do.
+const STARTING_TRIES: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(100);
 /// The longest path that the address of a Unix socket holds on every system.
 const LONGEST_ADDRESS: usize = 100;
@@ -101,6 +103,23 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
     }
     let (holder, error) = last.unwrap_or_else(|| ("another process".to_owned(), ErrorKind::TimedOut.into()));
     Err(unanswered(&data_dir, &holder, error))
+}
+
+/// Has the running server carry a request out; never does so here.
+///
+/// # Errors
+/// When no server answers, or whatever it says.
+pub async fn ask_server(data_dir: &Path, request: Request) -> anyhow::Result<Output> {
+    for _ in 0..STARTING_TRIES {
+        match connect(data_dir).await {
+            Ok(stream) => return ask(stream, request).await,
+            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
+                tokio::time::sleep(BETWEEN).await;
+            }
+            Err(error) => return Err(error).context("its control socket"),
+        }
+    }
+    bail!("it has no control socket")
 }
 
 fn unanswered(data_dir: &Path, holder: &str, error: io::Error) -> anyhow::Error {

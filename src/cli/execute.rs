@@ -12,7 +12,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{lifetime::Lifetime, output::Output, table::Table};
+use super::{doctor, lifetime::Lifetime, output::Output, table::Table};
 use crate::{
     app::{App, AppError, Caller, accounts::Joining},
     store::{EventFilter, StoredEvent, rows::AccountRow},
@@ -47,6 +47,8 @@ pub enum Request {
     EventsList { after: u64, limit: u32, stream: Option<String>, type_name: Option<String> },
     /// Shows an event as stored.
     EventsShow { position: u64 },
+    /// Looks at the running site.
+    Doctor,
 }
 
 impl Request {
@@ -66,6 +68,7 @@ impl Request {
             Self::TokenRevoke { .. } => "token revoke",
             Self::EventsList { .. } => "events list",
             Self::EventsShow { .. } => "events show",
+            Self::Doctor => "doctor",
         }
     }
 }
@@ -121,6 +124,7 @@ pub async fn execute(app: &App, request: Request, actor: Actor) -> anyhow::Resul
             let event = app.event(Position(position)).await.map_err(|error| known(error, "event", position))?;
             Ok(Output::Record(event_record(&event)?))
         }
+        Request::Doctor => doctor::of_running(app).await,
     }
 }
 

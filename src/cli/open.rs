@@ -85,6 +85,36 @@ pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     Ok(Lock::Ours(DataDir { path: path.to_owned(), _lock: file }))
 }
 
+/// Who is at a data directory, found out without changing anything in it.
+#[derive(Debug)]
+pub enum Presence {
+    /// Nobody, as long as this is held: the lock file, when there is one.
+    Nobody(Option<File>),
+    /// Another process: `process 4711`, as far as the lock file tells.
+    Held(String),
+}
+
+/// Looks who is at a data directory.
+///
+/// # Errors
+/// When there is no site, or the system refuses.
+pub fn presence(path: &Path) -> anyhow::Result<Presence> {
+    if !path.join(LOG).exists() && !path.join(VAULT).exists() {
+        bail!(nothing_there(path));
+    }
+    let refused = || format!("cannot look at the lock of the data directory {}", path.display());
+    let mut file = match File::open(path.join(LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Presence::Nobody(None)),
+        Err(error) => return Err(error).with_context(refused),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Presence::Nobody(Some(file))),
+        Err(TryLockError::WouldBlock) => Ok(Presence::Held(holder(&mut file))),
+        Err(TryLockError::Error(error)) => Err(error).with_context(refused),
+    }
+}
+
 impl DataDir {
     /// Where it is.
     #[must_use]

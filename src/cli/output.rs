@@ -5,7 +5,10 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{Format, Table};
+use super::{
+    doctor::{self, Finding},
+    table::{Format, Table},
+};
 
 /// What a command shows. It may be a secret, so it has no printed form for debugging.
 #[derive(Serialize, Deserialize)]
@@ -24,6 +27,8 @@ pub enum Output {
     Listing(Table),
     /// One row, shown as a thing of its own.
     Record(Table),
+    /// What was found at a look at the site.
+    Findings(Vec<Finding>),
 }
 
 impl Output {
@@ -38,6 +43,12 @@ impl Output {
         }
     }
 
+    /// Whether it tells of something that needs mending.
+    #[must_use]
+    pub fn is_problem(&self) -> bool {
+        matches!(self, Self::Findings(findings) if doctor::has_problem(findings))
+    }
+
     fn write(&self, format: Format, out: &mut dyn Write, explain: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Sentence(sentence) => writeln!(out, "{sentence}")?,
@@ -49,6 +60,7 @@ impl Output {
             }
             Self::Listing(table) => table.write(format, out)?,
             Self::Record(table) => table.write_record(format, out)?,
+            Self::Findings(findings) => doctor::write(findings, format, out)?,
         }
         out.flush()
     }

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use axum::serve::ListenerExt as _;
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -19,7 +20,12 @@ use super::{
     control::Control,
     open::{self, Lock, Missing},
 };
-use crate::{app::App, config::Config, telemetry, web, world::World};
+use crate::{
+    app::App,
+    config::{Config, LogFormat},
+    web,
+    world::World,
+};
 
 /// Requests that run when the site is told to stop have this long to finish.
 const FINISHING: Duration = Duration::from_secs(10);
@@ -29,7 +35,6 @@ const FINISHING: Duration = Duration::from_secs(10);
 /// # Errors
 /// When another process has the data directory, the address cannot be listened on, or the site cannot start.
 pub async fn serve(mut config: Config) -> anyhow::Result<()> {
-    telemetry::init(&config);
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let dir = match open::lock(&config.data_dir, Missing::Make)? {
         Lock::Ours(dir) => dir,
@@ -83,6 +88,10 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
 async fn announce(app: &Arc<App>) -> anyhow::Result<()> {
     let mut lines = vec![format!("Countersign is at {}", app.config.url("/").trim_end_matches('/'))];
     lines.extend(app.set_up_link().await?.map(|link| format!("Set it up within an hour: {link}")));
+    if app.config.log_format == LogFormat::Json {
+        // Whoever gathers both streams reads one kind of line.
+        lines = lines.into_iter().map(|message| json!({ "message": message }).to_string()).collect();
+    }
     let mut out = io::stdout().lock();
     // A site nobody listens to runs all the same.
     let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());

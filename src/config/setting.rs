@@ -171,6 +171,34 @@ impl Setting for Url {
     }
 }
 
+/// `None` is written as nothing.
+impl Setting for Option<Url> {
+    const EXPECTED: &'static str = Url::EXPECTED;
+    const VALUE_NAME: &'static str = Url::VALUE_NAME;
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() { Some(None) } else { Url::parse(text).ok().map(Some) }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map(Setting::show).unwrap_or_default()
+    }
+}
+
+/// Shown only as set, or as nothing.
+impl Setting for Option<HiddenText> {
+    const EXPECTED: &'static str = "a string";
+    const VALUE_NAME: &'static str = "TEXT";
+
+    fn parse(text: &str) -> Option<Self> {
+        Some(if text.is_empty() { None } else { Some(HiddenText::new(text)) })
+    }
+
+    fn show(&self) -> String {
+        if self.is_some() { "set".to_owned() } else { String::new() }
+    }
+}
+
 impl Setting for bool {
     const EXPECTED: &'static str = "true or false";
     const VALUE_NAME: &'static str = "BOOL";

@@ -3,6 +3,7 @@
 //! read it. The vault has a file, and a module, of its own.
 
 mod convert;
+mod facts;
 mod log;
 mod models;
 mod reviews;
@@ -21,6 +22,7 @@ use sqlx::{ConnectOptions, SqlitePool};
 
 use super::StoreError;
 
+pub use facts::{Look, examine};
 use models::Models;
 pub use writer::SqliteWriter;
 

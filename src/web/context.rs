@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use tracing::{Instrument as _, Span, field};
 use uuid::Uuid;
 
 use super::{cookies, error::ApiError, pages};
@@ -22,7 +23,9 @@ use crate::{
     app::{App, AppError, tokens::BearerError},
     rate_limit::Allowance,
     store::Cursor,
+    telemetry::{self, SPANS},
     token_state::Bearer,
+    world::Stopwatch,
 };
 
 /// The header in which answers to commands say where the log stood, and reads bring it back.
@@ -67,12 +70,14 @@ impl RequestContext {
 
 /// The layer around every route.
 pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let watch = Stopwatch::start();
     let request_id = app.request_ids.next();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = request.method().clone();
-    let mut response = match prepare(&app, &mut request, request_id).await {
-        Ok(prepared) => match tokio::time::timeout(PATIENCE, next.run(request)).await {
+    let span = span(&method, route, request_id, request.headers());
+    let mut response = match prepare(&app, &mut request, request_id).instrument(span.clone()).await {
+        Ok(prepared) => match tokio::time::timeout(PATIENCE, next.run(request).instrument(span.clone())).await {
             Ok(mut response) => {
                 prepared.finish(&app, response.headers_mut());
                 response
@@ -87,13 +92,37 @@ pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, ne
     if status == 503 {
         response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
     }
-    // A line a request would cost more than the request: `--log countersign::web=debug` brings them.
+    let took = watch.elapsed();
+    let template = route.strip_prefix(app.config.base_path()).unwrap_or(route);
+    app.metrics.answered(method.as_str(), if template.is_empty() { "/" } else { template }, status, took);
+    // Signed, or it becomes a text on the way.
+    span.record("http.response.status_code", i64::from(status));
+    let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    // A line a request would cost more than the request: `--log info,countersign::web=debug` brings them.
     if status >= 500 {
-        tracing::warn!(%method, route, status, %request_id, "a request failed");
+        span.record("otel.status_code", "ERROR");
+        tracing::warn!(%method, route, status, duration_us, %request_id, "a request failed");
     } else {
-        tracing::debug!(%method, route, status, %request_id, "request");
+        tracing::debug!(%method, route, status, duration_us, %request_id, "request");
     }
     response
+}
+
+/// The span of a request: its route, never its address, which may hold anything.
+fn span(method: &Method, route: &str, request_id: Uuid, headers: &HeaderMap) -> Span {
+    let span = tracing::trace_span!(
+        target: SPANS,
+        "request",
+        otel.name = format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = %method,
+        http.route = route,
+        http.response.status_code = field::Empty,
+        %request_id,
+    );
+    telemetry::continue_trace(&span, headers);
+    span
 }
 
 /// Pages and answers that may hold secrets are kept by no cache; the style sheet may be.

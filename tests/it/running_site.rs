@@ -125,6 +125,11 @@ impl RunningSite {
         (self.child, self.url, self.lines) = (child, url, lines);
     }
 
+    /// A setting for what is started from now on.
+    pub fn set(&mut self, key: &str, value: &str) {
+        self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
     /// Somebody with a browser of their own.
     pub fn visitor(&self) -> Visitor {
         Visitor { http: http(), url: self.url.clone(), cookies: BTreeMap::new() }
@@ -198,6 +203,8 @@ fn launch(
         let _ = child.wait();
         panic!("it did not start: {told}");
     };
+    // In JSON, when logs are JSON.
+    let first = first.trim_start_matches("{\"message\":\"").trim_end_matches("\"}");
     let url = first.strip_prefix("Countersign is at ").expect("the URL comes first").to_owned();
     (child, url, lines)
 }

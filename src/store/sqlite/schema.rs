@@ -76,16 +76,26 @@ pub(super) fn readers(file: &Path, count: u32) -> SqlitePool {
         .connect_lazy_with(options(file).read_only(true))
 }
 
-/// Brings the log's database to the schema of this program.
-pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let migrator = Migrator::with_migrations(vec![Migration::new(
+/// For a look that changes nothing. `unwatched` is for a file that nobody has open and that has no write-ahead log:
+/// then not even the files beside it are made.
+pub(super) fn examiner(file: &Path, unwatched: bool) -> SqliteConnectOptions {
+    options(file).read_only(true).immutable(unwatched)
+}
+
+/// The schemas of the log's database that this program knows.
+pub(super) fn migrator() -> Migrator {
+    Migrator::with_migrations(vec![Migration::new(
         1,
         "log".into(),
         MigrationType::Simple,
         sqlx::SqlStr::from_static(include_str!("../../../migrations/sqlite/0001_log.sql")),
         false,
-    )]);
-    migrator.run(connection).await.map_err(|error| match error {
+    )])
+}
+
+/// Brings the log's database to the schema of this program.
+pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    migrator().run(connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
             StoreError::Unavailable(format!(
                 "log.db has schema {version}, which a newer Countersign made; this one knows schemas up to 1: \

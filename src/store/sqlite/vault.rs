@@ -2,7 +2,7 @@
 //! no copy stays in the files, and syncs before it answers. What a row means and whether it is live is
 //! for the log to say; sealing and opening is for the callers.
 
-mod file;
+pub(super) mod file;
 mod statements;
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};

@@ -35,11 +35,15 @@ fn create_or_restrict(data_dir: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
+/// The schemas that this program knows.
+pub fn migrator() -> Migrator {
+    let vault = include_str!("../../../../migrations/sqlite/vault/0001_vault.sql").into_sql_str();
+    Migrator::with_migrations(vec![Migration::new(1, "vault".into(), MigrationType::Simple, vault, false)])
+}
+
 /// Brings the tables to this version.
 pub async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let vault = include_str!("../../../../migrations/sqlite/vault/0001_vault.sql").into_sql_str();
-    let migrations = vec![Migration::new(1, "vault".into(), MigrationType::Simple, vault, false)];
-    Migrator::with_migrations(migrations)
+    migrator()
         .run_direct(None, connection, false)
         .await
         .map_err(|error| StoreError::Unavailable(format!("the vault cannot be migrated: {error}")))

@@ -1,0 +1,134 @@
+//! What an operator can see of the running site: gauges and counters for Prometheus, and how the read models do.
+//! How that is written, and who may see it, is for others.
+
+use std::sync::Arc;
+
+use countersign_events::{authorization::TokenRefusal, recorded::Position};
+
+use super::{App, AppError, tokens::BearerError};
+use crate::{
+    metrics::{Family, Value},
+    projector::Progress,
+    store::Head,
+    token_state::{Bearer, TokenError},
+};
+
+/// How a trailing read model follows the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Following {
+    /// Its name.
+    pub name: &'static str,
+    /// How far it came, and what stopped it.
+    pub progress: Progress,
+    /// Events that it has not applied.
+    pub behind_events: u64,
+    /// The age of the oldest event that it has not applied.
+    pub behind_seconds: f64,
+    /// Streams that are parked.
+    pub parked: u64,
+}
+
+/// The one place where parked streams are counted. None is while an event that cannot be applied stops its whole
+/// read model, which `progress.error` says.
+const fn parked(_progress: &Progress) -> u64 {
+    0
+}
+
+impl App {
+    /// Whether the last append that failed for the store's sake was followed by one that did not.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.writer.is_well()
+    }
+
+    /// How each trailing read model follows the log, whose end is `head`.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    #[expect(clippy::cast_precision_loss, reason = "seconds are floating point")]
+    pub async fn following(&self, head: Head) -> Result<Vec<Following>, AppError> {
+        let now = self.now();
+        let mut following = vec![];
+        for (name, progress) in self.progress() {
+            let at = progress.cursor.position;
+            let behind_events = head.position.0.saturating_sub(at.0);
+            // One look-up, and none when it is with the log.
+            let next = if behind_events == 0 { vec![] } else { self.log.read_at(&[Position(at.0 + 1)]).await? };
+            let age = next.first().map(|next| now - next.envelope.recorded_at);
+            let behind_seconds = age.map_or(0.0, |age| age.num_milliseconds().max(0) as f64 / 1e3);
+            let parked = parked(&progress);
+            following.push(Following { name, progress, behind_events, behind_seconds, parked });
+        }
+        Ok(following)
+    }
+
+    /// Everything there is to measure, for Prometheus.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    pub async fn families(self: &Arc<Self>) -> Result<Vec<Family>, AppError> {
+        let head = self.log.head().await?;
+        let following = self.following(head).await?;
+        let each = |name, help, of: fn(&Following) -> f64| {
+            let samples = following.iter().map(|one| (one.name, Value::Gauge(of(one))));
+            Family::by(name, help, "projection", samples)
+        };
+        let mut families = self.metrics.families();
+        families.extend(self.writer.families());
+        families.extend([
+            Family::by(
+                "countersign_rate_limited",
+                "Requests that were refused because they came too often, by limit",
+                "limit",
+                self.limits.refused.values(),
+            ),
+            Family::single(
+                "countersign_log_head_position",
+                "Position of the last event in the log",
+                Value::Gauge(head.position.0 as f64),
+            ),
+            Family::single(
+                "countersign_log_epoch",
+                "Raised by whatever may have cut the log, such as a restore",
+                Value::Gauge(f64::from(head.epoch)),
+            ),
+            each(
+                "countersign_projection_position",
+                "Position of the last event that a read model has applied",
+                |one| one.progress.cursor.position.0 as f64,
+            ),
+            each("countersign_projection_lag_events", "Events that a read model has not applied", |one| {
+                one.behind_events as f64
+            }),
+            each(
+                "countersign_projection_lag_seconds",
+                "Age of the oldest event that a read model has not applied; 0 when it is with the log",
+                |one| one.behind_seconds,
+            ),
+            each("countersign_projection_stopped", "1 while a read model cannot follow the log", |one| {
+                f64::from(u8::from(one.progress.error.is_some()))
+            }),
+            each("countersign_projection_parked_streams", "Streams whose events a read model has put aside", |one| {
+                one.parked as f64
+            }),
+        ]);
+        families.sort_by_key(|family| family.name);
+        Ok(families)
+    }
+
+    /// Counts what came of a token check.
+    pub(super) fn count_check(&self, checked: &Result<Bearer, BearerError>) {
+        self.metrics.token_checked(match checked {
+            Ok(_) => "valid",
+            Err(BearerError::Malformed(_)) => "malformed",
+            Err(BearerError::Invalid(TokenError::Unknown)) => "unknown",
+            Err(BearerError::Invalid(TokenError::Refused(refusal))) => match refusal {
+                TokenRefusal::Expired => "expired",
+                TokenRefusal::Revoked => "revoked",
+                TokenRefusal::ApplicationSuspended => "application_suspended",
+                TokenRefusal::UserSuspended => "user_suspended",
+            },
+        });
+    }
+}

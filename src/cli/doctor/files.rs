@@ -1,0 +1,163 @@
+//! What doctor looks at among files: space, the root key, and who can read or write what.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::{Finding, Site, size};
+use crate::{
+    config::HiddenText,
+    keyring,
+    secrets::{RootKey, RootKeyError},
+};
+
+/// With less space than this, appends are about to fail.
+const FULL: u64 = 64 << 20;
+/// With less than this, somebody should make room.
+const SCARCE: u64 = 1 << 30;
+
+pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
+    let data_dir = &site.config.data_dir;
+    findings.push(space("disk of the data directory", data_dir));
+    let key_file = RootKey::file_of(data_dir).ok();
+    if site.config.root_key.is_none()
+        && let Some(directory) = key_file.as_deref().and_then(Path::parent)
+    {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        findings.push(space("disk of the root key", directory));
+    }
+    root_key(site, key_file.as_deref(), findings);
+    permissions(data_dir, findings);
+}
+
+fn space(about: &str, directory: &Path) -> Finding {
+    let free = match rustix::fs::statvfs(directory) {
+        Ok(about) => about.f_bavail.saturating_mul(about.f_frsize),
+        Err(error) => {
+            let found = format!("{}: {error}", directory.display());
+            return Finding::problem(about, found, "make the directory reachable for this account");
+        }
+    };
+    let found = format!("{} free at {}", size(free), directory.display());
+    let remedy = "free space on that file system, or move the site to a larger one; an append that finds no space is \
+                  refused, and nothing that was answered is lost";
+    match free {
+        ..FULL => Finding::problem(about, found, remedy),
+        FULL..SCARCE => Finding::warning(about, found, remedy),
+        SCARCE.. => Finding::ok(about, found),
+    }
+}
+
+fn root_key(site: &Site<'_>, file: Option<&Path>, findings: &mut Vec<Finding>) {
+    const ABOUT: &str = "root key";
+    let config = site.config;
+    let from_env = config.root_key.as_ref().map(HiddenText::expose);
+    // With data there, none is made.
+    let root = match RootKey::load_or_create(&config.data_dir, true, from_env, [0; 32]) {
+        Ok(root) => root,
+        Err(error) => return findings.push(without_key(&error)),
+    };
+    let place = match (from_env, file) {
+        (Some(_), _) => "from COUNTERSIGN_ROOT_KEY".to_owned(),
+        (None, file) => file.map(|file| file.display().to_string()).unwrap_or_default(),
+    };
+    match &site.facts.site_key {
+        Some((id, wrapped)) if !keyring::opens(&root, *id, wrapped) => findings.push(Finding::problem(
+            ABOUT,
+            format!("the key {place} is not the one that this site's vault was made with"),
+            "put back the key file that belongs to this data, from your backup; do not delete anything meanwhile",
+        )),
+        Some(_) => findings.push(Finding::ok(ABOUT, format!("{place}, opens the vault"))),
+        None => findings.push(Finding::ok(ABOUT, format!("{place}; the vault has no key of the site to try it on"))),
+    }
+    let inside = || Some(file?.canonicalize().ok()?.starts_with(config.data_dir.canonicalize().ok()?));
+    if from_env.is_none() && inside() == Some(true) {
+        findings.push(Finding::problem(
+            "place of the root key",
+            "the key file lies inside the data directory: whoever has a copy of that directory can open everything",
+            format!("move it out, and leave {place} a file of its own beside the directory"),
+        ));
+    }
+}
+
+fn without_key(error: &RootKeyError) -> Finding {
+    let remedy = match error {
+        RootKeyError::TooOpen { path, .. } => {
+            format!("chmod 600 {}; if others may have read it, treat sessions and messages as read", path.display())
+        }
+        RootKeyError::Missing(path) => {
+            format!(
+                "put {} back from your backup, mode 600, or set COUNTERSIGN_ROOT_KEY; a new key opens nothing",
+                path.display()
+            )
+        }
+        RootKeyError::MalformedFile(path) => format!("put {} back from your backup", path.display()),
+        RootKeyError::MalformedVariable => "set COUNTERSIGN_ROOT_KEY to the key as it was backed up".to_owned(),
+        RootKeyError::Nameless(_) => "name the data directory by its path with --data-dir".to_owned(),
+        RootKeyError::Io { path, .. } => {
+            format!("make {} readable for the account that runs the site, and for it alone", path.display())
+        }
+    };
+    Finding::problem("root key", error.to_string(), remedy)
+}
+
+fn permissions(data_dir: &Path, findings: &mut Vec<Finding>) {
+    const ABOUT: &str = "permissions";
+    let before = findings.len();
+    let owner = match fs::metadata(data_dir) {
+        Ok(about) => about.uid(),
+        Err(error) => {
+            let found = format!("{}: {error}", data_dir.display());
+            return findings.push(Finding::problem(ABOUT, found, "run this as the account that runs the site"));
+        }
+    };
+    let files = below(data_dir);
+    let mut strangers = vec![];
+    for file in std::iter::once(data_dir).chain(files.iter().map(PathBuf::as_path)) {
+        // What was there a moment ago and is gone needs no judging.
+        let Ok(about) = fs::symlink_metadata(file) else { continue };
+        if about.uid() != owner {
+            strangers.push(file.display().to_string());
+        }
+        let mode = about.permissions().mode() & 0o777;
+        if mode.trailing_zeros() >= 6 || about.is_symlink() {
+            continue;
+        }
+        let (name, wanted) = (file.display(), if about.is_dir() { "700" } else { "600" });
+        let found = format!("{name} is open to other users (mode {mode:04o})");
+        // Below a directory that only its owner can enter, nobody reaches an open file.
+        let finding = if file == data_dir { Finding::problem } else { Finding::warning };
+        findings.push(finding(ABOUT, found, format!("chmod {wanted} {name}")));
+    }
+    if !strangers.is_empty() {
+        let dir = data_dir.display();
+        let found = format!(
+            "{} belong to another account than {dir}: the site may be unable to write them",
+            strangers.join(", ")
+        );
+        let remedy = format!("stop the site, chown -R them to the owner of {dir}, and run commands as that account");
+        findings.push(Finding::problem(ABOUT, found, remedy));
+    }
+    if findings.len() == before {
+        findings.push(Finding::ok(
+            ABOUT,
+            format!("{} and {} files in it are their owner's alone", data_dir.display(), files.len()),
+        ));
+    }
+}
+
+/// Files and directories in a directory and in those below it.
+fn below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = vec![];
+    for entry in fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok) {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(below(&path));
+        }
+        found.push(path);
+    }
+    found.sort();
+    found
+}

@@ -1,0 +1,50 @@
+//! What doctor looks at among settings: those that are allowed and risky.
+
+use ipnet::IpNet;
+
+use super::{Finding, Site};
+
+pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
+    let config = site.config;
+    let before = findings.len();
+    if config.insecure_http {
+        findings.push(Finding::warning(
+            "setting insecure_http",
+            "passwords and tokens may travel readable for anyone on the way",
+            "put a proxy that speaks https in front, set public_url to its address, and remove insecure_http",
+        ));
+    }
+    let is_local_url = config.public_url.host_str().is_some_and(|host| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host.parse::<std::net::IpAddr>().map_or(host == "localhost", |address| address.is_loopback())
+    });
+    let listens_elsewhere = !config.listen.ip().is_loopback();
+    if listens_elsewhere && is_local_url {
+        findings.push(Finding::warning(
+            "setting public_url",
+            format!(
+                "it is {}, and the site listens on {}: others get links to their own machine",
+                config.url("/"),
+                config.listen
+            ),
+            "set public_url to the address that people type, or listen on 127.0.0.1",
+        ));
+    }
+    if listens_elsewhere && config.is_https() && config.trusted_proxies.is_empty() {
+        findings.push(Finding::warning(
+            "setting trusted_proxies",
+            format!("the public URL is https, so a proxy stands in front of {}, and none is trusted: all clients share the proxy's rate limits", config.listen),
+            "set trusted_proxies to the address from which the proxy connects",
+        ));
+    }
+    for network in config.trusted_proxies.iter().filter(|network| IpNet::prefix_len(network) == 0) {
+        findings.push(Finding::problem(
+            "setting trusted_proxies",
+            format!("{network} is every address: anyone can claim any address, and no rate limit holds"),
+            "name the addresses of your own proxies",
+        ));
+    }
+    if findings.len() == before {
+        findings.push(Finding::ok("settings", "none that is risky"));
+    }
+}

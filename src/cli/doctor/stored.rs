@@ -1,0 +1,214 @@
+//! What doctor looks at in what is stored: versions, the clock against the log, the log's end, read models, write-ahead
+//! logs, and, when it is asked to, every page.
+
+use std::path::Path;
+
+use super::{Finding, Running, Site, size};
+use crate::store::facts::{Database, Facts, LogFacts, ModelFacts};
+
+/// A write-ahead log is copied back at a quarter of this.
+const LARGE_WAL: u64 = 64 << 20;
+/// A clock that is behind the log by so many seconds is wrong; by less, it was set back a little.
+const CLOCK_PROBLEM_SECONDS: i64 = 300;
+/// A read model that is behind by so many seconds is stuck, or the machine too slow.
+const LAG_WARNING_SECONDS: f64 = 60.0;
+/// What systemd's time service leaves when the clock is synchronised.
+const SYNCHRONISED: &str = "/run/systemd/timesync/synchronized";
+
+pub(super) fn programs(site: &Site<'_>, findings: &mut Vec<Finding>) {
+    let running = if site.running.is_some() { "the server runs" } else { "looked at without a server" };
+    let found = format!("Countersign {}, {}; {running}", env!("CARGO_PKG_VERSION"), site.facts.engine);
+    findings.push(Finding::ok("program", found));
+    for database in &site.facts.databases {
+        let about = format!("schema of {}", name(database));
+        match (&database.error, database.schema) {
+            (Some(error), _) => findings.push(Finding::problem(
+                name(database),
+                format!("cannot be read: {error}"),
+                "run this as the account that runs the site; if the file is gone or damaged, restore it from your backup",
+            )),
+            (None, Some((has, known))) if has > known => findings.push(Finding::problem(
+                about,
+                format!("{has}, which a newer Countersign made; this one knows schemas up to {known}"),
+                "run the newer program, or restore the backup from before the upgrade",
+            )),
+            (None, Some((has, known))) if has < known => findings.push(Finding::warning(
+                about,
+                format!("{has}; the next start of the site brings it to {known}"),
+                "make a backup before that start: an older program does not open the newer schema",
+            )),
+            (None, Some((has, _))) => findings.push(Finding::ok(about, has.to_string())),
+            (None, None) => {}
+        }
+    }
+}
+
+pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
+    if let Some(log) = &site.facts.log {
+        clock(site, log, findings);
+        head(log, findings);
+        for model in &site.facts.models {
+            findings.push(read_model(site, log, model));
+        }
+    }
+    if let Some(running) = &site.running {
+        server(running, findings);
+    }
+    for file in &site.facts.leftovers {
+        findings.push(Finding::warning(
+            "left-over generation",
+            format!("nothing reads {}", file.display()),
+            "the next start of the site removes it, unless a rebuild is under way that is still filling it",
+        ));
+    }
+    write_ahead(site, findings);
+}
+
+fn clock(site: &Site<'_>, log: &LogFacts, findings: &mut Vec<Finding>) {
+    const ABOUT: &str = "clock";
+    let now = site.now.format("%Y-%m-%d %H:%M:%S UTC");
+    let behind = log.last.map_or(0, |(_, recorded_at)| (recorded_at - site.now).num_seconds());
+    let remedy =
+        "set the clock and let it be synchronised (NTP); events recorded meanwhile keep their order, not their time";
+    if behind > 0 {
+        let found = format!("{now}, {behind} s behind the last event in the log");
+        let finding = if behind >= CLOCK_PROBLEM_SECONDS { Finding::problem } else { Finding::warning };
+        return findings.push(finding(ABOUT, found, remedy));
+    }
+    let synchronised = if Path::new(SYNCHRONISED).exists() {
+        "synchronised"
+    } else {
+        "this machine does not say whether it is synchronised"
+    };
+    findings.push(Finding::ok(ABOUT, format!("{now}, not behind the log; {synchronised}")));
+}
+
+fn head(log: &LogFacts, findings: &mut Vec<Finding>) {
+    const ABOUT: &str = "end of the log";
+    let (head, last) = (log.head.position, log.last.map(|(position, _)| position).unwrap_or_default());
+    if head == last {
+        findings.push(Finding::ok(ABOUT, format!("position {head}, epoch {}", log.head.epoch)));
+    } else {
+        findings.push(Finding::problem(
+            ABOUT,
+            format!(
+                "the head says position {head}, the last event is at {last}: the file was changed by something else"
+            ),
+            "stop the site, keep a copy of log.db, and restore it from your backup; do not edit it",
+        ));
+    }
+}
+
+fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
+    let about = format!("read model {}", model.name);
+    if model.revision != Some(model.wanted) {
+        let found = match model.revision {
+            None => "was not built yet".to_owned(),
+            Some(revision) => format!("has revision {revision}, and this program wants {}", model.wanted),
+        };
+        return Finding::warning(about, found, "the next start of the site builds it from the log; nothing is lost");
+    }
+    if !model.trailing {
+        return Finding::ok(about, format!("revision {}, changes with the log", model.wanted));
+    }
+    let rebuild = format!("countersign projections rebuild {}", model.name);
+    let Some(cursor) = model.cursor else {
+        let found = "its file is missing or cannot be read";
+        return Finding::warning(
+            about,
+            found,
+            format!("the next start of the site builds it from the log, or: {rebuild}"),
+        );
+    };
+    let (position, head) = (cursor.position, log.head.position);
+    // Of the epochs that began since, each may have cut off what it has read.
+    let cut = log.epochs.iter().any(|(epoch, began_after)| *epoch > cursor.epoch && position > *began_after);
+    if position > head || cursor.epoch > log.head.epoch || cut {
+        let found = format!(
+            "its cursor {}.{position} is ahead of the log, which ends at {}.{head}: the log was replaced by an older one",
+            cursor.epoch, log.head.epoch
+        );
+        return Finding::problem(about, found, format!("it shows events that the log does not have: {rebuild}"));
+    }
+    let following =
+        site.running.as_ref().and_then(|running| running.following.iter().find(|one| one.name == model.name));
+    let Some(following) = following else {
+        let behind = head.0 - position.0;
+        let later = if behind == 0 { "" } else { "; the site catches up when it starts" };
+        return Finding::ok(about, format!("revision {}, {behind} events behind{later}", model.wanted));
+    };
+    let (events, seconds) = (following.behind_events, following.behind_seconds);
+    if let Some(error) = &following.progress.error {
+        let found = format!("stopped {events} events behind: {error}");
+        return Finding::problem(about, found, format!("mend what the error names; if the file is damaged: {rebuild}"));
+    }
+    if following.parked > 0 {
+        let found = format!("incomplete: {} streams are parked, {events} events behind", following.parked);
+        return Finding::problem(
+            about,
+            found,
+            "countersign projections parked list says why; then projections parked retry or discard",
+        );
+    }
+    let found = format!("revision {}, {events} events and {seconds:.1} s behind", model.wanted);
+    if seconds >= LAG_WARNING_SECONDS {
+        let remedy = "look again in a minute: if it does not get less, look at the load of this machine and its disk";
+        return Finding::warning(about, found, remedy);
+    }
+    Finding::ok(about, found)
+}
+
+fn server(running: &Running, findings: &mut Vec<Finding>) {
+    if running.writes {
+        findings.push(Finding::ok("writer", "the log takes appends"));
+    } else {
+        findings.push(Finding::problem(
+            "writer",
+            "the last append failed, or the writer has stopped",
+            "look at the server's log lines for the cause, such as a full disk; mend it and restart the server",
+        ));
+    }
+}
+
+fn write_ahead(site: &Site<'_>, findings: &mut Vec<Finding>) {
+    const ABOUT: &str = "write-ahead logs";
+    let mut total = 0;
+    let mut is_fine = true;
+    for database in &site.facts.databases {
+        let bytes = database.wal_bytes.unwrap_or_default();
+        total += bytes;
+        if bytes > LARGE_WAL {
+            is_fine = false;
+            findings.push(Finding::warning(
+                ABOUT,
+                format!("that of {} has {}", name(database), size(bytes)),
+                "something has the file open for reading all the time, such as a backup; end it, or restart the site",
+            ));
+        }
+    }
+    if is_fine {
+        findings.push(Finding::ok(ABOUT, format!("{} in all", size(total))));
+    }
+}
+
+/// Of every page of every database.
+pub(super) fn integrity(facts: &Facts, findings: &mut Vec<Finding>) {
+    for database in &facts.databases {
+        let about = format!("integrity of {}", name(database));
+        match &database.damage {
+            Some(damage) if damage.is_empty() => findings.push(Finding::ok(about, "every page was read")),
+            Some(damage) => findings.push(Finding::problem(
+                about,
+                damage.join("; "),
+                "look at the disk; restore log.db or vault.db from your backup; what lies in models is built anew from \
+                 the log when its file is removed while the site is stopped",
+            )),
+            // That it cannot be read was said before.
+            None => {}
+        }
+    }
+}
+
+fn name(database: &Database) -> String {
+    database.file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
