@@ -36,6 +36,7 @@ pub const APPLICATIONS: Table = Table {
         integer("reason_position"),
     ],
     indexes: &[&["owner_id", "requested_at"], &["client_id"], &["requested_at"], &["standing", "requested_at"]],
+    ends: &[],
 };
 
 /// Inline.
