@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -115,10 +116,19 @@ struct Queued {
     answer: oneshot::Sender<Result<Appended, AppendError>>,
 }
 
+/// What waits for the writing connection.
+enum Waiting {
+    Append(Queued),
+    Job(Box<dyn for<'a> FnOnce(&'a mut dyn LogWriter) -> JobFuture<'a, ()> + Send>),
+}
+
+/// The work of a job.
+pub type JobFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// The way to the writer task.
 #[derive(Clone)]
 pub struct Writer {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<Waiting>,
     well: Arc<AtomicBool>,
 }
 
@@ -147,10 +157,33 @@ impl Writer {
     /// [`AppendError`]; nothing of this append is in the log then.
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let (answer, answered) = oneshot::channel();
-        let gone = || AppendError::Store(StoreError::Unavailable("the writer has stopped".to_owned()));
-        self.queue.send(Queued { append, answer }).await.map_err(|_| gone())?;
+        self.queue.send(Waiting::Append(Queued { append, answer })).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())?
     }
+
+    /// Does other work on the writing connection, between two commits: appends wait meanwhile, so it has to be short.
+    ///
+    /// # Errors
+    /// Those of the work, and [`StoreError::Unavailable`] when the writer has stopped.
+    pub async fn job<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut dyn LogWriter) -> JobFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Waiting::Job(Box::new(move |log| {
+            Box::pin(async move {
+                // A caller that hung up does not need its answer.
+                let _ = answer.send(work(log).await);
+            })
+        }));
+        self.queue.send(job).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".to_owned())
 }
 
 struct Task {
@@ -161,16 +194,40 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Queued>) {
-        while let Some(first) = waiting.recv().await {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
+        // A job that ended a batch is done after it.
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(first) => first,
+                None => match waiting.recv().await {
+                    Some(first) => first,
+                    None => return,
+                },
+            };
+            let first = match first {
+                Waiting::Append(first) => first,
+                Waiting::Job(job) => {
+                    job(self.log.as_mut()).await;
+                    continue;
+                }
+            };
             let mut bytes = first.append.bytes();
             let mut batch = vec![first];
             while batch.len() < BATCH_COMMANDS
                 && bytes < BATCH_BYTES
-                && let Ok(next) = waiting.try_recv()
+                && let Ok(another) = waiting.try_recv()
             {
-                bytes += next.append.bytes();
-                batch.push(next);
+                match another {
+                    Waiting::Append(append) => {
+                        bytes += append.append.bytes();
+                        batch.push(append);
+                    }
+                    job @ Waiting::Job(_) => {
+                        next = Some(job);
+                        break;
+                    }
+                }
             }
             self.commit(batch).await;
         }

@@ -5,6 +5,7 @@
 mod convert;
 mod log;
 mod models;
+mod purge;
 mod schema;
 pub mod vault;
 mod writer;
@@ -48,6 +49,8 @@ impl SqliteStore {
         schema::make_file(&file)?;
         let mut connection = schema::log_writer(&file).connect().await.map_err(unavailable)?;
         schema::migrate(&mut connection).await?;
+        // A crash may have left what was made null before it in the write-ahead log.
+        purge::truncate(&mut connection).await?;
         let store = Self {
             readers: schema::readers(&file, READERS),
             models: Models::new(file, models_dir),
