@@ -114,6 +114,8 @@ settings! {
     token_lifetime_days: Option<u32> = "365";
     /// Days until the unrevealed token of an approval message is destroyed
     held_secret_days: u32 = "7";
+    /// Days that tokens and authorizations stay listed after they ended; then they leave the read models, and only the log knows them
+    keep_ended_days: NonZeroU32 = "90";
     /// Addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas
     trusted_proxies: Vec<IpNet> = "";
     /// How log lines are written to standard error: text or json

@@ -230,7 +230,9 @@ pub enum AccountRefusal {
     #[error("no such account")]
     NotRegistered,
     /// The site would have nobody left to run it.
-    #[error("the last administrator can neither be suspended nor erased nor lose the role; make another administrator first")]
+    #[error(
+        "the last administrator can neither be suspended nor erased nor lose the role; make another administrator first"
+    )]
     LastAdministrator,
     /// Erasure is for good.
     #[error("this account was erased")]

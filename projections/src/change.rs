@@ -61,7 +61,8 @@ impl Table {
     /// Whether a row is dead: whoever compares read models leaves dead rows out on both sides.
     /// `value` gives the row's columns.
     pub fn is_dead<'a>(&self, cut_off: Timestamp, value: impl Fn(&str) -> Option<&'a Value>) -> bool {
-        let before = |column: &&str| matches!(value(column), Some(Value::Integer(at)) if *at < cut_off.timestamp_micros());
+        let before =
+            |column: &&str| matches!(value(column), Some(Value::Integer(at)) if *at < cut_off.timestamp_micros());
         self.ends.iter().any(before)
     }
 }
