@@ -119,8 +119,10 @@ struct Queued {
 /// What waits for the writing connection.
 enum Waiting {
     Append(Queued),
-    Job(Box<dyn for<'a> FnOnce(&'a mut dyn LogWriter) -> JobFuture<'a, ()> + Send>),
+    Job(Job),
 }
+
+type Job = Box<dyn for<'a> FnOnce(&'a mut dyn LogWriter) -> JobFuture<'a, ()> + Send>;
 
 /// The work of a job.
 pub type JobFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
