@@ -4,6 +4,7 @@
 pub mod accounts;
 pub mod applications;
 pub mod authorizations;
+pub mod erasure;
 pub mod error;
 pub mod history;
 pub mod housekeeping;
@@ -184,8 +185,8 @@ pub struct App {
     board: Arc<AtomicU64>,
     /// One lock for every so many members who ask for an application.
     requesting: [tokio::sync::Mutex<()>; 16],
-    /// How far housekeeping has looked for rows of the vault that nothing names.
-    swept: std::sync::Mutex<Timestamp>,
+    /// What housekeeping has done and has still to do.
+    house: housekeeping::House,
     writer_task: std::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
@@ -230,6 +231,7 @@ impl App {
         let keyring = Arc::new(Keyring::open(stores.vault.clone(), root, world.clone()).await?);
         projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
         let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
+        state.erased().into_iter().for_each(|(user, key)| keyring.forget(user, key));
         let (wake, woken) = watch::channel(());
         let fed = state.clone();
         let board = Arc::new(AtomicU64::new(stores.log.head().await?.position.0));
@@ -275,10 +277,10 @@ impl App {
             ranking: ranking::Ranking::default(),
             board,
             requesting: std::array::from_fn(|_| tokio::sync::Mutex::default()),
-            swept: std::sync::Mutex::new(Timestamp::UNIX_EPOCH),
+            house: housekeeping::House::default(),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
         });
-        app.sweep_held().await?;
+        app.sweep_leftovers().await?;
         Ok(app)
     }
 

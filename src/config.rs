@@ -122,6 +122,8 @@ settings! {
     review_target_days: u32 = "3";
     /// Days for which a client id that was rotated away is answered with "rotated"
     rotated_client_id_days: u32 = "30";
+    /// Days that tokens and authorizations stay listed after they ended; then they leave the read models, and only the log knows them
+    keep_ended_days: NonZeroU32 = "90";
     /// Addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas
     trusted_proxies: Vec<IpNet> = "";
     /// How log lines are written to standard error: text or json

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use countersign_events::{
+    account::AccountEvent,
     event::Event,
     ids::{DataKeyId, EventId, UserId},
     recorded::{Recorded, Timestamp},
@@ -30,6 +31,10 @@ pub struct Keyring {
     world: World,
     /// `None` for a key that the vault no longer has.
     opened: HashMap<DataKeyId, Option<SubKey>>,
+    /// Members of whom an event that was read, or [`Keyring::forget`], says that they were erased. Nothing of theirs
+    /// is opened from then on, whether their key is destroyed yet or not: what was recorded of them later shows
+    /// live what a rebuild will show.
+    erased: HashMap<UserId, ()>,
 }
 
 impl Keyring {
@@ -46,7 +51,7 @@ impl Keyring {
             vault.put_data_key(id, "site", &wrap_key(&wrap, id, &key, &world), world.now()).await?;
             (id, key)
         };
-        Ok(Self { vault, wrap, site, world, opened: HashMap::new() })
+        Ok(Self { vault, wrap, site, world, opened: HashMap::new(), erased: HashMap::new() })
     }
 
     /// Makes a data key for a member who is about to join.
@@ -68,8 +73,14 @@ impl Keyring {
             return Ok(key.clone());
         }
         let key = self.vault.data_key(id).await?.map(|wrapped| unwrap(&self.wrap, id, &wrapped)).transpose()?;
-        self.opened.pin().insert(id, key.clone());
-        Ok(key)
+        // Not in the place of what somebody forgot meanwhile.
+        Ok(self.opened.pin().get_or_insert(id, key).clone())
+    }
+
+    /// Forgets a member who was erased, and their key.
+    pub fn forget(&self, user: UserId, key: DataKeyId) {
+        self.erased.pin().insert(user, ());
+        self.opened.pin().insert(key, None);
     }
 
     /// Seals every personal field of `event`. `joining` is the key of a member who is not known yet.
@@ -114,6 +125,9 @@ impl Keyring {
         members: &TokenState,
         joining: Option<DataKeyId>,
     ) -> Result<Personal, StoreError> {
+        if self.is_erased(subject) {
+            return Ok(Personal::Erased);
+        }
         let key = match subject {
             Subject::Site => self.site.0,
             Subject::User(user) => match members.member(user).map(|member| member.data_key).or(joining) {
@@ -133,16 +147,33 @@ impl Keyring {
     pub async fn read(&self, stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
         let mut recorded = decode(stored)?;
         let event_id = recorded.envelope.event_id;
-        for (field, _, personal) in recorded.event.personal_fields() {
-            *personal = self.open_field(personal, event_id, field).await?;
+        if let Event::Account(AccountEvent::UserErased { user_id, .. }) = &recorded.event {
+            self.erased.pin().insert(*user_id, ());
         }
+        for (field, subject, personal) in recorded.event.personal_fields() {
+            *personal = self.open_field(personal, event_id, field, subject).await?;
+        }
+        let sender = recorded.envelope.actor.user().map_or(Subject::Site, Subject::User);
         if let Some(address) = &recorded.envelope.client_address {
-            recorded.envelope.client_address = Some(self.open_field(address, event_id, CLIENT_ADDRESS).await?);
+            recorded.envelope.client_address = Some(self.open_field(address, event_id, CLIENT_ADDRESS, sender).await?);
         }
         Ok(recorded)
     }
 
-    async fn open_field(&self, personal: &Personal, event_id: EventId, field: &str) -> Result<Personal, StoreError> {
+    fn is_erased(&self, subject: Subject) -> bool {
+        matches!(subject, Subject::User(user) if self.erased.pin().contains_key(&user))
+    }
+
+    async fn open_field(
+        &self,
+        personal: &Personal,
+        event_id: EventId,
+        field: &str,
+        subject: Subject,
+    ) -> Result<Personal, StoreError> {
+        if self.is_erased(subject) {
+            return Ok(Personal::Erased);
+        }
         let Personal::Sealed { key, bytes } = personal else { return Ok(personal.clone()) };
         let text = self
             .key(*key)

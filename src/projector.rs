@@ -136,7 +136,7 @@ async fn catch_up(
         let page = sources.log.read_log(from.position, PAGE).await?;
         let Some(last) = page.last() else {
             progress.send_modify(|progress| *progress = Progress { cursor: Cursor { epoch, ..from }, error: None });
-            return Ok(());
+            return generation.scrub().await;
         };
         let to = Cursor { epoch, position: last.envelope.position };
         // Signed numbers: others become texts on the way.
@@ -153,8 +153,8 @@ async fn catch_up(
     }
 }
 
-/// Builds every inline read model whose revision is not the one that is stored. Nothing is appended
-/// meanwhile: this runs before the writer starts.
+/// Builds every inline read model whose revision is not the one that is stored, without the rows that are dead by
+/// the cut-off. Nothing is appended meanwhile: this runs before the writer starts.
 ///
 /// # Errors
 /// [`StoreError`] when the log cannot be read or a table not be written.
@@ -178,6 +178,9 @@ pub async fn build_inline(writer: &mut dyn LogWriter, log: &dyn EventLog, keyrin
             let (head, _) = writer.begin(&[]).await?;
             writer.apply(changes).await?;
             writer.commit(head).await?;
+        }
+        for table in projection.tables {
+            while !writer.purge(table, PAGE).await?.is_empty() {}
         }
         writer.set_inline_revision(projection.name, projection.revision).await?;
     }

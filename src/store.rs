@@ -18,7 +18,7 @@ use countersign_events::{
     scope::Scope,
     token::ClientId,
 };
-use countersign_projections::{Change, Projection};
+use countersign_projections::{Change, Projection, Table, Value};
 
 use rows::{
     AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, Session, TokenRow,
@@ -157,6 +157,14 @@ pub trait LogWriter: Send {
     async fn inline_revision(&mut self, name: &str) -> Result<Option<u32>, StoreError>;
     /// Records the revision of an inline projection as built.
     async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError>;
+    /// Moves the cut-off of dead rows forward; an earlier one changes nothing.
+    async fn raise_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError>;
+    /// Deletes rows of an inline table that are dead by the cut-off, at most `limit`, and returns their keys.
+    async fn purge(&mut self, table: &'static Table, limit: u32) -> Result<Vec<Vec<Value>>, StoreError>;
+    /// Deletes outcomes recorded before `before`, at most `limit`. How many.
+    async fn forget_outcomes(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+    /// Tries once to leave no copy of what was changed or deleted in the files beside the database; whether none is left.
+    async fn truncate(&mut self) -> Result<bool, StoreError>;
 }
 
 /// One generation of a trailing read model, for its one follower.
@@ -167,6 +175,9 @@ pub trait Generation: Send {
     /// Applies changes and moves the cursor from `from` to `to` in one transaction.
     /// `false`, and nothing changed, when the cursor is not at `from`.
     async fn advance(&mut self, changes: Vec<Change>, from: Cursor, to: Cursor) -> Result<bool, StoreError>;
+    /// Leaves no copy of texts that set-based changes made null in the files; does nothing when there were none since
+    /// the last time, also before a stop.
+    async fn scrub(&mut self) -> Result<(), StoreError>;
 }
 
 /// A page of a list, newest first, from before a position.
@@ -213,6 +224,9 @@ pub trait ReadModels: Send + Sync {
     async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError>;
     /// How far the current generation of a trailing projection came.
     async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError>;
+    /// The cut-off of dead rows: none that was over before it is kept, and none counts that has not left yet
+    /// ([`Table::is_dead`]).
+    async fn cut_off(&self) -> Result<Timestamp, StoreError>;
 
     /// Inline: a member.
     async fn account(&self, user: UserId) -> Result<Option<AccountRow>, StoreError>;
@@ -338,8 +352,26 @@ pub trait Vault: Send + Sync {
     async fn remove(&self, orphans: &Aged) -> Result<(), StoreError>;
     /// Removes sessions, links and outcomes whose time is over.
     async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError>;
+    /// Which of these data keys are there.
+    async fn data_keys_among(&self, ids: &[DataKeyId]) -> Result<Vec<DataKeyId>, StoreError>;
+    /// Destroys what belongs to a member, all of it or nothing, so that no copy stays in the database's files.
+    async fn destroy_member(&self, member: &Belongings) -> Result<(), StoreError>;
     /// Whether it answers.
     async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// What the vault has of a member who was erased: verifiers, sessions and links by the member's id, and what only the log
+/// knows to be theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Belongings {
+    /// The member.
+    pub user: UserId,
+    /// Their data key.
+    pub data_key: DataKeyId,
+    /// Secrets held for them.
+    pub held: Vec<SecretId>,
+    /// Commands of theirs whose outcome had a secret.
+    pub outcomes: Vec<CommandKey>,
 }
 
 /// Rows of the vault that the log should name.

@@ -12,6 +12,7 @@ use countersign_events::{
     scope::ScopeSet,
     token::TokenDigest,
 };
+use countersign_projections::{Table, Value, authorizations::AUTHORIZATIONS, tokens::TOKENS};
 use papaya::HashMap;
 
 use crate::store::{
@@ -253,6 +254,40 @@ impl TokenState {
     #[must_use]
     pub fn admins(&self) -> Vec<UserId> {
         self.members.pin().iter().filter(|(_, member)| member.may(Role::Admin)).map(|(id, _)| *id).collect()
+    }
+
+    /// Members who were erased, with their data keys.
+    #[must_use]
+    pub fn erased(&self) -> Vec<(UserId, DataKeyId)> {
+        let is_erased = |member: &Member| member.facts.standing == AccountStanding::Erased;
+        let members = self.members.pin();
+        members.iter().filter(|(_, member)| is_erased(member)).map(|(id, member)| (*id, member.data_key)).collect()
+    }
+
+    /// Drops what dead rows with these keys said: tokens, and authorizations that were not granted again meanwhile.
+    pub fn drop_dead(&self, table: &Table, keys: &[Vec<Value>]) {
+        for key in keys {
+            match key.as_slice() {
+                [Value::Bytes(digest)] if *table == TOKENS => {
+                    if let Ok(digest) = digest.as_slice().try_into() {
+                        self.tokens.pin().remove(&TokenDigest::from_bytes(digest));
+                    }
+                }
+                [Value::Text(application), Value::Text(user)] if *table == AUTHORIZATIONS => {
+                    if let (Ok(application), Ok(user)) = (application.parse(), user.parse()) {
+                        // One that is still there was granted again.
+                        let _ = self.authorizations.pin().remove_if(&(application, user), |_, facts| facts.rescinded);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// How many tokens are known, dead ones that have not left yet included.
+    #[must_use]
+    pub fn token_count(&self) -> usize {
+        self.tokens.len()
     }
 
     /// Follows one event. The writer calls this in the order of the log, before it answers.

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,11 +13,8 @@ use std::{
 
 use chrono::Duration;
 use countersign_events::{
-    codec::Encoded,
     event::Event,
-    ids::{ApplicationId, EventId},
-    recorded::{Actor, Envelope, Position, Recorded, StreamName, Version},
-    sensitive::Personal,
+    recorded::{Envelope, Position, Recorded, StreamName, Version},
 };
 use countersign_projections::project_inline;
 use tokio::sync::{mpsc, oneshot};
@@ -28,86 +26,16 @@ use crate::{
     world::{Stopwatch, World},
 };
 
+mod append;
+
+pub use append::{Append, AppendError, Appended, Command, NewEvent};
+
 /// At most so many commands share a commit.
 const BATCH_COMMANDS: usize = 256;
 /// At most so many bytes of payload share a commit.
 const BATCH_BYTES: usize = 1 << 20;
 /// So many commands may wait before senders do.
 const QUEUE: usize = 4096;
-
-/// An event that is ready to be appended: sealed, encoded, without a place yet.
-#[derive(Debug, Clone)]
-pub struct NewEvent {
-    /// Its id.
-    pub event_id: EventId,
-    /// Its stream.
-    pub stream: StreamName,
-    /// The event in clear, for the inline read models.
-    pub clear: Event,
-    /// The event as it will be stored.
-    pub encoded: Encoded,
-    /// Who does it.
-    pub actor: Actor,
-    /// Through which application.
-    pub on_behalf_of: Option<ApplicationId>,
-    /// From where, sealed.
-    pub client_address: Option<Personal>,
-    /// In which request.
-    pub request_id: Option<String>,
-    /// By which command, as its sender named it.
-    pub command_id: Option<String>,
-}
-
-/// The command behind an append, when its sender named it.
-#[derive(Debug, Clone)]
-pub struct Command {
-    /// Its id and scope.
-    pub key: CommandKey,
-    /// Digest of its body.
-    pub body: [u8; 32],
-    /// What its sender is answered, also when it is repeated.
-    pub answer: String,
-}
-
-/// Events to append together or not at all.
-#[derive(Debug, Clone, Default)]
-pub struct Append {
-    /// The events, in order.
-    pub events: Vec<NewEvent>,
-    /// Streams that must be at these versions: those the command was decided on, read, or showed.
-    /// Streams that are not named take events at any version.
-    pub expected: Vec<(StreamName, Version)>,
-    /// The command.
-    pub command: Option<Command>,
-}
-
-/// What came of an append.
-#[derive(Debug, Clone)]
-pub enum Appended {
-    /// It was appended.
-    New {
-        /// The head right after.
-        head: Head,
-        /// The events with their places.
-        recorded: Vec<Recorded<Event>>,
-    },
-    /// The command was carried out before; this came of it then.
-    Repeat(Outcome),
-}
-
-/// Why nothing was appended.
-#[derive(Debug, thiserror::Error)]
-pub enum AppendError {
-    /// A stream has moved on: decide again.
-    #[error("stream {0} has moved on")]
-    Lost(StreamName),
-    /// The command's id was used for something else.
-    #[error("this command id was used with another body")]
-    OtherBody,
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// What happens right after a commit, before anybody is answered.
 pub type AfterCommit = Arc<dyn Fn(&[Recorded<Event>], Head) + Send + Sync>;
@@ -119,10 +47,21 @@ struct Queued {
     span: tracing::Span,
 }
 
+/// What waits for the writing connection.
+enum Waiting {
+    Append(Queued),
+    Job(Job),
+}
+
+type Job = Box<dyn for<'a> FnOnce(&'a mut dyn LogWriter) -> JobFuture<'a, ()> + Send>;
+
+/// The work of a job.
+pub type JobFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
 /// The way to the writer task.
 #[derive(Clone)]
 pub struct Writer {
-    queue: mpsc::Sender<Queued>,
+    queue: mpsc::Sender<Waiting>,
     well: Arc<AtomicBool>,
     metrics: Arc<WriterMetrics>,
 }
@@ -154,10 +93,10 @@ impl Writer {
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
         let watch = Stopwatch::start();
         let (answer, answered) = oneshot::channel();
-        let gone = || AppendError::Store(StoreError::Unavailable("the writer has stopped".to_owned()));
-        let result = match self.queue.send(Queued { append, answer, span: tracing::Span::current() }).await {
-            Ok(()) => answered.await.unwrap_or_else(|_| Err(gone())),
-            Err(_) => Err(gone()),
+        let queued = Queued { append, answer, span: tracing::Span::current() };
+        let result = match self.queue.send(Waiting::Append(queued)).await {
+            Ok(()) => answered.await.unwrap_or_else(|_| Err(gone().into())),
+            Err(_) => Err(gone().into()),
         };
         self.metrics.answered(outcome_of(&result), watch.elapsed());
         result
@@ -178,6 +117,26 @@ impl Writer {
         ));
         families
     }
+
+    /// Does other work on the writing connection, between two commits: appends wait meanwhile, so it has to be short.
+    ///
+    /// # Errors
+    /// Those of the work, and [`StoreError::Unavailable`] when the writer has stopped.
+    pub async fn job<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> FnOnce(&'a mut dyn LogWriter) -> JobFuture<'a, Result<T, StoreError>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = Waiting::Job(Box::new(move |log| {
+            Box::pin(async move {
+                // A caller that hung up does not need its answer.
+                let _ = answer.send(work(log).await);
+            })
+        }));
+        self.queue.send(job).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    }
 }
 
 const fn outcome_of(result: &Result<Appended, AppendError>) -> &'static str {
@@ -190,6 +149,10 @@ const fn outcome_of(result: &Result<Appended, AppendError>) -> &'static str {
     }
 }
 
+fn gone() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".to_owned())
+}
+
 struct Task {
     log: Box<dyn LogWriter>,
     world: World,
@@ -199,16 +162,40 @@ struct Task {
 }
 
 impl Task {
-    async fn run(mut self, mut waiting: mpsc::Receiver<Queued>) {
-        while let Some(first) = waiting.recv().await {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
+        // A job that ended a batch is done after it.
+        let mut next = None;
+        loop {
+            let first = match next.take() {
+                Some(first) => first,
+                None => match waiting.recv().await {
+                    Some(first) => first,
+                    None => return,
+                },
+            };
+            let first = match first {
+                Waiting::Append(first) => first,
+                Waiting::Job(job) => {
+                    job(self.log.as_mut()).await;
+                    continue;
+                }
+            };
             let mut bytes = first.append.bytes();
             let mut batch = vec![first];
             while batch.len() < BATCH_COMMANDS
                 && bytes < BATCH_BYTES
-                && let Ok(next) = waiting.try_recv()
+                && let Ok(another) = waiting.try_recv()
             {
-                bytes += next.append.bytes();
-                batch.push(next);
+                match another {
+                    Waiting::Append(append) => {
+                        bytes += append.append.bytes();
+                        batch.push(append);
+                    }
+                    job @ Waiting::Job(_) => {
+                        next = Some(job);
+                        break;
+                    }
+                }
             }
             self.commit(batch).await;
         }

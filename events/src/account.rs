@@ -169,6 +169,8 @@ pub enum Account {
     Registered {
         /// The member.
         user_id: UserId,
+        /// The username claimed, to be released again.
+        username: UsernameDigest,
         /// Roles held.
         roles: Roles,
         /// Whether the member may act.
@@ -211,6 +213,11 @@ pub enum AccountCommand {
     Reinstate {
         at: Timestamp,
     },
+    /// `another_admin`: whether an active administrator other than this member exists.
+    Erase {
+        another_admin: bool,
+        at: Timestamp,
+    },
 }
 
 /// Why an account command may not happen.
@@ -223,7 +230,9 @@ pub enum AccountRefusal {
     #[error("no such account")]
     NotRegistered,
     /// The site would have nobody left to run it.
-    #[error("the last administrator can neither be suspended nor lose the role; make another administrator first")]
+    #[error(
+        "the last administrator can neither be suspended nor erased nor lose the role; make another administrator first"
+    )]
     LastAdministrator,
     /// Erasure is for good.
     #[error("this account was erased")]
@@ -244,8 +253,9 @@ impl Decider for Account {
             }
             (Self::Unregistered, _) => return Err(AccountRefusal::NotRegistered),
             (Self::Registered { .. }, C::Register { .. }) => return Err(AccountRefusal::AlreadyRegistered),
+            (Self::Registered { standing: AccountStanding::Erased, .. }, C::Erase { .. }) => return Ok(vec![]),
             (Self::Registered { standing: AccountStanding::Erased, .. }, _) => return Err(AccountRefusal::Erased),
-            (Self::Registered { user_id, roles, standing }, command) => (*user_id, (roles, command), *standing),
+            (Self::Registered { user_id, roles, standing, .. }, command) => (*user_id, (roles, command), *standing),
         };
         let (roles, command) = roles;
         let holds = |role| roles.iter().any(|held| held == role);
@@ -266,17 +276,24 @@ impl Decider for Account {
             C::Suspend { at, .. } => vec![E::UserSuspended { user_id, at }],
             C::Reinstate { .. } if standing == AccountStanding::Active => vec![],
             C::Reinstate { at } => vec![E::UserReinstated { user_id, at }],
+            C::Erase { another_admin, .. } if last_admin(another_admin) => {
+                return Err(AccountRefusal::LastAdministrator);
+            }
+            C::Erase { at, .. } => vec![E::UserErased { user_id, at }],
             C::Register { .. } => return Err(AccountRefusal::AlreadyRegistered),
         })
     }
 
     fn evolve(self, event: &AccountEvent) -> Self {
         use AccountEvent as E;
-        let Self::Registered { user_id, roles, standing } = self else {
+        let Self::Registered { user_id, username, roles, standing } = self else {
             return match event {
-                E::UserRegistered { user_id, .. } => {
-                    Self::Registered { user_id: *user_id, roles: Roles::default(), standing: AccountStanding::Active }
-                }
+                E::UserRegistered { user_id, username_digest, .. } => Self::Registered {
+                    user_id: *user_id,
+                    username: username_digest.clone(),
+                    roles: Roles::default(),
+                    standing: AccountStanding::Active,
+                },
                 _ => Self::Unregistered,
             };
         };
@@ -288,7 +305,7 @@ impl Decider for Account {
             E::UserReinstated { .. } => (roles, AccountStanding::Active),
             E::UserErased { .. } => (Roles::default(), AccountStanding::Erased),
         };
-        Self::Registered { user_id, roles, standing }
+        Self::Registered { user_id, username, roles, standing }
     }
 }
 

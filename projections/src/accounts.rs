@@ -29,6 +29,7 @@ pub const ACCOUNTS: Table = Table {
         integer("registered_at"),
     ],
     indexes: &[&["username_digest"]],
+    ends: &[],
 };
 
 /// Inline.

@@ -51,6 +51,7 @@ pub const APPLICATIONS: Table = Table {
         // What waits for a reviewer has no answer yet: the queue, and how long the last answers took.
         &["answered_at", "waiting_since"],
     ],
+    ends: &[],
 };
 
 /// Inline.

@@ -23,12 +23,13 @@ pub const AUTHORIZATIONS: Table = Table {
         integer("authorized_at"),
         integer("rescinded_at"),
     ],
-    indexes: &[&["user_id", "authorized_at"]],
+    indexes: &[&["user_id", "authorized_at"], &["rescinded_at"]],
+    ends: &["rescinded_at"],
 };
 
 /// Inline.
 pub const PROJECTION: Projection =
-    Projection { name: "authorizations", revision: 1, tables: &[&AUTHORIZATIONS], project };
+    Projection { name: "authorizations", revision: 2, tables: &[&AUTHORIZATIONS], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use AuthorizationEvent as E;

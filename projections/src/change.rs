@@ -52,6 +52,19 @@ pub struct Table {
     pub columns: &'static [Column],
     /// Column lists of its indexes.
     pub indexes: &'static [&'static [&'static str]],
+    /// Columns with the instants at which a row is over, each the first of an index. A row in which one of
+    /// them lies before the site's cut-off is dead for good: no later event brings it back but by an upsert.
+    pub ends: &'static [&'static str],
+}
+
+impl Table {
+    /// Whether a row is dead: whoever compares read models leaves dead rows out on both sides.
+    /// `value` gives the row's columns.
+    pub fn is_dead<'a>(&self, cut_off: Timestamp, value: impl Fn(&str) -> Option<&'a Value>) -> bool {
+        let before =
+            |column: &&str| matches!(value(column), Some(Value::Integer(at)) if *at < cut_off.timestamp_micros());
+        self.ends.iter().any(before)
+    }
 }
 
 /// A value of a column.
@@ -145,6 +158,12 @@ pub enum Change {
     Increment { table: &'static Table, key: Vec<Value>, by: Vec<(&'static str, i64)> },
     /// There is no such row.
     Delete { table: &'static Table, key: Vec<Value> },
+    /// These columns of every row whose indexed column `by` is `equals` become this. "Forget what this member
+    /// wrote" is one change. It changes neither `by` nor the key.
+    PatchWhere { table: &'static Table, by: &'static str, equals: Value, set: Set },
+    /// There is no row whose indexed column `by` is `equals`. Rows that hold texts about a person are patched to
+    /// null instead, so that a store knows what to scrub from its files.
+    DeleteWhere { table: &'static Table, by: &'static str, equals: Value },
     /// For every row of `from` whose indexed column `by` is `equals`: a row of `into`, unless one
     /// with its key exists. "Tell everybody who authorized this application" is one change.
     Copy {

@@ -14,6 +14,7 @@ pub const FORMER_CLIENT_IDS: Table = Table {
     key: &[text("client_id")],
     columns: &[text("application_id"), integer("rotated_at")],
     indexes: &[],
+    ends: &[],
 };
 
 /// Inline.

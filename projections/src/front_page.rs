@@ -1,14 +1,16 @@
 //! The front page: posts with their counts, and the comments under them.
 
 use countersign_events::{
+    account::AccountEvent,
     event::Event,
+    ids::UserId,
     post::{PostEvent, VoteEvent},
     recorded::Recorded,
 };
 
 use crate::{
     Projection,
-    change::{Change, Table, id, integer, text},
+    change::{Change, Table, Value, id, integer, text},
 };
 
 /// One row a post.
@@ -26,7 +28,8 @@ pub const POSTS: Table = Table {
         integer("upvotes"),
         integer("downvotes"),
     ],
-    indexes: &[&["created_at", "post_id"]],
+    indexes: &[&["created_at", "post_id"], &["author_id"]],
+    ends: &[],
 };
 
 /// One row a comment.
@@ -41,12 +44,13 @@ pub const COMMENTS: Table = Table {
         text("body"),
         integer("created_at"),
     ],
-    indexes: &[&["post_id", "created_at"]],
+    indexes: &[&["post_id", "created_at"], &["author_id"]],
+    ends: &[],
 };
 
 /// Trailing.
 pub const PROJECTION: Projection =
-    Projection { name: "front_page", revision: 1, tables: &[&POSTS, &COMMENTS], project };
+    Projection { name: "front_page", revision: 2, tables: &[&POSTS, &COMMENTS], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     let application = || recorded.envelope.on_behalf_of.map(|application| application.to_string());
@@ -89,6 +93,7 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
                 by: vec![("upvotes", up - old_up), ("downvotes", down - old_down)],
             }]
         }
+        Event::Account(AccountEvent::UserErased { user_id, .. }) => forget(*user_id),
         Event::Account(_)
         | Event::Username(_)
         | Event::Application(_)
@@ -97,4 +102,15 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
         | Event::Site(_)
         | Event::Projection(_) => vec![],
     }
+}
+
+/// What a member wrote stays where it was, without its texts: answers to it keep their place.
+fn forget(user: UserId) -> Vec<Change> {
+    let forget = |table: &'static Table, texts: &[&'static str]| Change::PatchWhere {
+        table,
+        by: "author_id",
+        equals: id(user),
+        set: texts.iter().map(|text| (*text, Value::Null)).collect(),
+    };
+    vec![forget(&POSTS, &["title", "url", "body"]), forget(&COMMENTS, &["body"])]
 }

@@ -2,6 +2,7 @@
 //! the log, sealed, and are opened for their reader.
 
 use countersign_events::{
+    account::AccountEvent,
     application::ApplicationEvent,
     authorization::{AuthorizationEvent, Via},
     event::Event,
@@ -36,6 +37,7 @@ pub const NOTIFICATIONS: Table = Table {
         integer("revealed_at"),
     ],
     indexes: &[&["user_id", "position"], &["user_id", "read", "position"], &["secret", "held_until"]],
+    ends: &[],
 };
 
 /// Who consented to what: whom to tell when an application ends.
@@ -43,12 +45,13 @@ pub const AUDIENCE: Table = Table {
     name: "audience",
     key: &[text("application_id"), text("user_id")],
     columns: &[integer("since")],
-    indexes: &[],
+    indexes: &[&["user_id"]],
+    ends: &[],
 };
 
 /// Trailing.
 pub const PROJECTION: Projection =
-    Projection { name: "inbox", revision: 1, tables: &[&NOTIFICATIONS, &AUDIENCE], project };
+    Projection { name: "inbox", revision: 2, tables: &[&NOTIFICATIONS, &AUDIENCE], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     match &recorded.event {
@@ -62,6 +65,9 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
                 mentions.iter().filter(|user| *user != author && *user != answers).map(|user| (*user, "mention"));
             replied.into_iter().chain(mentioned).map(|(user, kind)| tell(recorded, user, kind, &about)).collect()
         }
+        Event::Account(AccountEvent::UserErased { user_id, .. }) => [&NOTIFICATIONS, &AUDIENCE]
+            .map(|table| Change::DeleteWhere { table, by: "user_id", equals: id(user_id) })
+            .to_vec(),
         Event::Account(_)
         | Event::Username(_)
         | Event::Post(PostEvent::PostPublished { .. })

@@ -24,11 +24,12 @@ pub const TOKENS: Table = Table {
         text("ended_why"),
         text("held"),
     ],
-    indexes: &[&["token_id"], &["user_id", "issued_at"]],
+    indexes: &[&["token_id"], &["user_id", "issued_at"], &["expires_at"], &["ended_at"]],
+    ends: &["expires_at", "ended_at"],
 };
 
 /// Inline.
-pub const PROJECTION: Projection = Projection { name: "tokens", revision: 1, tables: &[&TOKENS], project };
+pub const PROJECTION: Projection = Projection { name: "tokens", revision: 2, tables: &[&TOKENS], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use AuthorizationEvent as E;

@@ -1,7 +1,7 @@
 //! Members: sign up, set up the site, roles, suspension, new passwords.
 
 use countersign_events::{
-    account::{self, Account, AccountCommand, AccountStanding, Role, Username, UsernameCommand},
+    account::{self, Account, AccountCommand, AccountRefusal, AccountStanding, Role, Username, UsernameCommand},
     decider::Decider,
     ids::{UserId, UsernameDigest, VerifierId},
     recorded::{Actor, StreamName, Version},
@@ -235,7 +235,7 @@ impl App {
     }
 
     /// The stream of an administrator other than `user`, at the version at which they are active.
-    async fn another_admin(&self, user: UserId) -> Result<Option<(StreamName, Version)>, AppError> {
+    pub(super) async fn another_admin(&self, user: UserId) -> Result<Option<(StreamName, Version)>, AppError> {
         for other in self.state.admins().into_iter().filter(|other| *other != user) {
             let stream = account::stream(other);
             // Memory may be a moment behind; what is guarded is what was looked at.
@@ -263,9 +263,12 @@ impl App {
     /// A link with which a member sets a new password.
     ///
     /// # Errors
-    /// No such member.
+    /// No such member, or one who was erased.
     pub async fn reset_link(&self, user: UserId) -> Result<String, AppError> {
         let member = self.state.member(user).ok_or(AppError::NotFound)?;
+        if member.facts.standing == AccountStanding::Erased {
+            return Err(AccountRefusal::Erased.into());
+        }
         self.make_link(Link::Reset(user, member.verifier)).await
     }
 

@@ -93,8 +93,7 @@ impl App {
         let stream = application::stream(application_id);
         let at = self.now();
         // Counting and asking are one step: two requests at once of one member come one after the other.
-        let turn = usize::from(owner.0.as_bytes()[15]) % self.requesting.len();
-        let _turn = self.requesting[turn].lock().await;
+        let _turn = self.turn_of(owner).await;
         self.execute(caller, || async {
             self.check_open_requests(owner).await?;
             let command = ApplicationCommand::Request { application_id, owner, asked: asked.clone(), at };
@@ -103,8 +102,21 @@ impl App {
         .await
     }
 
+    /// Waits for a member's turn to ask for an application.
+    pub(super) async fn turn_of(&self, owner: UserId) -> tokio::sync::MutexGuard<'_, ()> {
+        let turn = usize::from(owner.0.as_bytes()[15]) % self.requesting.len();
+        self.requesting[turn].lock().await
+    }
+
     async fn check_open_requests(&self, owner: UserId) -> Result<(), AppError> {
-        use countersign_events::application::Standing;
+        use countersign_events::{
+            account::{AccountRefusal, AccountStanding},
+            application::Standing,
+        };
+        // Nobody would look after what an erased member asks for; an erasure takes the same turn.
+        if self.state.member(owner).is_some_and(|owner| owner.facts.standing == AccountStanding::Erased) {
+            return Err(AccountRefusal::Erased.into());
+        }
         let limit = self.config.limits_open_requests.get();
         let is_open =
             |row: &&ApplicationRow| matches!(row.standing, Standing::UnderReview | Standing::ChangesRequested);

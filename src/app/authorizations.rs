@@ -22,7 +22,7 @@ const DOUBLE_CLICK: chrono::Duration = chrono::Duration::seconds(60);
 /// How long a consent page can be answered.
 const PAGE_LIFETIME: chrono::Duration = chrono::Duration::hours(1);
 /// How long the secret of an outcome is kept, sealed, for a repeat.
-const OUTCOME_LIFETIME: chrono::Duration = chrono::Duration::minutes(10);
+pub(super) const OUTCOME_LIFETIME: chrono::Duration = chrono::Duration::minutes(10);
 
 /// What a third party sends a user with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -377,7 +377,7 @@ fn answering(caller: &Caller, nonce: &str) -> Caller {
     Caller { command: Some(NamedCommand { route: "authorize", id: nonce.to_owned(), body }), ..caller.clone() }
 }
 
-fn outcome_key(token: TokenId) -> crate::store::CommandKey {
+pub(super) fn outcome_key(token: TokenId) -> crate::store::CommandKey {
     crate::store::CommandKey { scope: "token".to_owned(), id: token.to_string() }
 }
 

@@ -1,20 +1,23 @@
-//! What the site does by itself: notice changed settings, let unrevealed tokens expire, and remove
-//! from the vault what a crash or a lost race left behind.
+//! What the site does by itself: notice changed settings, let unrevealed tokens expire, remove from
+//! the vault what a crash or a lost race left behind, and let dead rows leave the read models.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, PoisonError},
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use chrono::DurationRound;
 use countersign_events::{
     authorization::{self, Authorization, AuthorizationCommand, Ended},
     decider::Decider,
     ids::{MessageId, UserId},
     inbox::{self, Inbox, InboxCommand, SecretStanding, Topic},
-    recorded::StreamName,
+    recorded::{StreamName, Timestamp},
     site::{Site, SiteCommand},
 };
+
+use countersign_projections::INLINE;
 
 use super::{App, AppError, Caller, Plan, letters, reviews::send};
 use crate::store::Aged;
@@ -23,8 +26,23 @@ use crate::store::Aged;
 const EVERY: Duration = Duration::from_mins(1);
 /// A row of the vault that no event names within this time is left over.
 const ORPHAN_AFTER: chrono::Duration = chrono::Duration::minutes(10);
+/// How long the outcome of a command is known to whoever repeats it.
+const OUTCOME_KEPT: chrono::Duration = chrono::Duration::days(2);
+/// So many rows leave in one job on the writing connection: a few milliseconds.
+const ROWS_A_JOB: u32 = 500;
+/// So many jobs a table wants in one round; what is left waits for the next.
+const JOBS_A_ROUND: u32 = 200;
 /// So many secrets expire in one go.
 const AT_ONCE: u32 = 100;
+
+/// What housekeeping remembers from round to round.
+#[derive(Default)]
+pub(super) struct House {
+    /// How far it has looked for rows of the vault that nothing names.
+    swept: Mutex<Timestamp>,
+    /// Members who were erased and whose belongings are not all destroyed yet.
+    pub(super) erasing: Mutex<HashSet<UserId>>,
+}
 
 impl App {
     /// Looks after the site until it is stopped.
@@ -49,10 +67,42 @@ impl App {
         for (user, message) in self.models.overdue_secrets(self.now(), AT_ONCE).await? {
             self.expire_secret(user, message).await?;
         }
+        self.finish_erasures().await?;
         self.sweep_held().await?;
         self.sweep_orphans().await?;
         let swept = self.vault.sweep(self.now()).await?;
         self.metrics.removed("vault_expired", swept);
+        self.forget_outcomes().await?;
+        self.purge().await
+    }
+
+    /// Lets dead rows leave the read models, and the token state with them: first the cut-off moves, by whole hours, then
+    /// the rows go in short jobs between which appends have their turn.
+    async fn purge(&self) -> Result<(), AppError> {
+        let kept = chrono::Duration::days(self.config.keep_ended_days.get().into());
+        let cut_off = (self.now() - kept).duration_trunc(chrono::Duration::hours(1)).unwrap_or_default();
+        self.writer.job(move |log| Box::pin(log.raise_cut_off(cut_off))).await?;
+        let tables = INLINE.iter().flat_map(|projection| projection.tables).copied();
+        for table in tables.filter(|table| !table.ends.is_empty()) {
+            for _ in 0..JOBS_A_ROUND {
+                let gone = self.writer.job(move |log| Box::pin(log.purge(table, ROWS_A_JOB))).await?;
+                self.state.drop_dead(table, &gone);
+                if gone.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody repeats a command after days.
+    async fn forget_outcomes(&self) -> Result<(), AppError> {
+        let before = self.now() - OUTCOME_KEPT;
+        for _ in 0..JOBS_A_ROUND {
+            if self.writer.job(move |log| Box::pin(log.forget_outcomes(before, ROWS_A_JOB))).await? == 0 {
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -87,11 +137,18 @@ impl App {
         Ok(self.vault.destroy_held(held.secret_id).await?)
     }
 
+    /// Destroys what a crash left behind.
+    pub(super) async fn sweep_leftovers(&self) -> Result<(), AppError> {
+        self.resume_erasures().await?;
+        self.sweep_held().await
+    }
+
     /// Destroys held secrets that the log holds for nobody (any more).
-    pub(super) async fn sweep_held(&self) -> Result<(), AppError> {
+    async fn sweep_held(&self) -> Result<(), AppError> {
         let before = self.now() - ORPHAN_AFTER;
         for (secret, put_at) in self.vault.held_ids().await? {
             let waits = match self.held_secret(secret).await? {
+                Some((user, ..)) if self.is_erased(user) => false,
                 Some((user, message, _)) => match self.inbox_state(user).await?.0.secrets.get(&message) {
                     Some(SecretStanding::Held(held)) => held.secret_id == secret,
                     Some(SecretStanding::Revealed(_) | SecretStanding::Expired(_)) => false,
@@ -112,7 +169,7 @@ impl App {
     /// then stays named.
     async fn sweep_orphans(&self) -> Result<(), AppError> {
         let before = self.now() - ORPHAN_AFTER;
-        let since = *self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *self.house.swept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut orphans = Aged::default();
         let aged = self.vault.aged(since, before).await?;
         for (key, user) in aged.data_keys {
@@ -129,7 +186,7 @@ impl App {
             self.vault.remove(&orphans).await?;
             self.metrics.removed("vault_orphans", (orphans.data_keys.len() + orphans.verifiers.len()) as u64);
         }
-        *self.swept.lock().unwrap_or_else(PoisonError::into_inner) = before;
+        *self.house.swept.lock().unwrap_or_else(PoisonError::into_inner) = before;
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Tokens: checked, listed, regenerated, ended; and those that an operator issues.
 
 use countersign_events::{
-    account::{self, Account, Role},
+    account::{self, Account, AccountRefusal, AccountStanding, Role},
     application::Standing,
     authorization::{
         self, ApplicationSeen, Authorization, AuthorizationCommand, AuthorizationRefusal, Ended, NewToken, TokenFacts,
@@ -189,8 +189,12 @@ impl App {
             .execute(caller, || async {
                 let account = account::stream(user_id);
                 let (member, account_version) = self.load::<Account>(&account).await?;
-                if member == Account::Unregistered {
-                    return Err(AppError::NotFound);
+                match member {
+                    Account::Unregistered => return Err(AppError::NotFound),
+                    Account::Registered { standing: AccountStanding::Erased, .. } => {
+                        return Err(AccountRefusal::Erased.into());
+                    }
+                    Account::Registered { .. } => {}
                 }
                 let (authorization, version) = self.load::<Authorization>(&stream).await?;
                 let at = self.now();

@@ -2,13 +2,13 @@
 //! together, what is alike is done by one statement, and the statements come in few texts, so that a
 //! connection prepares each once. Running them is the dialects'.
 
-use std::{
-    collections::HashMap,
-    fmt::{self, Write},
-    sync::Arc,
-};
+mod tables;
 
-use countersign_projections::{Change, Kind, Source, Table, Value, change::Set};
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use countersign_projections::{Change, Source, Table, Value, change::Set};
+
+pub use tables::{ddl, purge};
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +48,8 @@ enum Shape {
     Patch(TableRef, Vec<&'static str>),
     Increment(TableRef, Vec<&'static str>),
     Delete(TableRef),
+    PatchWhere { table: TableRef, by: &'static str, columns: Vec<&'static str> },
+    DeleteWhere { table: TableRef, by: &'static str },
     Copy { into: TableRef, from: TableRef, by: &'static str, columns: Vec<(&'static str, Option<&'static str>)> },
 }
 
@@ -91,6 +93,22 @@ impl Planner {
                 Change::Patch { table, key, set } => pending(&mut tables, table).add(key, Fate::Patch(set)),
                 Change::Increment { table, key, by } => pending(&mut tables, table).add(key, Fate::Increment(by)),
                 Change::Delete { table, key } => pending(&mut tables, table).add(key, Fate::Delete),
+                // What was said of single rows of the table comes before what is said of a set of them.
+                Change::PatchWhere { set, .. } if set.is_empty() => {}
+                Change::PatchWhere { table, by, equals, mut set } => {
+                    self.flush(pending(&mut tables, table), &mut steps);
+                    let table = TableRef(table);
+                    set.sort_by_key(|(column, _)| table.place(column));
+                    let (columns, mut values): (Vec<_>, Vec<_>) = set.into_iter().unzip();
+                    values.push(equals);
+                    let sql = self.text(Shape::PatchWhere { table, by, columns }, 1);
+                    steps.push(Step { sql, values });
+                }
+                Change::DeleteWhere { table, by, equals } => {
+                    self.flush(pending(&mut tables, table), &mut steps);
+                    let sql = self.text(Shape::DeleteWhere { table: TableRef(table), by }, 1);
+                    steps.push(Step { sql, values: vec![equals] });
+                }
                 Change::Copy { into, from, by, equals, columns } => {
                     // It reads one table and writes another: what was said of either comes before it.
                     for table in [from, into] {
@@ -323,6 +341,15 @@ impl Shape {
                 let values = value_rows(rows, table.0.key.len(), placeholders);
                 format!("delete from {}\nwhere {key} in (values {values})", table.0.name)
             }
+            Self::PatchWhere { table, by, columns } => {
+                let mut marks = Marks { placeholders, last: 0 };
+                let set = list(columns.iter().map(|column| format!("{column} = {}", marks.next())));
+                format!("update {}\nset {set}\nwhere {by} = {}", table.0.name, marks.next())
+            }
+            Self::DeleteWhere { table, by } => {
+                let mut marks = Marks { placeholders, last: 0 };
+                format!("delete from {}\nwhere {by} = {}", table.0.name, marks.next())
+            }
             Self::Copy { into, from, by, columns } => {
                 let mut marks = Marks { placeholders, last: 0 };
                 let names = list(columns.iter().map(|(column, _)| *column));
@@ -400,35 +427,6 @@ impl std::hash::Hash for TableRef {
 impl fmt::Debug for TableRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.name)
-    }
-}
-
-/// The statements that create a table for `SQLite`, with its indexes. Rows lie in the tree of their
-/// key: a look-up is one descent. Numbers come first, so that counting needs no page of long texts.
-#[must_use]
-pub fn ddl(table: &Table) -> Vec<String> {
-    let name = table.name;
-    let mut columns: Vec<_> = table.columns.iter().collect();
-    columns.sort_by_key(|column| column.kind != Kind::Integer);
-    let mut create = format!("create table {name} (\n");
-    for column in table.key {
-        let _ = writeln!(create, "    {} {} not null,", column.name, kind(column.kind));
-    }
-    for column in columns {
-        let _ = writeln!(create, "    {} {},", column.name, kind(column.kind));
-    }
-    let key = list(table.key.iter().map(|column| column.name));
-    let _ = write!(create, "    primary key ({key})\n) strict, without rowid");
-    let index =
-        |columns: &&[&str]| format!("create index {name}_by_{} on {name} ({})", columns.join("_"), columns.join(", "));
-    std::iter::once(create).chain(table.indexes.iter().map(index)).collect()
-}
-
-const fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Integer => "integer",
-        Kind::Text => "text",
-        Kind::Bytes => "blob",
     }
 }
 

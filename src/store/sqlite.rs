@@ -6,6 +6,7 @@ mod convert;
 mod facts;
 mod log;
 mod models;
+mod purge;
 mod reviews;
 mod schema;
 pub mod vault;
@@ -51,6 +52,8 @@ impl SqliteStore {
         schema::make_file(&file)?;
         let mut connection = schema::log_writer(&file).connect().await.map_err(unavailable)?;
         schema::migrate(&mut connection).await?;
+        // A crash may have left what was made null before it in the write-ahead log.
+        purge::truncate(&mut connection).await?;
         let store = Self {
             readers: schema::readers(&file, READERS),
             models: Models::new(file, models_dir),

@@ -125,6 +125,10 @@ pub(crate) const INLINE_REVISION: &str = "select revision\nfrom inline_models\nw
 pub(crate) const SET_INLINE_REVISION: &str = "insert into inline_models (name, revision)\nvalues ($1, $2)\n\
     on conflict (name) do update set revision = excluded.revision";
 pub(crate) const FORGET_INLINE_REVISION: &str = "delete from inline_models\nwhere name = $1";
+pub(crate) const CUT_OFF: &str = "select instant\nfrom cut_off";
+pub(crate) const RAISE_CUT_OFF: &str = "update cut_off\nset instant = $1\nwhere instant < $1";
+pub(crate) const FORGET_OUTCOMES: &str = "delete from outcomes\nwhere (scope, command_id) in (\n    \
+    select scope, command_id\n    from outcomes\n    where recorded_at < $1\n    limit $2\n)";
 pub(crate) const GENERATION: &str = "select revision, generation\nfrom generations\nwhere name = $1";
 pub(crate) const SET_GENERATION: &str = "insert into generations (name, revision, generation)\nvalues ($1, $2, $3)\n\
     on conflict (name) do update set revision = excluded.revision, generation = excluded.generation";

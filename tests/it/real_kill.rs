@@ -130,7 +130,9 @@ async fn verifiers_and_keys(data_dir: &Path, sign_ups: &[Value]) -> [(BTreeSet<S
     };
     let mut vault = open(&data_dir.join("vault.db")).await;
     let verifiers = ids(&mut vault, "select id from verifiers").await;
-    let keys = ids(&mut vault, "select id from data_keys where subject <> 'site'").await;
+    // The row of a destroyed key stays, overwritten.
+    let keys = "select id from data_keys where subject <> 'site' and wrapped <> zeroblob(length(wrapped))";
+    let keys = ids(&mut vault, keys).await;
     [(named("verifier"), verifiers), (named("data_key"), keys)]
 }
 

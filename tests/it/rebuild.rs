@@ -1,5 +1,6 @@
-//! Rebuild equals live: after a random history through the use cases, every read model is thrown away
-//! and built anew from the log, under a clock that has moved on; each column of each row is as it was.
+//! Rebuild equals live: after a random history through the use cases, members erased and dead rows purged on the
+//! way, every read model is thrown away and built anew from the log and the data keys that are left, under a clock
+//! that has moved on; each column of each row is as it was.
 
 use std::{
     collections::BTreeMap,
@@ -11,20 +12,26 @@ use countersign::app::{
     authorizations::{ConsentPage, ConsentRequest},
     reviews::{Verb, Verdict},
 };
+use countersign::store::EventFilter;
 use countersign_events::{
     account::Role,
     ids::{ApplicationId, CommentId, PostId, UserId},
     post::Direction,
+    recorded::Position,
+    scope::ScopeSet,
 };
 use countersign_projections::{INLINE, Projection, TRAILING};
+use proptest::prelude::*;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::support::{TestApp, by};
 
-/// Acts of a history.
+/// Acts of the one long history.
 const ACTS: usize = 160;
-/// What the history is drawn from.
+/// What it is drawn from.
 const SEED: &[u8] = b"rebuild";
+/// Tokens live for days and are listed for some more, so that a history sees them go.
+const SETTINGS: &[(&str, &str)] = &[("TOKEN_LIFETIME_DAYS", "20"), ("KEEP_ENDED_DAYS", "9")];
 
 /// Numbers from a seed.
 struct Random(blake3::OutputReader);
@@ -39,19 +46,52 @@ impl Random {
 
 #[tokio::test]
 async fn read_models_that_are_built_anew_equal_those_that_followed_live() {
-    let site = TestApp::start().await;
-    let mut random = Random(blake3::Hasher::new().update(SEED).finalize_xof());
-    let mut history = History::begin(&site, &mut random).await;
-    for _ in 0..ACTS {
-        history.act(&site, &mut random).await;
+    let (site, mut history) = lived_through(SEED, ACTS).await;
+    let mut random = Random(blake3::Hasher::new().update(SEED).update(b"end").finalize_xof());
+    for act in [1, 8, 4].repeat(6) {
+        history.carry_out(&site, &mut random, act).await;
     }
     site.settle().await;
-    let head = site.app.head().await.expect("a head");
-    let data_dir = site.directory.path().join("site");
-    let live = dump(&data_dir).await;
+    assert!(history.erased.len() > 1, "this history shows nothing about erasures");
+    let issued = EventFilter { stream: None, type_name: Some("TokenIssued".to_owned()) };
+    let issued = site.app.events(&issued, Position(0), 1_000).await.expect("events").len();
+    let live = dump(&site.directory.path().join("site")).await;
+    assert!(live["tokens"].len() < issued, "this history shows nothing about dead rows");
     for (table, rows) in &live {
         assert!(!rows.is_empty(), "{table} is empty: this history shows nothing about it");
     }
+    assert_rebuilt_equals_live(site, SEED).await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 0, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_with_erased_members_and_purged_rows_is_rebuilt_as_it_was(seed in any::<[u8; 16]>(), acts in 10_usize..80) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let (site, _) = lived_through(&seed, acts).await;
+            assert_rebuilt_equals_live(site, &seed).await;
+        });
+    }
+}
+
+/// A site after a history that is drawn from a seed.
+async fn lived_through(seed: &[u8], acts: usize) -> (TestApp, History) {
+    let site = TestApp::start_with(SETTINGS).await;
+    let mut random = Random(blake3::Hasher::new().update(seed).finalize_xof());
+    let mut history = History::begin(&site, &mut random).await;
+    for _ in 0..acts {
+        history.act(&site, &mut random).await;
+    }
+    site.settle().await;
+    (site, history)
+}
+
+async fn assert_rebuilt_equals_live(site: TestApp, seed: &[u8]) {
+    let head = site.app.head().await.expect("a head");
+    let data_dir = site.directory.path().join("site");
+    let live = dump(&data_dir).await;
     throw_away(&data_dir).await;
     site.clock.advance(chrono::Duration::days(3));
     let site = site.restart().await;
@@ -59,7 +99,7 @@ async fn read_models_that_are_built_anew_equal_those_that_followed_live() {
     site.settle().await;
     let anew = dump(&data_dir).await;
     for (table, rows) in &live {
-        assert_eq!(anew.get(table), Some(rows), "{table}, seed {SEED:?}");
+        assert_eq!(anew.get(table), Some(rows), "{table}, seed {seed:?}");
     }
 }
 
@@ -71,6 +111,7 @@ struct History {
     posts: Vec<PostId>,
     comments: Vec<(PostId, CommentId)>,
     refused: usize,
+    erased: Vec<UserId>,
 }
 
 fn pick<T: Copy>(random: &mut Random, among: &[T]) -> T {
@@ -84,9 +125,9 @@ impl History {
         for name in ["ada", "ben", "cleo", "dora"] {
             members.push(site.given_member(name, &[]).await);
         }
-        let (applications, posts, comments, refused) = (vec![], vec![], vec![], 0);
-        let mut history = Self { members, admin, applications, posts, comments, refused };
-        for act in [0, 1, 8, 11, 4, 0, 1, 2, 5, 8] {
+        let (applications, posts, comments, refused, erased) = (vec![], vec![], vec![], 0, vec![]);
+        let mut history = Self { members, admin, applications, posts, comments, refused, erased };
+        for act in [0, 1, 8, 14, 4, 0, 1, 2, 5, 8] {
             history.carry_out(site, random, act).await;
         }
         history
@@ -95,7 +136,7 @@ impl History {
     async fn act(&mut self, site: &TestApp, random: &mut Random) {
         let pause = u32::try_from(1 + random.below(90)).expect("it is small");
         site.clock.advance(chrono::Duration::seconds(pause.into()));
-        let act = random.below(13);
+        let act = random.below(16);
         self.carry_out(site, random, act).await;
     }
 
@@ -140,8 +181,11 @@ impl History {
                 let (_, id) = pick(random, &self.applications);
                 app.remove_authorization(&by(member), member, id).await.is_ok()
             }
-            10 => self.owners_round(site, random).await,
-            11 => {
+            10 => self.days_pass(site, random).await,
+            11 => self.erase(site, random).await,
+            12 => app.issue_token(&by(self.admin), member, ScopeSet::default_requested(), None).await.is_ok(),
+            13 => self.owners_round(site, random).await,
+            14 => {
                 let (owner, id) = pick(random, &self.applications);
                 app.rotate_client_id(&by(owner), owner, id).await.is_ok()
             }
@@ -151,6 +195,35 @@ impl History {
             }
         };
         self.refused += usize::from(!was_done);
+    }
+
+    /// Some days, some tokens that end, and a round of housekeeping.
+    async fn days_pass(&self, site: &TestApp, random: &mut Random) -> bool {
+        let days = i64::try_from(1 + random.below(12)).expect("it is small");
+        site.clock.advance(chrono::Duration::days(days));
+        let member = pick(random, &self.members);
+        let tokens = site.app.my_tokens(member).await.expect("a list");
+        if !tokens.is_empty() {
+            let token = &tokens[random.below(tokens.len())];
+            site.app.revoke_my_token(&by(member), member, token.row.token_id).await.expect("it ends, or has");
+        }
+        site.settle().await;
+        site.app.look_after().await.is_ok()
+    }
+
+    /// A member goes and another comes; what both write later is part of the history too.
+    async fn erase(&mut self, site: &TestApp, random: &mut Random) -> bool {
+        let place = random.below(self.members.len());
+        let member = self.members[place];
+        site.app.erase_member(&by(self.admin), member).await.expect("it is erased");
+        // Whoever had begun before the erasure may append after it.
+        let late = site.app.publish(&by(member), member, "Late", "", "Too late").await.expect("it is appended").answer;
+        self.posts.push(late);
+        self.erased.push(member);
+        let name = format!("new_{}", self.erased.len());
+        self.members[place] = site.given_member(&name, &[]).await;
+        site.settle().await;
+        true
     }
 
     async fn request(&mut self, site: &TestApp, member: UserId, number: usize) -> bool {

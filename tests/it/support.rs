@@ -136,7 +136,7 @@ pub fn named(user: UserId, id: &str, body: u8) -> Caller {
     Caller { command: Some(command), ..by(user) }
 }
 
-async fn open(data_dir: &Path, clock: Arc<TestClock>, settings: &[(&str, &str)], seed: u64) -> Arc<App> {
+pub async fn open(data_dir: &Path, clock: Arc<TestClock>, settings: &[(&str, &str)], seed: u64) -> Arc<App> {
     let variables = settings.iter().map(|(key, value)| (format!("COUNTERSIGN_{key}"), (*value).to_owned()));
     let config = Config::load(&Flags::default(), variables).expect("good settings");
     let world = World::new(clock, Arc::new(SeededEntropy(AtomicU64::new(seed))));

@@ -12,7 +12,9 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta};
-use countersign::store::{Aged, CommandKey, Link, StoreError, Vault, rows::Session, sqlite::vault::SqliteVault};
+use countersign::store::{
+    Aged, Belongings, CommandKey, Link, StoreError, Vault, rows::Session, sqlite::vault::SqliteVault,
+};
 use countersign_events::{
     ids::{DataKeyId, SecretId, UserId, VerifierId},
     recorded::Timestamp,
@@ -278,6 +280,76 @@ async fn sweeping_removes_what_is_over_in_every_batch_and_says_how_much() {
     assert!(vault.outcome(&command(&format!("until {}", at(6)))).await.unwrap().is_some());
     assert!(vault.session([2; 32]).await.unwrap().is_some());
     assert!(vault.link([2; 32], at(5)).await.unwrap().is_some());
+}
+
+/// What the log would say belongs to Ben.
+fn of_ben(n: u128) -> Belongings {
+    Belongings { user: BEN, data_key: data_key(n), held: vec![secret(n)], outcomes: vec![command(&n.to_string())] }
+}
+
+#[tokio::test]
+async fn what_belongs_to_an_erased_member_goes_and_nothing_else() {
+    let Given { vault, .. } = &given_a_vault().await;
+    for (n, user) in [(1, BEN), (2, ADA)] {
+        let digest = u8::try_from(n).unwrap();
+        vault.put_data_key(data_key(n), &user.to_string(), b"wrapped", at(0)).await.unwrap();
+        vault.put_verifier(verifier(n), user, "verifier", at(0)).await.unwrap();
+        vault.hold(secret(n), b"sealed", at(0)).await.unwrap();
+        vault.put_outcome(&command(&n.to_string()), b"sealed", at(9)).await.unwrap();
+        vault.put_session(&session(digest, user, at(9))).await.unwrap();
+        vault.put_link([digest; 32], Link::Reset(user, VERIFIER), at(9)).await.unwrap();
+    }
+    vault.put_data_key(data_key(3), "site", b"wrapped", at(0)).await.unwrap();
+    vault.put_link([3; 32], Link::SetUp, at(9)).await.unwrap();
+    vault.destroy_member(&of_ben(1)).await.unwrap();
+    assert_eq!(vault.data_keys_among(&[data_key(1), data_key(2), data_key(4)]).await.unwrap(), [data_key(2)]);
+    let there = |n: u128| async move {
+        let digest = u8::try_from(n).unwrap();
+        [
+            vault.data_key(data_key(n)).await.unwrap().is_some(),
+            vault.verifier(verifier(n)).await.unwrap().is_some(),
+            vault.held(secret(n)).await.unwrap().is_some(),
+            vault.outcome(&command(&n.to_string())).await.unwrap().is_some(),
+            vault.session([digest; 32]).await.unwrap().is_some(),
+            vault.link([digest; 32], at(0)).await.unwrap().is_some(),
+        ]
+    };
+    assert_eq!(there(1).await, [false; 6]);
+    assert_eq!(there(2).await, [true; 6]);
+    assert!(vault.site_key().await.unwrap().is_some());
+    assert!(vault.link([3; 32], at(0)).await.unwrap().is_some());
+    let left = Aged { data_keys: vec![(data_key(2), ADA)], verifiers: vec![(verifier(2), ADA)] };
+    assert_eq!(vault.aged(at(0), at(1)).await.unwrap(), left, "a destroyed key is no orphan");
+    vault.destroy_member(&of_ben(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_key_is_not_destroyed_for_somebody_elses_sake() {
+    let Given { vault, .. } = &given_a_vault().await;
+    vault.put_data_key(data_key(1), &ADA.to_string(), b"wrapped", at(0)).await.unwrap();
+    vault.destroy_member(&of_ben(1)).await.unwrap();
+    assert!(vault.data_key(data_key(1)).await.unwrap().is_some());
+}
+
+/// Keys come in an order that has nothing to do with that of their ids, and go in yet another, orphans in between.
+#[tokio::test]
+async fn a_destroyed_data_key_leaves_no_byte_in_any_file() {
+    let Given { dir, vault } = given_a_vault().await;
+    let ids: Vec<u128> = (1..=300).map(|n| n * 7_919 % 10_007).collect();
+    for id in &ids {
+        vault.put_data_key(data_key(*id), &BEN.to_string(), &sealed(*id)[..72], at(0)).await.unwrap();
+    }
+    assert!(leaves_a_trace(dir.path(), &sealed(ids[0])), "the search finds what is there");
+    for (n, id) in ids.iter().map(|id| id * 31 % 10_007).enumerate() {
+        let id = ids[usize::try_from(id % 300).unwrap()];
+        if n % 3 == 0 {
+            vault.remove(&Aged { data_keys: vec![(data_key(id), BEN)], verifiers: vec![] }).await.unwrap();
+        } else {
+            vault.destroy_member(&of_ben(id)).await.unwrap();
+        }
+        assert_eq!(vault.data_key(data_key(id)).await.unwrap(), None);
+        assert!(!leaves_a_trace(dir.path(), &sealed(id)), "key {n} left bytes");
+    }
 }
 
 #[tokio::test]

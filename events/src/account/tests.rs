@@ -46,7 +46,11 @@ fn erased() -> E {
     E::UserErased { user_id: ADA, at: at(3) }
 }
 
-/// Every command but to register, as `another_admin` says whether somebody else is an administrator.
+fn erase(another_admin: bool) -> C {
+    C::Erase { another_admin, at: at(3) }
+}
+
+/// Every command but to register and to erase, as `another_admin` says whether somebody else is an administrator.
 fn commands(another_admin: bool) -> Vec<C> {
     let mut commands = vec![
         C::ChangePassword { verifier: verifier(2), at: at(9) },
@@ -73,7 +77,7 @@ fn an_id_joins_once() {
 
 #[test]
 fn nothing_can_be_asked_of_somebody_who_never_joined() {
-    for command in commands(true) {
+    for command in commands(true).into_iter().chain([erase(true)]) {
         given([]).when(command).refused(AccountRefusal::NotRegistered);
     }
 }
@@ -138,6 +142,27 @@ fn suspending_and_reinstating_twice_record_once() {
     given([registered(), suspended()])
         .when(C::Reinstate { at: at(9) })
         .then([E::UserReinstated { user_id: ADA, at: at(9) }]);
+}
+
+#[test]
+fn erasing_is_recorded_once_also_of_somebody_who_is_suspended() {
+    given([registered()]).when(erase(false)).then([erased()]);
+    given([registered(), suspended()]).when(erase(true)).then([erased()]);
+    given([registered(), erased()]).when(erase(true)).then_nothing();
+    given([registered(), granted(Role::Admin), erased()]).when(erase(false)).then_nothing();
+}
+
+#[test]
+fn the_last_administrator_is_not_erased_and_one_among_several_is() {
+    let admin = given([registered(), granted(Role::Admin)]);
+    admin.when(erase(false)).refused(AccountRefusal::LastAdministrator);
+    admin.when(erase(true)).then([erased()]);
+}
+
+#[test]
+fn an_erased_account_still_knows_which_username_it_gives_up() {
+    let Account::Registered { username, .. } = given([registered(), erased()]).0 else { panic!("she joined") };
+    assert_eq!(username, UsernameDigest::new([1; 16]));
 }
 
 #[test]
@@ -209,6 +234,7 @@ fn any_command(number: u32, (kind, role, another_admin): (u8, usize, bool)) -> C
         4..=6 => C::WithdrawRole { role, another_admin, at },
         7 => C::ChangePassword { verifier: verifier(number), at },
         8..=9 => C::Suspend { another_admin, at },
+        12 => C::Erase { another_admin, at },
         _ => C::Reinstate { at },
     }
 }
@@ -218,15 +244,23 @@ proptest! {
 
     #[test]
     fn any_sequence_of_commands_keeps_the_rules_of_an_account(
-        asks in prop::collection::vec((0_u8..12, 0_usize..4, any::<bool>()), 1..40)
+        asks in prop::collection::vec((0_u8..13, 0_usize..4, any::<bool>()), 1..40)
     ) {
         let alone: Vec<_> = asks.iter().map(|(_, _, another_admin)| !another_admin).collect();
         for (step, alone) in spec::play(asks, |_: &Account, number, ask| any_command(number, ask)).iter().zip(alone) {
-            let Account::Registered { user_id, roles, standing } = &step.after else { panic!("she joined") };
+            let Account::Registered { user_id, roles, standing, .. } = &step.after else { panic!("she joined") };
             prop_assert_eq!(*user_id, ADA);
-            prop_assert_ne!(*standing, AccountStanding::Erased);
             prop_assert!(step.events().len() <= 1);
             let Account::Registered { roles: had, standing: was, .. } = &step.before else { continue };
+            if *was == AccountStanding::Erased {
+                prop_assert!(step.events().is_empty(), "what was erased moves no more");
+            }
+            if *standing == AccountStanding::Erased {
+                prop_assert!(roles.iter().next().is_none());
+                let was_the_last = alone && had.iter().any(|role| role == Role::Admin);
+                prop_assert!(!was_the_last, "the last administrator was erased");
+                continue;
+            }
             // Nothing is recorded for what holds, and each event moves exactly what it names.
             for event in step.events() {
                 match event {

@@ -54,6 +54,17 @@ impl Memory {
             Change::Delete { table, key } => {
                 self.table(table).remove(&key);
             }
+            Change::PatchWhere { table, by, equals, set } => {
+                for (_, row) in self.found(table, by, &equals) {
+                    row.extend(set.clone());
+                }
+            }
+            Change::DeleteWhere { table, by, equals } => {
+                let keys: Vec<_> = self.found(table, by, &equals).into_iter().map(|(key, _)| key).collect();
+                for key in keys {
+                    self.table(table).remove(&key);
+                }
+            }
             Change::Copy { into, from, by, equals, columns } => {
                 let found: Vec<Row> = self.rows(from).map(|(key, row)| whole(from, key, row)).collect();
                 for row in found.into_iter().filter(|row| row[by] == equals) {
@@ -63,6 +74,17 @@ impl Memory {
                 }
             }
         }
+    }
+
+    /// Drops what is dead by a cut-off.
+    pub fn purge(&mut self, table: &Table, cut_off: Timestamp) {
+        self.table(table).retain(|_, row| !table.is_dead(cut_off, |column| row.get(column)));
+    }
+
+    fn found(&mut self, table: &Table, by: &str, equals: &V) -> Vec<(Key, &mut Row)> {
+        let is_it = |key: &Key, row: &Row| whole(table, key, row)[by] == *equals;
+        let rows = self.table(table).iter_mut().filter(|(key, row)| is_it(key, row));
+        rows.map(|(key, row)| (key.clone(), row)).collect()
     }
 
     fn table(&mut self, table: &Table) -> &mut HashMap<Key, Row> {

@@ -1,27 +1,32 @@
 //! What any history adds up to, against a recount of the history itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use countersign_events::{
     application::ApplicationEvent,
-    authorization::{AuthorizationEvent, Via},
+    authorization::{AuthorizationEvent, Ended, Via},
     decider::Decider,
+    ids::{DataKeyId, UsernameDigest, VerifierId},
     inbox::{InboxEvent, Topic},
     post::{CastVote, Direction, PostEvent, Vote, VoteEvent},
+    sensitive::{Personal, Subject},
+    token::TokenKind,
 };
 use proptest::prelude::*;
 
 use super::{interpreter::Memory, *};
 use crate::{
+    authorizations::AUTHORIZATIONS,
     front_page::{COMMENTS, POSTS},
     inbox::{AUDIENCE, NOTIFICATIONS},
+    tokens::TOKENS,
 };
 
 /// What happens, which post or application, which member, which way.
 type Ask = (u8, u8, u8, u8);
 
 fn asks() -> impl Strategy<Value = Vec<Ask>> {
-    prop::collection::vec((0_u8..12, 1_u8..4, 1_u8..5, 0_u8..3), 0..80)
+    prop::collection::vec((0_u8..14, 1_u8..4, 1_u8..5, 0_u8..3), 0..80)
 }
 
 /// A log of what the asks lead to; votes go through their decider.
@@ -79,6 +84,16 @@ fn simple_event(number: u8, (kind, which, who, way): Ask) -> Event {
             let decision = decision(user(9), number.into());
             ApplicationEvent::ApplicationSuspended { application_id, decision }.into()
         }
+        11 => AccountEvent::UserErased { user_id, at }.into(),
+        12 => AccountEvent::UserRegistered {
+            user_id,
+            username: "member".into(),
+            username_digest: UsernameDigest::new([who; 16]),
+            verifier: VerifierId(user_id.0),
+            data_key: DataKeyId(user_id.0),
+            at,
+        }
+        .into(),
         _ => InboxEvent::PrivateMessageSent {
             message_id: message(number),
             to: user_id,
@@ -137,6 +152,10 @@ fn audience_told(log: &[Recorded<Event>]) -> (Told, Audience) {
             Event::Authorization(AuthorizationEvent::AuthorizationRescinded { application_id, user_id, .. }) => {
                 audience.remove(&(*application_id, *user_id));
             }
+            Event::Account(AccountEvent::UserErased { user_id, .. }) => {
+                audience.retain(|(_, user)| user != user_id);
+                told.retain(|(user, _)| user != user_id);
+            }
             Event::Application(ApplicationEvent::ApplicationSuspended { application_id, .. }) => {
                 let now = audience.iter().filter(|(application, _)| application == application_id);
                 told.extend(now.map(|(_, user)| (*user, recorded.envelope.event_id.to_string())));
@@ -145,6 +164,15 @@ fn audience_told(log: &[Recorded<Event>]) -> (Told, Audience) {
         }
     }
     (told, audience)
+}
+
+/// Takes the texts of these members out of an event.
+fn erase(event: &mut Event, members: &BTreeSet<UserId>) {
+    for (_, subject, field) in event.personal_fields() {
+        if matches!(subject, Subject::User(user) if members.contains(&user)) {
+            *field = Personal::Erased;
+        }
+    }
 }
 
 fn text(value: &V) -> &str {
@@ -163,6 +191,89 @@ proptest! {
         let mut resumed = Memory::of(before);
         resumed.follow(after);
         prop_assert_eq!(&memory, &resumed);
+    }
+
+    /// A rebuild reads a log whose erased members have lost every text, those of before included; who followed
+    /// live read them while they could.
+    #[test]
+    fn a_replay_after_erasures_makes_the_rows_of_those_who_followed_live(asks in asks()) {
+        let mut live = log(&asks);
+        let mut erased = BTreeSet::new();
+        for recorded in &mut live {
+            if let Event::Account(AccountEvent::UserErased { user_id, .. }) = &recorded.event {
+                erased.insert(*user_id);
+            }
+            erase(&mut recorded.event, &erased);
+        }
+        let mut anew = live.clone();
+        for recorded in &mut anew {
+            erase(&mut recorded.event, &erased);
+        }
+        let memory = Memory::of(&live);
+        prop_assert_eq!(&memory, &Memory::of(&anew));
+        for user in erased {
+            let mine = |column: &str, row: &HashMap<&str, V>| row[column] == change::id(user);
+            for (_, row) in memory.rows(&POSTS).filter(|(_, row)| mine("author_id", row)) {
+                prop_assert_eq!([&row["title"], &row["url"], &row["body"]], [&V::Null; 3]);
+            }
+            for (_, row) in memory.rows(&COMMENTS).filter(|(_, row)| mine("author_id", row)) {
+                prop_assert_eq!(&row["body"], &V::Null);
+            }
+        }
+    }
+
+    /// Dead rows may go at any moments, by a cut-off that only grows: what is left in the end is what a
+    /// rebuild keeps that applies the last cut-off once.
+    #[test]
+    fn purging_on_the_way_leaves_what_purging_at_the_end_leaves(
+        asks in prop::collection::vec((0_u8..4, 1_u8..4, 0_u8..60), 0..80)
+    ) {
+        let (mut live, mut log, mut cut_off) = (Memory::default(), vec![], at(0));
+        let (mut granted, mut ended) = (false, BTreeSet::new());
+        for (number, (kind, which, seconds)) in (1_u8..).zip(asks) {
+            let (application_id, user_id, at) = (application(1), user(1), at(number.into()));
+            let event: AuthorizationEvent = match kind {
+                0 => {
+                    granted = true;
+                    AuthorizationEvent::UserAuthorized {
+                        application_id, user_id, grant: number.into(), application_revision: 1,
+                        scopes: scopes("read"), via: Via::Approval, at,
+                    }
+                }
+                // What is not granted is not rescinded.
+                1 if granted => {
+                    granted = false;
+                    AuthorizationEvent::AuthorizationRescinded { application_id, user_id, at }
+                }
+                // Digests are of random tokens: none is issued twice, and none ends twice.
+                2 => AuthorizationEvent::TokenIssued {
+                    application_id, user_id, grant: 1, token_id: token_id(number), kind: TokenKind::Access,
+                    digest: TokenDigest::from_bytes([number; 32]), scopes: scopes("read"),
+                    expires_at: (which > 1).then(|| at + chrono::Duration::seconds(seconds.into())), held: None, at,
+                },
+                _ if number > which && ended.insert(number - which) => AuthorizationEvent::TokenRevoked {
+                    application_id, user_id, token_id: token_id(number - which),
+                    digest: TokenDigest::from_bytes([number - which; 32]), why: Ended::Revoked, at,
+                },
+                _ => continue,
+            };
+            let recorded = recorded(number, event);
+            live.follow(std::slice::from_ref(&recorded));
+            log.push(recorded);
+            if seconds % 3 == 0 {
+                cut_off = cut_off.max(at - chrono::Duration::seconds(which.into()));
+                live.purge(&TOKENS, cut_off);
+            }
+            if seconds % 5 == 0 {
+                live.purge(&AUTHORIZATIONS, cut_off);
+            }
+        }
+        let mut anew = Memory::of(&log);
+        for memory in [&mut live, &mut anew] {
+            memory.purge(&TOKENS, cut_off);
+            memory.purge(&AUTHORIZATIONS, cut_off);
+        }
+        prop_assert_eq!(live, anew);
     }
 
     #[test]

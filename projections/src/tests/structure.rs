@@ -42,6 +42,16 @@ fn columns_have_unique_names_and_indexes_name_them() {
 }
 
 #[test]
+fn what_tells_that_a_row_is_over_is_an_instant_with_an_index() {
+    for table in tables() {
+        for column in table.ends {
+            assert_eq!(kind(table.columns, column), Kind::Integer, "{}.{column}", table.name);
+            assert!(leads_a_key_or_index(table, column), "{}.{column}", table.name);
+        }
+    }
+}
+
+#[test]
 fn every_stored_type_has_a_sample() {
     assert_eq!(samples().len(), codec::TYPES.len());
 }
@@ -85,6 +95,18 @@ fn check(projection: &Projection, change: &Change) {
         Change::Delete { table, key } => {
             own(table);
             check_key(table, key);
+        }
+        Change::PatchWhere { table, by, equals, set } => {
+            own(table);
+            assert!(leads_a_key_or_index(table, by), "{} is not found by {by}", table.name);
+            assert!(fits(all_kind(table, by), equals) && *equals != V::Null);
+            assert!(!set.is_empty() && set.iter().all(|(column, _)| column != by), "{change:?}");
+            check_set(table, set);
+        }
+        Change::DeleteWhere { table, by, equals } => {
+            own(table);
+            assert!(leads_a_key_or_index(table, by), "{} is not found by {by}", table.name);
+            assert!(fits(all_kind(table, by), equals) && *equals != V::Null);
         }
         Change::Copy { into, from, by, equals, columns } => {
             own(into);
@@ -145,7 +167,8 @@ fn every_event_shows_where_this_table_says_and_nowhere_else() {
     let expected = |name: &str| -> &[&str] {
         match name {
             "UserRegistered" | "RoleGranted" | "RoleWithdrawn" | "PasswordChanged" | "UserSuspended"
-            | "UserReinstated" | "UserErased" => &["accounts"],
+            | "UserReinstated" => &["accounts"],
+            "UserErased" => &["accounts", "inbox", "front_page"],
             "ApplicationRequested"
             | "ApplicationEdited"
             | "ChangesRequested"
@@ -197,12 +220,15 @@ fn the_inline_changes_of_an_event_are_those_of_all_inline_projections() {
 }
 
 #[test]
-fn an_inline_event_changes_one_row_of_a_projection_and_copies_none() {
+fn an_inline_event_changes_one_row_of_a_projection_and_no_set_of_rows() {
     for recorded in all_samples() {
         for projection in INLINE {
             let changes = (projection.project)(&recorded);
             assert!(changes.len() <= 1, "O(1) rows inside the lock: {changes:?}");
-            assert!(!changes.iter().any(|change| matches!(change, Change::Copy { .. })));
+            let is_set = |change: &Change| {
+                matches!(change, Change::Copy { .. } | Change::PatchWhere { .. } | Change::DeleteWhere { .. })
+            };
+            assert!(!changes.iter().any(is_set));
         }
     }
 }

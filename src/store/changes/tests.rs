@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use countersign_projections::change::{bytes, integer, text};
+use countersign_projections::{
+    Kind,
+    change::{bytes, integer, text},
+};
 use proptest::prelude::*;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqliteConnection, query, raw_sql, sqlite::SqliteConnectOptions};
 
@@ -13,14 +16,16 @@ const PEOPLE: Table = Table {
     key: &[text("name")],
     columns: &[text("town"), integer("age"), integer("visits"), bytes("photo")],
     indexes: &[&["town"]],
+    ends: &["age"],
 };
 const LETTERS: Table = Table {
     name: "letters",
     key: &[text("name"), integer("number")],
     columns: &[text("words"), integer("stamps")],
     indexes: &[&["name", "stamps"]],
+    ends: &["stamps"],
 };
-const TAGS: Table = Table { name: "tags", key: &[text("tag")], columns: &[], indexes: &[] };
+const TAGS: Table = Table { name: "tags", key: &[text("tag")], columns: &[], indexes: &[], ends: &[] };
 
 fn person(name: &str) -> Vec<Value> {
     vec![name.into()]
@@ -62,6 +67,15 @@ fn letter_to_all_of(town: &str, number: i64) -> Change {
     }
 }
 
+fn everybody_leaves(town: &str) -> Change {
+    Change::DeleteWhere { table: &PEOPLE, by: "town", equals: town.into() }
+}
+
+fn everybody_of(town: &str, age: Value) -> Change {
+    let set = vec![("photo", Value::Null), ("age", age)];
+    Change::PatchWhere { table: &PEOPLE, by: "town", equals: town.into(), set }
+}
+
 fn plan(changes: Vec<Change>) -> Vec<Step> {
     Planner::new(Placeholders::Anonymous).plan(changes)
 }
@@ -100,6 +114,24 @@ fn a_copy_sees_what_came_before_it_and_not_what_came_after() {
     let steps = plan(vec![town("ann", "Ulm"), letter_to_all_of("Ulm", 1), town("ann", "Bonn")]);
     let kinds: Vec<_> = steps.iter().map(|step| &step.sql[..6]).collect();
     assert_eq!(kinds, ["update", "insert", "update"]);
+}
+
+#[test]
+fn what_is_said_of_a_set_of_rows_sees_what_came_before_it_and_not_what_came_after() {
+    let changes = vec![town("ann", "Ulm"), everybody_of("Ulm", 1_i64.into()), town("ben", "Ulm"), newcomer("cleo")];
+    let steps = plan(changes.into_iter().chain([everybody_leaves("Ulm"), town("ann", "Bonn")]).collect());
+    let kinds: Vec<_> = steps.iter().map(|step| &step.sql[..6]).collect();
+    assert_eq!(kinds, ["update", "update", "update", "insert", "delete", "update"]);
+    assert_eq!(&*steps[1].sql, "update people\nset age = ?, photo = ?\nwhere town = ?");
+    assert_eq!(steps[1].values, [1_i64.into(), Value::Null, "Ulm".into()]);
+}
+
+#[test]
+fn dead_rows_are_found_by_an_index_and_deleted_by_their_key() {
+    let of_people = "delete from people\nwhere name in (\n    select name\n    from people\n    where age < $1\n    \
+                     limit $2\n)\nreturning name";
+    assert_eq!(purge(&PEOPLE, "age"), of_people);
+    assert!(purge(&LETTERS, "stamps").contains("where (name, number) in (\n    select name, number\n"));
 }
 
 #[test]
@@ -172,6 +204,18 @@ fn apply_naively(tables: &mut Tables, change: &Change) {
         }
         Change::Delete { table, key } => {
             tables.get_mut(table.name).unwrap().1.remove(&words(key));
+        }
+        Change::PatchWhere { table, by, equals, set: given } => {
+            for row in tables.get_mut(table.name).unwrap().1.values_mut() {
+                if column(table, row, by) == *equals {
+                    for (name, value) in given {
+                        set(table, row, name, value.clone());
+                    }
+                }
+            }
+        }
+        Change::DeleteWhere { table, by, equals } => {
+            tables.get_mut(table.name).unwrap().1.retain(|_, row| column(table, row, by) != *equals);
         }
         Change::Copy { into, from, by, equals, columns } => {
             let rows: Vec<_> =
@@ -278,6 +322,12 @@ fn a_change() -> impl Strategy<Value = Change> {
         4 => (a_person(), part).prop_map(|(key, set)| Change::Patch { table: &PEOPLE, key, set }),
         4 => (a_person(), more).prop_map(|(key, by)| Change::Increment { table: &PEOPLE, key, by }),
         2 => a_person().prop_map(|key| Change::Delete { table: &PEOPLE, key }),
+        1 => (0..3, a_number()).prop_map(|(town, age)| everybody_of(&format!("town {town}"), age)),
+        1 => (0..3).prop_map(|town| everybody_leaves(&format!("town {town}"))),
+        1 => (0..12).prop_map(|person| {
+            let equals = format!("person {person}").into();
+            Change::DeleteWhere { table: &LETTERS, by: "name", equals }
+        }),
         1 => (0..3, 0_i64..3).prop_map(|(town, number)| letter_to_all_of(&format!("town {town}"), number)),
         2 => (a_letter(), a_number()).prop_map(|(key, stamps)| Change::Patch { table: &LETTERS, key, set: vec![("stamps", stamps)] }),
         2 => a_letter().prop_map(|key| Change::Increment { table: &LETTERS, key, by: vec![("stamps", 1)] }),

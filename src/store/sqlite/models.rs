@@ -30,7 +30,7 @@ use super::{
     },
     READERS, SqliteStore,
     convert::{self, Statement},
-    json, reviews, schema, signed, unavailable,
+    json, purge, reviews, schema, signed, unavailable,
     writer::{run, undo},
 };
 
@@ -175,6 +175,8 @@ async fn create(file: &Path, projection: &Projection) -> Result<(), StoreError> 
 struct SqliteGeneration {
     connection: SqliteConnection,
     planner: Planner,
+    /// Whether the file may hold copies of texts that were made null.
+    scrub_wanted: bool,
 }
 
 #[async_trait]
@@ -185,6 +187,7 @@ impl Generation for SqliteGeneration {
     }
 
     async fn advance(&mut self, changes: Vec<Change>, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
+        let nulls = purge::make_texts_null(&changes);
         let steps = self.planner.plan(changes);
         let result = async {
             let moved = query(MOVE_CURSOR)
@@ -199,14 +202,26 @@ impl Generation for SqliteGeneration {
                 return Ok(false);
             }
             run(&mut self.connection, steps).await?;
+            if nulls {
+                raw_sql(purge::WANT_SCRUB).execute(&mut self.connection).await.map_err(unavailable)?;
+            }
             raw_sql("commit").execute(&mut self.connection).await.map_err(unavailable)?;
             Ok(true)
         }
         .await;
         if !matches!(result, Ok(true)) {
             undo(&mut self.connection).await?;
+        } else if nulls {
+            self.scrub_wanted = true;
         }
         result
+    }
+
+    async fn scrub(&mut self) -> Result<(), StoreError> {
+        if self.scrub_wanted {
+            self.scrub_wanted = !purge::scrub(&mut self.connection).await?;
+        }
+        Ok(())
     }
 }
 
@@ -240,8 +255,9 @@ impl ReadModels for SqliteStore {
     async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError> {
         let generation = self.models.ensure(projection).await?;
         let file = self.models.file(projection.name, generation);
-        let connection = schema::model_writer(&file).connect().await.map_err(unavailable)?;
-        Ok(Box::new(SqliteGeneration { connection, planner: Planner::new(Placeholders::Anonymous) }))
+        let mut connection = schema::model_writer(&file).connect().await.map_err(unavailable)?;
+        let scrub_wanted = purge::is_scrub_wanted(&mut connection).await?;
+        Ok(Box::new(SqliteGeneration { connection, planner: Planner::new(Placeholders::Anonymous), scrub_wanted }))
     }
 
     async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
@@ -249,6 +265,11 @@ impl ReadModels for SqliteStore {
         let readers = self.models.readers(projection.name).await?;
         let row = query(statements::CURSOR).fetch_one(&readers).await.map_err(unavailable)?;
         cursor(&row)
+    }
+
+    async fn cut_off(&self) -> Result<Timestamp, StoreError> {
+        let row = query(statements::CUT_OFF).fetch_one(&self.readers).await.map_err(unavailable)?;
+        purge::cut_off(&row)
     }
 
     async fn account(&self, user: UserId) -> Result<Option<AccountRow>, StoreError> {

@@ -48,6 +48,8 @@ fn writer(file: &Path, synchronous: SqliteSynchronous) -> SqliteConnectOptions {
     options(file)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
+        // What is deleted or made null is overwritten: the texts of an erased member do not stay in unused bytes.
+        .pragma("secure_delete", "on")
         // 64 MiB, in KiB: the ends of the indexes that appends touch stay in memory.
         .pragma("cache_size", "-65536")
         // 16 MiB of log before it is copied back: few, larger copies.
@@ -82,23 +84,27 @@ pub(super) fn examiner(file: &Path, unwatched: bool) -> SqliteConnectOptions {
     options(file).read_only(true).immutable(unwatched)
 }
 
+/// The steps of the schema of the log's database: number, name, text.
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "log", include_str!("../../../migrations/sqlite/0001_log.sql")),
+    (2, "cut_off", include_str!("../../../migrations/sqlite/0002_cut_off.sql")),
+];
+
 /// The schemas of the log's database that this program knows.
 pub(super) fn migrator() -> Migrator {
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "log".into(),
-        MigrationType::Simple,
-        sqlx::SqlStr::from_static(include_str!("../../../migrations/sqlite/0001_log.sql")),
-        false,
-    )])
+    let migrations = MIGRATIONS.iter().map(|(number, name, sql)| {
+        Migration::new(*number, (*name).into(), MigrationType::Simple, sqlx::SqlStr::from_static(sql), false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 /// Brings the log's database to the schema of this program.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let newest = MIGRATIONS.len();
     migrator().run(connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
             StoreError::Unavailable(format!(
-                "log.db has schema {version}, which a newer Countersign made; this one knows schemas up to 1: \
+                "log.db has schema {version}, which a newer Countersign made; this one knows schemas up to {newest}: \
                  run the newer one, or restore a backup from before the upgrade"
             ))
         }

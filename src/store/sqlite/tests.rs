@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql};
 
 use super::{
     super::{
-        changes::{Placeholders, Planner, ddl},
+        changes::{Placeholders, Planner, ddl, purge},
         statements as s,
     },
     log, models, schema, writer,
@@ -23,6 +23,9 @@ const LOG: &[&str] = &[
     s::INLINE_REVISION,
     s::SET_INLINE_REVISION,
     s::FORGET_INLINE_REVISION,
+    s::CUT_OFF,
+    s::RAISE_CUT_OFF,
+    s::FORGET_OUTCOMES,
     s::GENERATION,
     s::SET_GENERATION,
     s::ACCOUNT,
@@ -99,6 +102,16 @@ fn applied() -> Vec<String> {
             };
             texts.extend(planner.plan((0..73).map(change).collect()).iter().map(|step| step.sql.to_string()));
         }
+        for by in table.indexes.iter().map(|index| index[0]).chain([table.key[0].name]) {
+            let equals = Value::from("of any kind");
+            let others = set(1).into_iter().filter(|(column, _)| *column != by).collect();
+            let changes = [
+                Change::PatchWhere { table, by, equals: equals.clone(), set: others },
+                Change::DeleteWhere { table, by, equals },
+            ];
+            texts.extend(planner.plan(changes.into()).iter().map(|step| step.sql.to_string()));
+        }
+        texts.extend(table.ends.iter().map(|column| purge(table, column)));
     }
     texts
 }

@@ -2,6 +2,7 @@
 //! no copy stays in the files, and syncs before it answers. What a row means and whether it is live is
 //! for the log to say; sealing and opening is for the callers.
 
+mod erasure;
 pub(super) mod file;
 mod statements;
 
@@ -20,7 +21,7 @@ use sqlx::{
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use crate::store::{Aged, CommandKey, Link, StoreError, Vault, from_micros, rows::Session};
+use crate::store::{Aged, Belongings, CommandKey, Link, StoreError, Vault, from_micros, rows::Session};
 use statements as sql;
 
 /// So many rows go, or are read, in one statement: others wait for a batch, never for a table.
@@ -370,6 +371,15 @@ impl Vault for SqliteVault {
         }
         self.writer().await.truncate().await?;
         Ok(swept)
+    }
+
+    async fn data_keys_among(&self, ids: &[DataKeyId]) -> Result<Vec<DataKeyId>, StoreError> {
+        erasure::data_keys_among(&self.readers, ids).await
+    }
+
+    async fn destroy_member(&self, member: &Belongings) -> Result<(), StoreError> {
+        erasure::destroy(&mut *self.writer().await, member).await?;
+        self.truncated().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -4,8 +4,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use countersign_events::recorded::{StreamName, Version};
-use countersign_projections::{Change, Projection};
+use countersign_events::recorded::{StreamName, Timestamp, Version};
+use countersign_projections::{Change, Projection, Table, Value};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql};
 
 use super::{
@@ -14,7 +14,7 @@ use super::{
         changes::{Placeholders, Planner, Step, ddl, rungs, value_rows},
         statements::{self, event_columns, outcome_columns},
     },
-    convert, json, signed, unavailable,
+    convert, json, purge, signed, unavailable,
 };
 
 /// Rows of events and outcomes come in these numbers to a statement.
@@ -194,5 +194,21 @@ impl LogWriter for SqliteWriter {
     async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError> {
         let statement = query(statements::SET_INLINE_REVISION).bind(name.to_owned()).bind(i64::from(revision));
         statement.execute(&mut self.connection).await.map(drop).map_err(unavailable)
+    }
+
+    async fn raise_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError> {
+        purge::raise_cut_off(&mut self.connection, cut_off).await
+    }
+
+    async fn purge(&mut self, table: &'static Table, limit: u32) -> Result<Vec<Vec<Value>>, StoreError> {
+        purge::dead_rows(&mut self.connection, table, limit).await
+    }
+
+    async fn forget_outcomes(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        purge::outcomes(&mut self.connection, before, limit).await
+    }
+
+    async fn truncate(&mut self) -> Result<bool, StoreError> {
+        purge::truncate(&mut self.connection).await
     }
 }

@@ -7,7 +7,15 @@ values ($1, $2, $3, $4)";
 pub const DATA_KEY: &str = "
 select wrapped
 from data_keys
-where id = $1";
+where id = $1
+and wrapped <> zeroblob(length(wrapped))";
+
+/// `PostgreSQL` takes a list as an array instead.
+pub const DATA_KEYS_AMONG: &str = "
+select id
+from data_keys
+where id in (select unhex(value) from json_each($1))
+and wrapped <> zeroblob(length(wrapped))";
 
 pub const SITE_KEY: &str = "
 select id, wrapped
@@ -21,11 +29,15 @@ where id > $1
 and created_at < $2
 and created_at >= $4
 and subject <> 'site'
+and wrapped <> zeroblob(length(wrapped))
 order by id
 limit $3";
 
+/// A destroyed key is overwritten where it lies, and its row stays. Were rows deleted, pages would be merged, and a
+/// stale copy of a key that moved would outlive the key: nothing in this table ever moves.
 pub const REMOVE_DATA_KEY: &str = "
-delete from data_keys
+update data_keys
+set wrapped = zeroblob(length(wrapped))
 where id = $1
 and subject = $2";
 
@@ -56,6 +68,10 @@ pub const DESTROY_VERIFIERS: &str = "
 delete from verifiers
 where user_id = $1
 and id <> $2";
+
+pub const DESTROY_VERIFIERS_OF: &str = "
+delete from verifiers
+where user_id = $1";
 
 pub const HOLD: &str = "
 insert into held_secrets (id, sealed, created_at, padding)
@@ -110,6 +126,10 @@ pub const END_SESSIONS_OF: &str = "
 delete from sessions
 where user_id = $1
 and digest is not $2";
+
+pub const END_LINKS_OF: &str = "
+delete from links
+where user_id = $1";
 
 pub const END_SET_UP_LINK: &str = "
 delete from links

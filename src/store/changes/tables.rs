@@ -1,0 +1,48 @@
+//! What is said of whole tables of read models, from their declarations: how they are made in `SQLite`, and how
+//! dead rows leave them.
+
+use std::fmt::Write;
+
+use countersign_projections::{Kind, Table};
+
+use super::list;
+
+/// The statements that create a table for `SQLite`, with its indexes. Rows lie in the tree of their
+/// key: a look-up is one descent. Numbers come first, so that counting needs no page of long texts.
+#[must_use]
+pub fn ddl(table: &Table) -> Vec<String> {
+    let name = table.name;
+    let mut columns: Vec<_> = table.columns.iter().collect();
+    columns.sort_by_key(|column| column.kind != Kind::Integer);
+    let mut create = format!("create table {name} (\n");
+    for column in table.key {
+        let _ = writeln!(create, "    {} {} not null,", column.name, kind(column.kind));
+    }
+    for column in columns {
+        let _ = writeln!(create, "    {} {},", column.name, kind(column.kind));
+    }
+    let key = list(table.key.iter().map(|column| column.name));
+    let _ = write!(create, "    primary key ({key})\n) strict, without rowid");
+    let index =
+        |columns: &&[&str]| format!("create index {name}_by_{} on {name} ({})", columns.join("_"), columns.join(", "));
+    std::iter::once(create).chain(table.indexes.iter().map(index)).collect()
+}
+
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Integer => "integer",
+        Kind::Text => "text",
+        Kind::Bytes => "blob",
+    }
+}
+
+/// The statement that deletes some rows in which `column` lies before `$1`, `$2` at most, and returns their keys.
+#[must_use]
+pub fn purge(table: &Table, column: &str) -> String {
+    let (name, key) = (table.name, list(table.key.iter().map(|column| column.name)));
+    let row = if table.key.len() == 1 { key.clone() } else { format!("({key})") };
+    format!(
+        "delete from {name}\nwhere {row} in (\n    select {key}\n    from {name}\n    where {column} < $1\n    \
+         limit $2\n)\nreturning {key}"
+    )
+}
