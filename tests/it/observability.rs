@@ -24,7 +24,7 @@ use sqlx::{ConnectOptions as _, Connection as _, raw_sql, sqlite::SqliteConnectO
 
 use crate::{
     browser_double::{Answer, Browser},
-    running_site::{RunningSite, answer, http, with_token},
+    running_site::{RunningSite, answer, between, http, text_of, with_token},
     support::TestApp,
 };
 
@@ -222,6 +222,23 @@ async fn the_guide_for_operators_names_every_metric_and_no_other() {
         .map(|(name, rest)| (name, rest.split(" |").next().expect("a kind")))
         .collect();
     assert_eq!(told, real);
+    // Alerts speak of nothing else.
+    let words = OPERATING.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).filter(|word| {
+        word.starts_with("countersign_") && !real.iter().any(|(name, _)| word.trim_end_matches("_bucket") == *name)
+    });
+    assert_eq!(words.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+fn the_configuration_in_the_guide_for_operators_holds() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("countersign.toml");
+    let example = between(OPERATING, "```toml\n", "```").expect("an example");
+    std::fs::write(&file, example).expect("a file");
+    let mut show = std::process::Command::new(env!("CARGO_BIN_EXE_countersign"));
+    show.args(["config", "show", "--config"]).arg(&file).env_remove("COUNTERSIGN_TEST_ALL");
+    let shown = text_of(&show.output().expect("it runs"));
+    assert!(shown.contains("/var/lib/countersign/site") && shown.contains("https://site.example"), "{shown}");
 }
 
 #[tokio::test]
