@@ -184,7 +184,7 @@ impl<const N: usize> Counters<N> {
 const OUTCOMES: [&str; 7] =
     ["valid", "malformed", "unknown", "expired", "revoked", "application_suspended", "user_suspended"];
 /// What housekeeping removes or ends.
-const REMOVED: [&str; 3] = ["held_secrets", "vault_orphans", "vault_expired"];
+const REMOVED: [&str; 5] = ["held_secrets", "vault_orphans", "vault_expired", "dead_rows", "outcomes"];
 
 /// The counters of one site.
 #[derive(Debug)]

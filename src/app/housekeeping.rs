@@ -87,6 +87,7 @@ impl App {
             for _ in 0..JOBS_A_ROUND {
                 let gone = self.writer.job(move |log| Box::pin(log.purge(table, ROWS_A_JOB))).await?;
                 self.state.drop_dead(table, &gone);
+                self.metrics.removed("dead_rows", gone.len() as u64);
                 if gone.is_empty() {
                     break;
                 }
@@ -99,7 +100,9 @@ impl App {
     async fn forget_outcomes(&self) -> Result<(), AppError> {
         let before = self.now() - OUTCOME_KEPT;
         for _ in 0..JOBS_A_ROUND {
-            if self.writer.job(move |log| Box::pin(log.forget_outcomes(before, ROWS_A_JOB))).await? == 0 {
+            let gone = self.writer.job(move |log| Box::pin(log.forget_outcomes(before, ROWS_A_JOB))).await?;
+            self.metrics.removed("outcomes", gone);
+            if gone == 0 {
                 break;
             }
         }
