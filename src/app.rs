@@ -9,6 +9,7 @@ pub mod history;
 pub mod housekeeping;
 pub mod inbox;
 mod letters;
+pub mod messages;
 pub mod posts;
 pub mod ranking;
 pub mod reviews;

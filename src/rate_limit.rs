@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign_events::ids::TokenId;
+use countersign_events::ids::{TokenId, UserId};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -58,6 +58,7 @@ pub struct RateLimits<C: Clock = DefaultClock> {
     login_by_account: Limit<(Origin, [u8; 32]), C>,
     signup: Limit<Origin, C>,
     api: Limit<TokenId, C>,
+    messages: Limit<UserId, C>,
 }
 
 impl RateLimits {
@@ -79,6 +80,7 @@ impl<C: Clock + Clone> RateLimits<C> {
             login_by_account: Limit::new(Quota::per_minute(login), clock),
             signup: Limit::new(Quota::per_hour(config.limits_signup_per_hour), clock),
             api: Limit::new(Quota::per_minute(config.limits_api_per_minute), clock),
+            messages: Limit::new(Quota::per_hour(config.limits_messages_per_hour), clock),
         }
     }
 
@@ -110,6 +112,15 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// When this token was used too often.
     pub fn check_api(&self, token: TokenId) -> Result<Allowance, TooMany> {
         self.api.check(&token)
+    }
+
+    /// Charges a message of a member to another.
+    ///
+    /// # Errors
+    ///
+    /// When this member has written too many.
+    pub fn check_message(&self, from: UserId) -> Result<(), TooMany> {
+        self.messages.check(&from).map(drop)
     }
 }
 

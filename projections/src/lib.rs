@@ -11,6 +11,7 @@ pub mod applications;
 pub mod authorizations;
 pub mod change;
 pub mod front_page;
+pub mod history;
 pub mod inbox;
 #[cfg(test)]
 mod tests;
@@ -38,7 +39,7 @@ pub const INLINE: &[Projection] =
     &[accounts::PROJECTION, applications::PROJECTION, authorizations::PROJECTION, tokens::PROJECTION];
 
 /// Read models that follow the log.
-pub const TRAILING: &[Projection] = &[inbox::PROJECTION, front_page::PROJECTION];
+pub const TRAILING: &[Projection] = &[inbox::PROJECTION, front_page::PROJECTION, history::PROJECTION];
 
 /// What an event changes in the inline read models.
 #[must_use]

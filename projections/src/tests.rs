@@ -19,6 +19,7 @@ use crate::{Value as V, change::Set};
 
 mod board;
 mod interpreter;
+mod lookups;
 mod members;
 mod notices;
 mod properties;
