@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod applications;
+pub mod audit;
 pub mod authorizations;
 pub mod error;
 pub mod history;
@@ -13,6 +14,7 @@ pub mod messages;
 pub mod posts;
 pub mod ranking;
 pub mod reviews;
+pub mod sentences;
 pub mod sessions;
 pub mod tokens;
 

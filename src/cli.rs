@@ -3,6 +3,7 @@
 
 mod args;
 pub mod control;
+pub mod events;
 pub mod execute;
 pub mod lifetime;
 pub mod open;
@@ -19,6 +20,7 @@ use serde_json::json;
 
 use self::{
     args::{Cli, Command, Configuration, Order, Shape},
+    execute::Request,
     output::Output,
     table::{Table, visible},
 };
@@ -87,6 +89,9 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
 fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<()> {
     let config = settings(&flags)?;
     start_logging(&config);
+    if let Request::EventsFollow { after, filter } = request {
+        return block_on(events::tail(config, after, filter, format));
+    }
     let output = block_on(control::carry_out(config, request, missing))?;
     output.print(format).context("it was done, but its result cannot be printed")
 }

@@ -131,10 +131,24 @@ impl Keyring {
     /// # Errors
     /// [`StoreError`] when the event cannot be read or the vault does not answer.
     pub async fn read(&self, stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
+        self.read_where(stored, |_| true).await
+    }
+
+    /// The same, where the fields of the event itself are opened only when `opens` says so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the event cannot be read or the vault does not answer.
+    pub async fn read_where(
+        &self,
+        stored: &StoredEvent,
+        opens: fn(&Event) -> bool,
+    ) -> Result<Recorded<Event>, StoreError> {
         let mut recorded = decode(stored)?;
         let event_id = recorded.envelope.event_id;
-        for (field, _, personal) in recorded.event.personal_fields() {
-            *personal = self.open_field(personal, event_id, field).await?;
+        if opens(&recorded.event) {
+            for (field, _, personal) in recorded.event.personal_fields() {
+                *personal = self.open_field(personal, event_id, field).await?;
+            }
         }
         if let Some(address) = &recorded.envelope.client_address {
             recorded.envelope.client_address = Some(self.open_field(address, event_id, CLIENT_ADDRESS).await?);

@@ -124,10 +124,8 @@ fn of_authorization(recorded: &Recorded<Event>, event: &AuthorizationEvent) -> V
             },
             told(user_id, application_id),
         ],
-        E::TokenIssued { application_id, user_id, kind: TokenKind::Personal, held: None, .. } => {
-            vec![told(user_id, application_id)]
-        }
-        E::TokenRevoked { application_id, user_id, why: Ended::Revoked | Ended::Displaced, .. } => {
+        E::TokenIssued { application_id, user_id, kind: TokenKind::Personal, held: None, .. }
+        | E::TokenRevoked { application_id, user_id, why: Ended::Revoked | Ended::Displaced, .. } => {
             vec![told(user_id, application_id)]
         }
         E::AuthorizationRescinded { application_id, user_id, .. } => {

@@ -103,6 +103,22 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
     Err(unanswered(&data_dir, &holder, error))
 }
 
+/// Has a request carried out by the running server. `None` when there is none, or when it went away meanwhile.
+///
+/// # Errors
+/// Whatever the use case says, or a server that does not let itself be asked.
+pub(super) async fn ask_server(data_dir: &Path, request: Request) -> anyhow::Result<Option<Output>> {
+    match connect(data_dir).await {
+        Ok(stream) => match ask(stream, request).await {
+            // What a server says has no cause; a conversation that broke off has one.
+            Err(error) if error.source().is_some() => Ok(None),
+            answered => answered.map(Some),
+        },
+        Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => Ok(None),
+        Err(error) => Err(unanswered(data_dir, "another process", error)),
+    }
+}
+
 fn unanswered(data_dir: &Path, holder: &str, error: io::Error) -> anyhow::Error {
     let (dir, socket) = (data_dir.display(), data_dir.join("control.sock"));
     anyhow::Error::from(error).context(format!(

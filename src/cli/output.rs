@@ -5,7 +5,10 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{Format, Table};
+use super::{
+    events::{Listing, write_event},
+    table::{Format, Table},
+};
 
 /// What a command shows. It may be a secret, so it has no printed form for debugging.
 #[derive(Serialize, Deserialize)]
@@ -24,6 +27,10 @@ pub enum Output {
     Listing(Table),
     /// One row, shown as a thing of its own.
     Record(Table),
+    /// Events.
+    Events(Listing),
+    /// One event.
+    Event(serde_json::Value),
 }
 
 impl Output {
@@ -49,6 +56,8 @@ impl Output {
             }
             Self::Listing(table) => table.write(format, out)?,
             Self::Record(table) => table.write_record(format, out)?,
+            Self::Events(listing) => listing.write(format, out, explain)?,
+            Self::Event(event) => write_event(event, format, out)?,
         }
         out.flush()
     }

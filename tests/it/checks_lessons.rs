@@ -214,10 +214,19 @@ async fn a_token_marks_no_decision_and_no_change_of_an_authorization_as_read() {
     let marked = client.send(token_json("POST", "/notifications/read", &token, &body)).await;
     assert_eq!((marked.status, &marked.json()["read"]), (StatusCode::OK, &json!([])));
     scene.site.settle().await;
-    assert_eq!(client.with_token(Method::GET, "/unread", &token).await.json()["count"], 1);
+    // Two consents and the suspension.
+    assert_eq!(client.with_token(Method::GET, "/unread", &token).await.json()["count"], 3);
     let mut ben = scene.browser_of(scene.ben).await;
     let marked = ben.json(Method::POST, "/api/v1/notifications/read", &json!({ "ids": [id] })).await;
     assert_eq!(marked.json()["read"], json!([id]), "{}", marked.body);
+    let owners = scene.all_scopes_token(scene.cleo).await;
+    scene.site.settle().await;
+    let mut client = scene.stranger();
+    let decided = client.with_token(Method::GET, "/unread?mark_read=true&limit=100", &owners).await.json();
+    let kinds: Vec<_> = decided["data"].as_array().expect("a list").iter().map(|one| &one["kind"]).collect();
+    assert!(kinds.contains(&&json!("application_decision")), "{decided}");
+    let left = client.with_token(Method::GET, "/unread", &owners).await.json();
+    assert_eq!(left["count"], kinds.len(), "none is marked: {decided}");
 }
 
 #[tokio::test]
