@@ -154,13 +154,13 @@ impl App {
         if let Some(text) = &typed.stream {
             match text.parse() {
                 Ok(stream) => filter.stream = Some(stream),
-                Err(error) => return wrong("stream", format!("stream: {error}; the categories are {CATEGORIES}.")),
+                Err(error) => return wrong("stream", format!("`stream`: {error}; the categories are {CATEGORIES}.")),
             }
         }
         if let Some(name) = &typed.r#type {
             if !codec::TYPES.iter().any(|known| known.name == name) {
                 let names: Vec<_> = codec::TYPES.iter().map(|known| known.name).collect();
-                return wrong("type", format!("type is one of {}.", names.join(", ")));
+                return wrong("type", format!("`type` is one of {}.", names.join(", ")));
             }
             filter.subjects.push(Subject::Type(name.clone()));
         }
@@ -168,20 +168,20 @@ impl App {
             match self.actor_named(text).await? {
                 Some(actor) => filter.subjects.push(Subject::Actor(actor)),
                 None => {
-                    return wrong("actor", "actor is system, cli:NAME, user:ID, or a member's username.".to_owned());
+                    return wrong("actor", "`actor` is system, cli:NAME, user:ID, or a member's username.".to_owned());
                 }
             }
         }
         if let Some(text) = &typed.application {
             match self.application_called(text).await? {
                 Some(id) => filter.subjects.push(Subject::Application(id)),
-                None => return wrong("application", "application is the id of one, or its client id.".to_owned()),
+                None => return wrong("application", "`application` is the id of one, or its client id.".to_owned()),
             }
         }
         if let Some(text) = &typed.user {
             match self.user_called(text).await? {
                 Some(user) => filter.subjects.push(Subject::User(user)),
-                None => return wrong("user", "user is a member's id or username.".to_owned()),
+                None => return wrong("user", "`user` is a member's id or username.".to_owned()),
             }
         }
         for (field, text, into) in
@@ -193,7 +193,7 @@ impl App {
                 None => {
                     return wrong(
                         field,
-                        format!("{field} is an instant such as 2026-01-31T12:00:00Z, or a day such as 2026-01-31."),
+                        format!("`{field}` is an instant such as 2026-01-31T12:00:00Z, or a day such as 2026-01-31."),
                     );
                 }
             }
@@ -430,7 +430,7 @@ fn as_stored(payload: &str) -> Box<RawValue> {
 
 /// The positions at the beginning of a stretch: the log has no gap.
 fn every(span: Span, limit: u32) -> Vec<Position> {
-    let positions = span.above.0 + 1..span.below.0;
+    let positions = span.above.0.saturating_add(1)..span.below.0;
     let limit = limit as usize;
     if span.newest_first {
         positions.rev().take(limit).map(Position).collect()

@@ -278,29 +278,29 @@ pub(super) async fn tail(config: Config, after: Option<u64>, filter: Typed, form
 }
 
 async fn follow_on(config: Config, mut after: Option<u64>, filter: Typed, format: Format) -> anyhow::Result<()> {
-    let (mut is_first, mut waits) = (true, false);
+    let (mut begun, mut is_first, mut waits) = (false, true, false);
     loop {
         let request = Request::EventsFollow { after, filter: filter.clone() };
         let output = match control::ask_server(&config.data_dir, request.clone()).await? {
             Some(output) => {
-                waits = false;
+                (begun, waits) = (true, false);
                 output
             }
-            None if waits => {
-                tokio::time::sleep(BETWEEN).await;
-                continue;
+            // What is there already is told once. After that the directory is never opened again: it would be kept from
+            // a server that wants to start.
+            None if !begun => {
+                let output = control::carry_out(config.clone(), request, Missing::Refuse).await?;
+                begun = !matches!(&output, Output::Events(listing) if listing.more);
+                output
             }
             None => {
-                // What is there already is told; the directory is not kept from a server that wants to start.
-                let output = control::carry_out(config.clone(), request, Missing::Refuse).await?;
-                waits = !matches!(&output, Output::Events(listing) if listing.more);
-                if waits {
-                    writeln!(
-                        io::stderr(),
-                        "No server runs here: nothing new will come until one starts. Waiting for it; Ctrl-C ends this."
-                    )?;
+                if !waits {
+                    let note = "No server runs here: nothing new will come until one starts. Waiting for it; Ctrl-C ends this.";
+                    writeln!(io::stderr(), "{note}")?;
                 }
-                output
+                waits = true;
+                tokio::time::sleep(BETWEEN).await;
+                continue;
             }
         };
         let Output::Events(listing) = output else { anyhow::bail!("the server answered something else") };

@@ -34,11 +34,16 @@ impl Following {
         Self { child, lines }
     }
 
-    fn next(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("a line")
+    fn next(&mut self) -> String {
+        self.lines.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            let _ = self.child.kill();
+            let mut said = String::new();
+            self.child.stderr.as_mut().expect("standard error is piped").read_to_string(&mut said).expect("it is text");
+            panic!("no line: {error}: {said}")
+        })
     }
 
-    fn next_with(&self, part: &str) -> String {
+    fn next_with(&mut self, part: &str) -> String {
         loop {
             let line = self.next();
             if line.contains(part) {
@@ -60,7 +65,7 @@ impl Drop for Following {
 fn a_tail_prints_what_happens_as_it_happens_and_goes_on_over_a_restart() {
     let mut site = RunningSite::start();
     site.given_member("ada", &["admin"]);
-    let tail = Following::start(&site, &["events", "tail", "--after", "0", "--type", "UserRegistered"]);
+    let mut tail = Following::start(&site, &["events", "tail", "--after", "0", "--type", "UserRegistered"]);
     assert!(tail.next().contains("added ada as a member."));
     site.given_member("ben", &[]);
     assert!(tail.next().contains("added ben as a member."), "while it runs");
@@ -123,7 +128,7 @@ fn events_are_listed_and_shown_alike_on_a_running_and_on_a_stopped_site() {
     assert!(show.contains("payload, as stored:"), "{show}");
     let unknown = site.cli(&["events", "list", "--user", "nobody"]);
     assert_eq!(unknown.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("user is a member's id or username"));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("`user` is a member's id or username"));
     site.kill9();
     assert_eq!(look(&site), running);
 }

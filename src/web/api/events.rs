@@ -51,7 +51,7 @@ pub(in crate::web) async fn list(
     let newest_first = match query.get("order") {
         None | Some("asc") => false,
         Some("desc") => true,
-        Some(_) => return Err(ApiError::bad_request("unknown_value", "order is one of asc, desc.")),
+        Some(_) => return Err(ApiError::bad_request("unknown_value", "`order` is one of asc, desc.")),
     };
     let after = super::after::<u64>(&query)?.map(Position);
     let limit = super::limit(&query)?;
