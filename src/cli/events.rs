@@ -120,11 +120,14 @@ pub(super) async fn list(
 /// # Errors
 /// A filter without such a value.
 pub(super) async fn follow(app: &App, typed: &Typed, after: Option<u64>) -> anyhow::Result<Output> {
-    let after = match after {
-        Some(after) => Position(after),
-        None => app.head().await?.position,
-    };
-    app.wait_behind(after, WAITING).await?;
+    let head = app.head().await?;
+    let after = after.map_or(head.position, Position);
+    if after < head.position {
+        // Without a server the read models have only begun to follow.
+        app.wait_for(head).await;
+    } else {
+        app.wait_behind(after, WAITING).await?;
+    }
     let page = page(app, typed, Some(after), false, PAGE).await?;
     Ok(Output::Events(listing(&page, after, None)?))
 }
@@ -248,7 +251,7 @@ pub(super) fn write_event(event: &Value, format: Format, out: &mut dyn Write) ->
             Value::String(text) => visible(text),
             other => other.to_string(),
         };
-        writeln!(out, "{name:18} {value}")?;
+        writeln!(out, "{name:22} {value}")?;
     }
     for (name, shown) in event["personal"].as_object().into_iter().flatten() {
         let value = match text(shown, "state") {
@@ -256,7 +259,7 @@ pub(super) fn write_event(event: &Value, format: Format, out: &mut dyn Write) ->
             "sealed" => "sealed: only its recipient reads it".to_owned(),
             _ => "erased".to_owned(),
         };
-        writeln!(out, "{:18} {value}", format!("{name} (personal)"))?;
+        writeln!(out, "{:22} {value}", format!("{name} (personal)"))?;
     }
     let payload = serde_json::to_string_pretty(&event["payload"])?;
     writeln!(out, "\npayload, as stored:")?;
@@ -355,8 +358,8 @@ mod tests {
     #[test]
     fn one_event_says_what_is_sealed_and_keeps_its_payload_in_order() {
         let shown = written(|out| write_event(&example().events[0], Format::Table, out));
-        assert!(shown.contains("body (personal)    sealed: only its recipient reads it"), "{shown}");
-        assert!(shown.contains("title (personal)   News") && !shown.contains("client_address"), "{shown}");
+        assert!(shown.contains("body (personal)        sealed: only its recipient reads it"), "{shown}");
+        assert!(shown.contains("title (personal)       News") && !shown.contains("client_address"), "{shown}");
         assert!(shown.find("\"z\"") < shown.find("\"a\""), "{shown}");
     }
 }
