@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod applications;
+pub mod audit;
 pub mod authorizations;
 pub mod erasure;
 pub mod error;
@@ -10,11 +11,13 @@ pub mod history;
 pub mod housekeeping;
 pub mod inbox;
 mod letters;
+pub mod messages;
 pub mod observe;
 pub mod posts;
 pub mod queue;
 pub mod ranking;
 pub mod reviews;
+pub mod sentences;
 pub mod sessions;
 pub mod tokens;
 

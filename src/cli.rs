@@ -4,6 +4,7 @@
 mod args;
 pub mod control;
 pub mod doctor;
+pub mod events;
 pub mod execute;
 pub mod lifetime;
 pub mod open;
@@ -20,6 +21,7 @@ use serde_json::json;
 
 use self::{
     args::{Cli, Command, Configuration, Order, Shape},
+    execute::Request,
     output::Output,
     table::{Table, visible},
 };
@@ -99,6 +101,10 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
 fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<ExitCode> {
     let config = settings(&flags)?;
     let _telemetry = start_logging(&config)?;
+    if let Request::EventsFollow { after, filter } = request {
+        block_on(events::tail(config, after, filter, format))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let output = block_on(control::carry_out(config, request, missing))?;
     show(&output, format)
 }

@@ -142,6 +142,8 @@ settings! {
     limits_open_requests: NonZeroU32 = "3";
     /// Requests a minute to the API with one token
     limits_api_per_minute: NonZeroU32 = "600";
+    /// Messages an hour that a member may send to others
+    limits_messages_per_hour: NonZeroU32 = "30";
 }
 
 /// One line of `config show`.

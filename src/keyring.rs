@@ -145,13 +145,27 @@ impl Keyring {
     /// # Errors
     /// [`StoreError`] when the event cannot be read or the vault does not answer.
     pub async fn read(&self, stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
+        self.read_where(stored, |_| true).await
+    }
+
+    /// The same, where the fields of the event itself are opened only when `opens` says so.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the event cannot be read or the vault does not answer.
+    pub async fn read_where(
+        &self,
+        stored: &StoredEvent,
+        opens: fn(&Event) -> bool,
+    ) -> Result<Recorded<Event>, StoreError> {
         let mut recorded = decode(stored)?;
         let event_id = recorded.envelope.event_id;
         if let Event::Account(AccountEvent::UserErased { user_id, .. }) = &recorded.event {
             self.erased.pin().insert(*user_id, ());
         }
-        for (field, subject, personal) in recorded.event.personal_fields() {
-            *personal = self.open_field(personal, event_id, field, subject).await?;
+        if opens(&recorded.event) {
+            for (field, subject, personal) in recorded.event.personal_fields() {
+                *personal = self.open_field(personal, event_id, field, subject).await?;
+            }
         }
         let sender = recorded.envelope.actor.user().map_or(Subject::Site, Subject::User);
         if let Some(address) = &recorded.envelope.client_address {

@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use countersign_events::ids::TokenId;
+use countersign_events::ids::{TokenId, UserId};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -58,8 +58,9 @@ pub struct RateLimits<C: Clock = DefaultClock> {
     login_by_account: Limit<(Origin, [u8; 32]), C>,
     signup: Limit<Origin, C>,
     api: Limit<TokenId, C>,
+    messages: Limit<UserId, C>,
     /// Refusals by limit; that of open requests is counted by `app`.
-    pub refused: Counters<4>,
+    pub refused: Counters<5>,
 }
 
 impl RateLimits {
@@ -81,7 +82,8 @@ impl<C: Clock + Clone> RateLimits<C> {
             login_by_account: Limit::new(Quota::per_minute(login), clock),
             signup: Limit::new(Quota::per_hour(config.limits_signup_per_hour), clock),
             api: Limit::new(Quota::per_minute(config.limits_api_per_minute), clock),
-            refused: Counters::new(["login", "signup", "api", "open_requests"]),
+            messages: Limit::new(Quota::per_hour(config.limits_messages_per_hour), clock),
+            refused: Counters::new(["login", "signup", "api", "messages", "open_requests"]),
         }
     }
 
@@ -114,6 +116,15 @@ impl<C: Clock + Clone> RateLimits<C> {
     /// When this token was used too often.
     pub fn check_api(&self, token: TokenId) -> Result<Allowance, TooMany> {
         self.api.check(&token).inspect_err(|_| self.refused.add("api", 1))
+    }
+
+    /// Charges a message of a member to another.
+    ///
+    /// # Errors
+    ///
+    /// When this member has written too many.
+    pub fn check_message(&self, from: UserId) -> Result<(), TooMany> {
+        self.messages.check(&from).map(drop).inspect_err(|_| self.refused.add("messages", 1))
     }
 }
 

@@ -18,7 +18,7 @@ use countersign_events::{
     scope::Scope,
     token::ClientId,
 };
-use countersign_projections::{Change, Projection, Table, Value};
+use countersign_projections::{Change, Projection, Table, Value, history::Subject};
 
 use rows::{
     AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, Session, TokenRow,
@@ -106,13 +106,15 @@ pub struct Outcome {
     pub recorded_at: Timestamp,
 }
 
-/// What `events list` shows.
-#[derive(Debug, Clone, Default)]
-pub struct EventFilter {
-    /// Of this stream only.
-    pub stream: Option<StreamName>,
-    /// Of this stored type only.
-    pub type_name: Option<String>,
+/// A stretch of the log and the end it is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Only positions behind this one.
+    pub above: Position,
+    /// Only positions before this one.
+    pub below: Position,
+    /// From the end to the beginning.
+    pub newest_first: bool,
 }
 
 /// The log, for reading.
@@ -126,8 +128,12 @@ pub trait EventLog: Send + Sync {
     async fn read_stream(&self, stream: &StreamName, after: Version) -> Result<Vec<StoredEvent>, StoreError>;
     /// The events at these positions, in any order; those that do not exist are left out.
     async fn read_at(&self, positions: &[Position]) -> Result<Vec<StoredEvent>, StoreError>;
-    /// Events that match, after `after`, in order, at most `limit`.
-    async fn list(&self, filter: &EventFilter, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The positions of a stream's events in a stretch, in its direction, at most `limit`.
+    async fn stream_positions(&self, stream: &StreamName, span: Span, limit: u32) -> Result<Vec<Position>, StoreError>;
+    /// Those of these positions whose events are of this stream, in any order.
+    async fn of_stream(&self, stream: &StreamName, positions: &[Position]) -> Result<Vec<Position>, StoreError>;
+    /// The last position that was recorded before `at`; 0 when there is none.
+    async fn recorded_before(&self, at: Timestamp) -> Result<Position, StoreError>;
     /// The outcome of a command, when it is known.
     async fn outcome(&self, key: &CommandKey) -> Result<Option<Outcome>, StoreError>;
 }
@@ -289,6 +295,10 @@ pub trait ReadModels: Send + Sync {
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<PostRow>, StoreError>;
     /// Trailing `front_page`: a post's comments, oldest first.
     async fn comments(&self, post: PostId) -> Result<Vec<CommentRow>, StoreError>;
+    /// Trailing `history`: where events of a subject are in a stretch of the log, in its direction, at most `limit`.
+    async fn positions_of(&self, subject: &Subject, span: Span, limit: u32) -> Result<Vec<Position>, StoreError>;
+    /// Trailing `history`: those of these positions whose events are of a subject, in any order.
+    async fn among(&self, subject: &Subject, positions: &[Position]) -> Result<Vec<Position>, StoreError>;
 }
 
 /// A one-time link into the site.

@@ -69,7 +69,7 @@ pub const TYPES: &[EventType] = &[
     v1("inbox", "SecretRevealed"),
     v1("inbox", "SecretExpired"),
     v1("inbox", "NotificationsRead"),
-    v1("post", "PostPublished"),
+    EventType { category: "post", name: "PostPublished", version: 2 },
     v1("post", "CommentPosted"),
     v1("vote", "VoteCast"),
     v1("site", "FirstAdministratorNamed"),
@@ -92,8 +92,18 @@ pub struct Upcast {
     pub step: fn(Value) -> Value,
 }
 
-/// Every step; none is needed yet.
-pub const UPCASTS: &[Upcast] = &[];
+/// Every step.
+pub const UPCASTS: &[Upcast] = &[
+    // Posts mentioned nobody before version 2.
+    Upcast { name: "PostPublished", from: 1, step: |old| with(old, "mentions", Value::Array(vec![])) },
+];
+
+fn with(mut payload: Value, field: &str, value: Value) -> Value {
+    if let Value::Object(fields) = &mut payload {
+        fields.insert(field.to_owned(), value);
+    }
+    payload
+}
 
 /// An event as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

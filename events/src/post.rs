@@ -35,6 +35,7 @@ pub enum PostEvent {
     PostPublished {
         post_id: PostId,
         author: UserId,
+        mentions: Vec<UserId>,
         title: Personal,
         url: Option<Personal>,
         body: Personal,
@@ -67,6 +68,7 @@ pub enum PostCommand {
     Publish {
         post_id: PostId,
         author: UserId,
+        mentions: Vec<UserId>,
         title: Personal,
         url: Option<Personal>,
         body: Personal,
@@ -104,8 +106,8 @@ impl Decider for Post {
 
     fn decide(&self, command: PostCommand) -> Result<Vec<PostEvent>, PostRefusal> {
         match (self.author, command) {
-            (None, PostCommand::Publish { post_id, author, title, url, body, at }) => {
-                Ok(vec![PostEvent::PostPublished { post_id, author, title, url, body, at }])
+            (None, PostCommand::Publish { post_id, author, mentions, title, url, body, at }) => {
+                Ok(vec![PostEvent::PostPublished { post_id, author, mentions, title, url, body, at }])
             }
             (Some(_), PostCommand::Publish { .. }) => Err(PostRefusal::AlreadyPublished),
             (None, PostCommand::Comment { .. }) => Err(PostRefusal::NoSuchPost),

@@ -4,12 +4,13 @@
 use countersign_events::{
     account::AccountEvent,
     application::ApplicationEvent,
-    authorization::{AuthorizationEvent, Via},
+    authorization::{AuthorizationEvent, Ended, Via},
     event::Event,
     ids::{ApplicationId, UserId},
     inbox::{InboxEvent, Topic},
     post::PostEvent,
     recorded::Recorded,
+    token::TokenKind,
 };
 
 use crate::{
@@ -56,7 +57,7 @@ pub const PROJECTION: Projection =
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     match &recorded.event {
         Event::Inbox(event) => of_inbox(recorded, event),
-        Event::Authorization(event) => of_authorization(event),
+        Event::Authorization(event) => of_authorization(recorded, event),
         Event::Application(event) => of_application(recorded, event),
         Event::Post(PostEvent::CommentPosted { post_id, comment_id, author, answers, mentions, .. }) => {
             let about = [("post_id", id(post_id)), ("comment_id", id(comment_id)), ("from_id", id(author))];
@@ -65,15 +66,15 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
                 mentions.iter().filter(|user| *user != author && *user != answers).map(|user| (*user, "mention"));
             replied.into_iter().chain(mentioned).map(|(user, kind)| tell(recorded, user, kind, &about)).collect()
         }
+        Event::Post(PostEvent::PostPublished { post_id, author, mentions, .. }) => {
+            let about = [("post_id", id(post_id)), ("from_id", id(author))];
+            let mentioned = mentions.iter().filter(|user| *user != author);
+            mentioned.map(|user| tell(recorded, *user, "mention", &about)).collect()
+        }
         Event::Account(AccountEvent::UserErased { user_id, .. }) => [&NOTIFICATIONS, &AUDIENCE]
             .map(|table| Change::DeleteWhere { table, by: "user_id", equals: id(user_id) })
             .to_vec(),
-        Event::Account(_)
-        | Event::Username(_)
-        | Event::Post(PostEvent::PostPublished { .. })
-        | Event::Vote(_)
-        | Event::Site(_)
-        | Event::Projection(_) => vec![],
+        Event::Account(_) | Event::Username(_) | Event::Vote(_) | Event::Site(_) | Event::Projection(_) => vec![],
     }
 }
 
@@ -113,22 +114,37 @@ fn of_inbox(recorded: &Recorded<Event>, event: &InboxEvent) -> Vec<Change> {
     }
 }
 
-fn of_authorization(event: &AuthorizationEvent) -> Vec<Change> {
+/// A member is told of everything by which somebody can act as them: of each consent, and of each personal token that
+/// no message brings. Of an end they are told when it was not their own doing.
+fn of_authorization(recorded: &Recorded<Event>, event: &AuthorizationEvent) -> Vec<Change> {
+    use AuthorizationEvent as E;
+    let told = |user: &UserId, application: &ApplicationId| {
+        tell(recorded, *user, "authorization_change", &[("application_id", id(application))])
+    };
     match event {
-        AuthorizationEvent::UserAuthorized { application_id, user_id, via: Via::Consent, at, .. } => {
-            vec![Change::Upsert {
+        E::UserAuthorized { application_id, user_id, via: Via::Consent, at, .. } => vec![
+            Change::Upsert {
                 table: &AUDIENCE,
                 key: vec![id(application_id), id(user_id)],
                 set: vec![("since", (*at).into())],
-            }]
+            },
+            told(user_id, application_id),
+        ],
+        E::TokenIssued { application_id, user_id, kind: TokenKind::Personal, held: None, .. }
+        | E::TokenRevoked { application_id, user_id, why: Ended::Revoked | Ended::Displaced, .. } => {
+            vec![told(user_id, application_id)]
         }
-        AuthorizationEvent::AuthorizationRescinded { application_id, user_id, .. } => {
-            vec![Change::Delete { table: &AUDIENCE, key: vec![id(application_id), id(user_id)] }]
+        E::AuthorizationRescinded { application_id, user_id, .. } => {
+            let gone = Change::Delete { table: &AUDIENCE, key: vec![id(application_id), id(user_id)] };
+            let by_others = recorded.envelope.actor.user() != Some(*user_id);
+            [gone].into_iter().chain(by_others.then(|| told(user_id, application_id))).collect()
         }
-        AuthorizationEvent::UserAuthorized { .. }
-        | AuthorizationEvent::AuthorizationDenied { .. }
-        | AuthorizationEvent::TokenIssued { .. }
-        | AuthorizationEvent::TokenRevoked { .. } => vec![],
+        // The first is an owner's, whose message tells; a consent tells of the tokens that come of it; a token that was
+        // given up or regenerated is its member's doing, and of one that nobody revealed a message tells.
+        E::UserAuthorized { via: Via::Approval | Via::Operator, .. }
+        | E::AuthorizationDenied { .. }
+        | E::TokenIssued { .. }
+        | E::TokenRevoked { why: Ended::GivenUp | Ended::Regenerated | Ended::NeverRevealed, .. } => vec![],
     }
 }
 

@@ -12,6 +12,7 @@ pub mod authorizations;
 pub mod change;
 pub mod former_client_ids;
 pub mod front_page;
+pub mod history;
 pub mod inbox;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,7 @@ pub const INLINE: &[Projection] = &[
 ];
 
 /// Read models that follow the log.
-pub const TRAILING: &[Projection] = &[inbox::PROJECTION, front_page::PROJECTION];
+pub const TRAILING: &[Projection] = &[inbox::PROJECTION, front_page::PROJECTION, history::PROJECTION];
 
 /// What an event changes in the inline read models.
 #[must_use]

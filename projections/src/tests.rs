@@ -20,6 +20,7 @@ use crate::{Value as V, change::Set};
 mod applications;
 mod board;
 mod interpreter;
+mod lookups;
 mod members;
 mod notices;
 mod properties;

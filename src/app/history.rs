@@ -1,14 +1,12 @@
-//! What happened, as people read it: the history of an application, and events for operators.
+//! The history of an application, as its owner and its reviewers read it.
 
 use countersign_events::{
-    application::ApplicationEvent,
     event::Event,
-    ids::{ApplicationId, UserId},
-    recorded::{Actor, Position, Recorded, Version},
+    ids::ApplicationId,
+    recorded::{Actor, Recorded, Version},
 };
 
 use super::{App, AppError};
-use crate::store::{EventFilter, StoredEvent};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -35,67 +33,10 @@ impl App {
                 recorded.event.personal_fields().into_iter().find_map(|(_, _, personal)| {
                     personal.clear().filter(|text| !text.is_empty()).map(ToOwned::to_owned)
                 });
-            if let Some(sentence) = self.sentence(&recorded.event) {
-                happenings.push(Happening { recorded, sentence, text });
-            }
+            let sentence = self.sentence(&recorded).text;
+            happenings.push(Happening { recorded, sentence, text });
         }
         Ok(happenings)
-    }
-
-    fn sentence(&self, event: &Event) -> Option<String> {
-        use ApplicationEvent as E;
-        let Event::Application(event) = event else { return None };
-        let name = |user: &UserId| self.state.name_of(*user);
-        let decided = |verb: &str, decision: &countersign_events::application::Decision| {
-            format!(
-                "{} {verb} revision {}: {}.",
-                name(&decision.by),
-                decision.revision,
-                self.policy.title(&decision.reason_code)
-            )
-        };
-        Some(match event {
-            E::ApplicationRequested { owner, asked, .. } => format!("{} asked for “{}”.", name(owner), asked.name),
-            E::ApplicationEdited { revision, .. } => format!("The owner edited it; it is at revision {revision}."),
-            E::ReviewClaimed { by, .. } => format!("{} took it up.", name(by)),
-            E::ReviewReleased { by, .. } => format!("{} let it go.", name(by)),
-            E::ReviewSigned { decision, .. } => decided("signed", decision),
-            E::ChangesRequested { decision, .. } => decided("asked for changes of", decision),
-            E::ApplicationResubmitted { revision, .. } => format!("The owner resubmitted it at revision {revision}."),
-            E::ApplicationApproved { decision, .. } => decided("approved", decision),
-            E::ApplicationDenied { decision, .. } => decided("denied", decision),
-            E::ApplicationAppealed { .. } => "The owner appealed.".to_owned(),
-            E::ChangeProposed { revision, .. } => format!("The owner proposed a change, revision {revision}."),
-            E::ChangeApproved { decision, .. } => decided("approved the change,", decision),
-            E::ChangeDenied { decision, .. } => decided("denied the change,", decision),
-            E::ChangeWithdrawn { .. } => "The owner took the proposed change back.".to_owned(),
-            E::ApplicationSuspended { decision, .. } => decided("suspended", decision),
-            E::ApplicationReinstated { decision, .. } => decided("reinstated", decision),
-            E::ApplicationRevoked { decision, .. } => decided("revoked", decision),
-            E::ApplicationWithdrawn { .. } => "The owner withdrew it.".to_owned(),
-            E::ClientIdRotated { .. } => "The owner had its client id changed.".to_owned(),
-        })
-    }
-
-    /// Events as stored, for operators, after a position.
-    ///
-    /// # Errors
-    /// [`AppError::Store`].
-    pub async fn events(
-        &self,
-        filter: &EventFilter,
-        after: Position,
-        limit: u32,
-    ) -> Result<Vec<StoredEvent>, AppError> {
-        Ok(self.log.list(filter, after, limit).await?)
-    }
-
-    /// One event as stored.
-    ///
-    /// # Errors
-    /// [`AppError::NotFound`].
-    pub async fn event(&self, position: Position) -> Result<StoredEvent, AppError> {
-        self.log.read_at(&[position]).await?.pop().ok_or(AppError::NotFound)
     }
 
     /// An actor's name for people to read.

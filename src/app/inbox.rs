@@ -96,7 +96,11 @@ impl App {
                 let (title, body) = letters::to_audience(&event, &application());
                 (title, Some(body))
             }
-            Some(Event::Post(PostEvent::CommentPosted { body, .. })) => {
+            Some(Event::Authorization(event)) => {
+                let (title, body) = letters::of_access(&event, &application(), &self.config);
+                (title, Some(body))
+            }
+            Some(Event::Post(PostEvent::PostPublished { body, .. } | PostEvent::CommentPosted { body, .. })) => {
                 let verb = if row.kind == "mention" { "mentioned you" } else { "replied to you" };
                 (format!("{from} {verb}"), body.clear().map(ToOwned::to_owned))
             }

@@ -1,8 +1,15 @@
 //! What the site writes to members, as title and body. Bodies are Markdown; no secret is ever in one.
 
-use countersign_events::{application::ApplicationEvent, recorded::Timestamp};
+use countersign_events::{
+    application::ApplicationEvent,
+    authorization::{AuthorizationEvent, Ended},
+    recorded::Timestamp,
+    scope::{Scope, ScopeSet},
+};
 
 use super::reviews::Verb;
+
+use crate::config::Config;
 
 /// Title and body.
 pub type Letter = (String, String);
@@ -93,6 +100,54 @@ pub fn to_audience(event: &ApplicationEvent, name: &str) -> Letter {
         _ => ("was revoked", "Its access to your account has ended."),
     };
     (format!("“{name}” {title}"), format!("You authorized **{name}**. {body}"))
+}
+
+/// What a member is told of what can act as them, by the name of its application.
+pub fn of_access(event: &AuthorizationEvent, name: &str, config: &Config) -> Letter {
+    use AuthorizationEvent as E;
+    let (apps, authorizations) = (config.url("/settings/apps"), config.url("/settings/authorizations"));
+    match event {
+        E::UserAuthorized { scopes, .. } => {
+            let body = format!(
+                "You authorized **{name}**. {} Remove it at {authorizations} when you want it no longer, or did not mean it.",
+                may(*scopes)
+            );
+            (format!("You authorized “{name}”"), body)
+        }
+        E::TokenIssued { scopes, expires_at, .. } => {
+            let until = expires_at.map(|at| format!(" until {}", day(at))).unwrap_or_default();
+            let body = format!(
+                "A personal token of **{name}** was made for your account. {} It is good{until}; whoever has it can act as you. \
+                 End it at {apps} when you did not ask for it.",
+                may(*scopes)
+            );
+            (format!("A new token of “{name}”"), body)
+        }
+        E::TokenRevoked { why, .. } => {
+            let why = match why {
+                Ended::Displaced => "a newer one took its place, since only so many live at once",
+                Ended::Revoked => "the people who run this site ended it",
+                Ended::GivenUp | Ended::Regenerated => "you ended it",
+                Ended::NeverRevealed => "nobody revealed it in time",
+            };
+            (
+                format!("A token of “{name}” ended"),
+                format!("A token of **{name}** ended: {why}. Your tokens are at {apps}."),
+            )
+        }
+        E::AuthorizationRescinded { .. } => {
+            let body = format!("**{name}** can act for you no longer. What you authorized is at {authorizations}.");
+            (format!("The access of “{name}” was taken back"), body)
+        }
+        E::AuthorizationDenied { .. } => {
+            (format!("You refused “{name}”"), format!("You did not authorize **{name}**; it got nothing."))
+        }
+    }
+}
+
+fn may(scopes: ScopeSet) -> String {
+    let words: Vec<_> = scopes.iter().map(Scope::describe).collect();
+    format!("It may:\n\n{}\n\n", words.iter().map(|words| format!("* {words}")).collect::<Vec<_>>().join("\n"))
 }
 
 fn quoted(reason: &str) -> String {

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::atomic::Ordering};
 
 use countersign_events::{
+    account::AccountStanding,
     decider::Decider,
     ids::{CommentId, PostId, UserId},
     post::{self, CastVote, Direction, Post, PostCommand, Vote},
@@ -20,7 +21,7 @@ use crate::store::rows::{CommentRow, PostRow};
 
 /// The longest body, in characters.
 const BODY: usize = 20_000;
-/// At most so many members are told that a comment names them.
+/// At most so many members are told that a post or comment names them.
 const MENTIONS: usize = 10;
 
 /// Which part of the front page.
@@ -107,6 +108,7 @@ impl App {
         let url = if url.trim().is_empty() { None } else { Some(errors.take(text::post_url(url))) };
         let body = errors.take(text::body("body", body, BODY));
         errors.check()?;
+        let mentions = self.mentions(&format!("{title}\n{body}")).await?;
         let post_id = PostId(self.world.uuid());
         let stream = post::stream(post_id);
         let at = self.now();
@@ -114,6 +116,7 @@ impl App {
             let command = PostCommand::Publish {
                 post_id,
                 author,
+                mentions: mentions.clone(),
                 title: title.as_str().into(),
                 url: url.as_deref().map(Into::into),
                 body: body.as_str().into(),
@@ -153,13 +156,17 @@ impl App {
         .await
     }
 
-    /// The members whom a text names with `@name`.
+    /// The active members whom a text names with `@name`, each once.
     async fn mentions(&self, body: &str) -> Result<Vec<UserId>, AppError> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        // In an e-mail address it names nobody.
+        let begins = |at: &usize| !body[..*at].ends_with(|c: char| c.is_alphanumeric() || "._+-@".contains(c));
+        let words = body.match_indices('@').map(|(at, _)| at).filter(begins);
+        let words = words.map(|at| body[at + 1..].split(|c| !is_name(c)).next().unwrap_or_default());
         let mut named = vec![];
-        let words = body.split('@').skip(1).map(|rest| rest.split(|c| !is_name(c)).next().unwrap_or_default());
         for name in words.filter(|name| text::username(name).is_ok()).take(MENTIONS) {
             if let Some(account) = self.models.account_named(&self.username_digest(name)).await?
+                && account.standing == AccountStanding::Active
                 && !named.contains(&account.user_id)
             {
                 named.push(account.user_id);

@@ -4,9 +4,9 @@ use std::io::{self, Read as _};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
-use countersign_events::{account::Role, codec, ids::TokenId, recorded::StreamName, scope::ScopeSet, text};
+use countersign_events::{account::Role, codec, ids::TokenId, scope::ScopeSet, text};
 
-use super::{execute::Request, lifetime::Lifetime, open::Missing, table::Format};
+use super::{events::Filters, execute::Request, lifetime::Lifetime, open::Missing, table::Format};
 use crate::config::Flags;
 
 /// Longer than any password, in bytes.
@@ -133,32 +133,43 @@ pub(super) enum Token {
 
 #[derive(Subcommand)]
 pub(super) enum Events {
-    /// List events, oldest first
+    /// List events as sentences, oldest first
     #[command(after_help = "Examples:\n  countersign events list --after 1000 --limit 50\n  \
-                            countersign events list --stream site --format json\n  \
-                            countersign events list --type ApplicationApproved --format csv")]
+                            countersign events list --user ben --since 2026-01-31 --newest-first\n  \
+                            countersign events list --type ApplicationApproved --actor rob --format csv")]
     List {
-        /// Only events behind this position
-        #[arg(long, value_name = "POSITION", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=MOST))]
-        after: u64,
+        /// Only events behind this position; with --newest-first, before it
+        #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(u64).range(..=MOST))]
+        after: Option<u64>,
+        /// From the newest to the oldest
+        #[arg(long)]
+        newest_first: bool,
         /// At most so many
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
-        /// Only of this stream, such as site, account-ID or application-ID
-        #[arg(long, value_name = "STREAM")]
-        stream: Option<StreamName>,
-        /// Only of this type, such as `ApplicationApproved`
-        #[arg(long = "type", value_name = "TYPE", value_parser = event_type)]
-        type_name: Option<String>,
+        #[command(flatten)]
+        filters: Filters,
         #[command(flatten)]
         shape: Shape,
     },
-    /// Show everything that is stored of an event; what is personal stays sealed
+    /// Show an event: its sentence, everything that is stored of it, and what an auditor reads of what is sealed
     #[command(after_help = "Example:\n  countersign events show 42 --format json")]
     Show {
         /// Position of the event in the log
         #[arg(value_parser = clap::value_parser!(u64).range(1..=MOST))]
         position: u64,
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Print new events as they are committed, until Ctrl-C; as JSON, a line each
+    #[command(after_help = "Examples:\n  countersign events tail\n  \
+                            countersign events tail --after 1000 --application ID --format json")]
+    Tail {
+        /// Begin behind this position [default: the end of the log]
+        #[arg(long, value_name = "POSITION", value_parser = clap::value_parser!(u64).range(..=MOST))]
+        after: Option<u64>,
+        #[command(flatten)]
+        filters: Filters,
         #[command(flatten)]
         shape: Shape,
     },
@@ -258,11 +269,13 @@ impl Token {
 impl Events {
     pub(super) fn order(self) -> Order {
         match self {
-            Self::List { after, limit, stream, type_name, shape } => {
-                let stream = stream.map(|stream| stream.to_string());
-                Order::shaped(Request::EventsList { after, limit, stream, type_name }, shape)
+            Self::List { after, newest_first, limit, filters, shape } => {
+                Order::shaped(Request::EventsList { after, newest_first, limit, filter: filters.into() }, shape)
             }
             Self::Show { position, shape } => Order::shaped(Request::EventsShow { position }, shape),
+            Self::Tail { after, filters, shape } => {
+                Order::shaped(Request::EventsFollow { after, filter: filters.into() }, shape)
+            }
         }
     }
 }
@@ -276,7 +289,7 @@ fn scopes(names: &str) -> Result<ScopeSet, String> {
     if scopes.is_empty() { Err("name at least one scope".to_owned()) } else { Ok(scopes) }
 }
 
-fn event_type(name: &str) -> Result<String, String> {
+pub(super) fn event_type(name: &str) -> Result<String, String> {
     let names = || codec::TYPES.iter().map(|known| known.name);
     if names().any(|known| known == name) {
         return Ok(name.to_owned());

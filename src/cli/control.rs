@@ -109,7 +109,7 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
 ///
 /// # Errors
 /// When no server answers, or whatever it says.
-pub async fn ask_server(data_dir: &Path, request: Request) -> anyhow::Result<Output> {
+pub async fn ask_running(data_dir: &Path, request: Request) -> anyhow::Result<Output> {
     for _ in 0..STARTING_TRIES {
         match connect(data_dir).await {
             Ok(stream) => return ask(stream, request).await,
@@ -120,6 +120,22 @@ pub async fn ask_server(data_dir: &Path, request: Request) -> anyhow::Result<Out
         }
     }
     bail!("it has no control socket")
+}
+
+/// Has a request carried out by the running server. `None` when there is none, or when it went away meanwhile.
+///
+/// # Errors
+/// Whatever the use case says, or a server that does not let itself be asked.
+pub(super) async fn ask_server(data_dir: &Path, request: Request) -> anyhow::Result<Option<Output>> {
+    match connect(data_dir).await {
+        Ok(stream) => match ask(stream, request).await {
+            // What a server says has no cause; a conversation that broke off has one.
+            Err(error) if error.source().is_some() => Ok(None),
+            answered => answered.map(Some),
+        },
+        Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => Ok(None),
+        Err(error) => Err(unanswered(data_dir, "another process", error)),
+    }
 }
 
 fn unanswered(data_dir: &Path, holder: &str, error: io::Error) -> anyhow::Error {

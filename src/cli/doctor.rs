@@ -140,7 +140,7 @@ pub async fn run(config: Config, deep: bool) -> anyhow::Result<Output> {
     let presence = open::presence(&config.data_dir)?;
     let (mut findings, unwatched) = match &presence {
         Presence::Nobody(_) => (look_here(&config, true).await, true),
-        Presence::Held(holder) => match control::ask_server(&config.data_dir, Request::Doctor).await {
+        Presence::Held(holder) => match control::ask_running(&config.data_dir, Request::Doctor).await {
             Ok(Output::Findings(findings)) => (findings, false),
             answer => {
                 let why =

@@ -12,10 +12,10 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{doctor, lifetime::Lifetime, output::Output, table::Table};
+use super::{doctor, events, lifetime::Lifetime, output::Output, table::Table};
 use crate::{
-    app::{App, AppError, Caller, accounts::Joining},
-    store::{EventFilter, StoredEvent, rows::AccountRow},
+    app::{App, AppError, Caller, accounts::Joining, audit::Typed},
+    store::rows::AccountRow,
 };
 
 /// A command with its arguments. One may hold a password, so it has no printed form for debugging.
@@ -44,11 +44,13 @@ pub enum Request {
     /// Ends a token.
     TokenRevoke { id: TokenId },
     /// Lists events.
-    EventsList { after: u64, limit: u32, stream: Option<String>, type_name: Option<String> },
-    /// Shows an event as stored.
+    EventsList { after: Option<u64>, newest_first: bool, limit: u32, filter: Typed },
+    /// Shows an event.
     EventsShow { position: u64 },
     /// Looks at the running site.
     Doctor,
+    /// Waits a moment for new events, and lists them.
+    EventsFollow { after: Option<u64>, filter: Typed },
 }
 
 impl Request {
@@ -69,6 +71,7 @@ impl Request {
             Self::EventsList { .. } => "events list",
             Self::EventsShow { .. } => "events show",
             Self::Doctor => "doctor",
+            Self::EventsFollow { .. } => "events tail",
         }
     }
 }
@@ -115,16 +118,15 @@ pub async fn execute(app: &App, request: Request, actor: Actor) -> anyhow::Resul
             app.revoke_token(&caller, id).await.map_err(|error| known(error, "token", id))?;
             Ok(Output::Sentence(format!("Token {id} is revoked.")))
         }
-        Request::EventsList { after, limit, stream, type_name } => {
-            let stream = stream.map(|name| name.parse()).transpose()?;
-            let events = app.events(&EventFilter { stream, type_name }, Position(after), limit).await?;
-            Ok(Output::Listing(event_table(&events)))
+        Request::EventsList { after, newest_first, limit, filter } => {
+            events::list(app, &filter, after, newest_first, limit).await
         }
         Request::EventsShow { position } => {
-            let event = app.event(Position(position)).await.map_err(|error| known(error, "event", position))?;
-            Ok(Output::Record(event_record(&event)?))
+            let event = app.audit_event(Position(position)).await.map_err(|error| known(error, "event", position))?;
+            Ok(Output::Event(serde_json::to_value(event)?))
         }
         Request::Doctor => doctor::of_running(app).await,
+        Request::EventsFollow { after, filter } => events::follow(app, &filter, after).await,
     }
 }
 
@@ -240,62 +242,6 @@ async fn show_token(app: &App, id: TokenId) -> anyhow::Result<Output> {
     Ok(Output::Record(table))
 }
 
-fn event_table(events: &[StoredEvent]) -> Table {
-    let mut table = Table::new(&["position", "recorded_at", "type", "stream", "version", "actor"]);
-    for event in events {
-        let envelope = &event.envelope;
-        table.push([
-            json!(envelope.position),
-            instant(Some(envelope.recorded_at)),
-            json!(event.type_name),
-            json!(envelope.stream.to_string()),
-            json!(envelope.version),
-            json!(envelope.actor.to_string()),
-        ]);
-    }
-    table
-}
-
-/// Everything that is stored of an event. Personal fields stay sealed: the command line opens none.
-fn event_record(event: &StoredEvent) -> anyhow::Result<Table> {
-    let envelope = &event.envelope;
-    let corrupt = || format!("the payload at position {} cannot be read", envelope.position);
-    let payload: Value = serde_json::from_str(&event.payload).with_context(corrupt)?;
-    let mut table = Table::new(&[
-        "position",
-        "event_id",
-        "stream",
-        "version",
-        "type",
-        "type_version",
-        "recorded_at",
-        "actor",
-        "on_behalf_of",
-        "client_address",
-        "request_id",
-        "command_id",
-        "causation",
-        "payload",
-    ]);
-    table.push([
-        json!(envelope.position),
-        json!(envelope.event_id),
-        json!(envelope.stream.to_string()),
-        json!(envelope.version),
-        json!(event.type_name),
-        json!(event.type_version),
-        instant(Some(envelope.recorded_at)),
-        json!(envelope.actor.to_string()),
-        json!(envelope.on_behalf_of),
-        serde_json::to_value(&envelope.client_address).with_context(corrupt)?,
-        json!(envelope.request_id),
-        json!(envelope.command_id),
-        json!(envelope.causation),
-        payload,
-    ]);
-    Ok(table)
-}
-
 fn instant(at: Option<Timestamp>) -> Value {
     json!(at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true)))
 }
@@ -332,7 +278,10 @@ mod tests {
             json!("account_list"),
             json!({"account_grant": {"name": "bo", "role": "reviewer"}}),
             json!({"token_issue": {"user": "ada", "scopes": "review audit", "expires": 129_600}}),
-            json!({"events_list": {"after": 3, "limit": 10, "stream": "site", "type_name": null}}),
+            json!({"events_list": {"after": 3, "newest_first": false, "limit": 10, "filter": {
+                "stream": "site", "type": null, "actor": null, "application": null, "user": "bo", "since": null,
+                "until": null,
+            }}}),
         ];
         for request in requests {
             let read: Request = serde_json::from_value(request.clone()).unwrap();

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     doctor::{self, Finding},
+    events::{Listing, write_event},
     table::{Format, Table},
 };
 
@@ -29,6 +30,10 @@ pub enum Output {
     Record(Table),
     /// What was found at a look at the site.
     Findings(Vec<Finding>),
+    /// Events.
+    Events(Listing),
+    /// One event.
+    Event(serde_json::Value),
 }
 
 impl Output {
@@ -61,6 +66,8 @@ impl Output {
             Self::Listing(table) => table.write(format, out)?,
             Self::Record(table) => table.write_record(format, out)?,
             Self::Findings(findings) => doctor::write(findings, format, out)?,
+            Self::Events(listing) => listing.write(format, out, explain)?,
+            Self::Event(event) => write_event(event, format, out)?,
         }
         out.flush()
     }

@@ -111,11 +111,11 @@ pub(crate) const HEAD: &str = "select epoch, position, recorded_at\nfrom head";
 pub(crate) const READ_LOG: &str = events!("where position > $1\norder by position\nlimit $2");
 pub(crate) const READ_STREAM: &str = events!("where stream = $1 and version > $2\norder by version");
 /// Versions and positions of a stream run alike, so the index of the stream gives the order.
-pub(crate) const LIST_STREAM: &str = events!("where stream = $1 and position > $2\norder by version\nlimit $3");
-pub(crate) const LIST_STREAM_TYPE: &str =
-    events!("where stream = $1 and position > $2 and type = $4\norder by version\nlimit $3");
-/// Walks the log: types have no index, since no path of a request asks for them.
-pub(crate) const LIST_TYPE: &str = events!("where position > $1 and type = $3\norder by position\nlimit $2");
+pub(crate) const STREAM_POSITIONS: &str = "select position\nfrom events\n\
+    where stream = $1 and position > $2 and position < $3\norder by version\nlimit $4";
+pub(crate) const STREAM_POSITIONS_BACK: &str = "select position\nfrom events\n\
+    where stream = $1 and position > $2 and position < $3\norder by version desc\nlimit $4";
+pub(crate) const RECORDED_AT: &str = "select recorded_at\nfrom events\nwhere position = $1";
 pub(crate) const OUTCOME: &str =
     concat!("select ", outcome_columns!(), "\nfrom outcomes\nwhere scope = $1 and command_id = $2");
 
@@ -193,3 +193,7 @@ pub(crate) const POST_COUNTS: &str = "select post_id, created_at, comment_count,
     where created_at >= $1";
 pub(crate) const COMMENTS: &str = "select comment_id, post_id, parent_id, author_id, application_id, body, created_at\n\
     from comments\nwhere post_id = $1\norder by created_at, comment_id";
+pub(crate) const SUBJECT_POSITIONS: &str = "select position\nfrom subjects\n\
+    where subject = $1 and position > $2 and position < $3\norder by position\nlimit $4";
+pub(crate) const SUBJECT_POSITIONS_BACK: &str = "select position\nfrom subjects\n\
+    where subject = $1 and position > $2 and position < $3\norder by position desc\nlimit $4";

@@ -2,6 +2,8 @@
 
 pub mod accounts;
 pub mod applications;
+pub mod events;
+pub mod messages;
 pub mod notifications;
 pub mod posts;
 pub mod shapes;

@@ -182,7 +182,11 @@ async fn reading_unread_marks_nothing_until_the_token_asks_and_then_what_it_was_
     let mut client = scene.stranger();
     for _ in 0..3 {
         let unread = client.with_token(Method::GET, "/unread", &token).await.json();
-        assert_eq!((&unread["count"], unread["data"].as_array().map(Vec::len)), (&json!(3), Some(3)));
+        assert_eq!(
+            (&unread["count"], unread["data"].as_array().map(Vec::len)),
+            (&json!(4), Some(4)),
+            "and the consent"
+        );
         assert!(unread["data"][0]["body"].as_str().expect("newest first").contains("three"), "{unread}");
     }
     let marked = client.with_token(Method::GET, "/unread?mark_read=true&limit=2", &token).await;
@@ -190,13 +194,13 @@ async fn reading_unread_marks_nothing_until_the_token_asks_and_then_what_it_was_
     assert!(!marked.header("countersign-position").is_empty());
     scene.site.settle().await;
     let left = client.with_token(Method::GET, "/unread", &token).await.json();
-    assert_eq!(left["count"], 1, "{left}");
+    assert_eq!(left["count"], 2, "{left}");
     assert!(left["data"][0]["body"].as_str().expect("text").contains("one"), "{left}");
     let mut ben = scene.browser_of(scene.ben).await;
     let browser = ben.get("/unread?mark_read=true").await;
     assert_eq!((browser.status, browser.location()), (StatusCode::SEE_OTHER, "/inbox"));
     scene.site.settle().await;
-    assert_eq!(client.with_token(Method::GET, "/unread", &token).await.json()["count"], 1, "a browser marks nothing");
+    assert_eq!(client.with_token(Method::GET, "/unread", &token).await.json()["count"], 2, "a browser marks nothing");
 }
 
 #[tokio::test]
@@ -214,10 +218,19 @@ async fn a_token_marks_no_decision_and_no_change_of_an_authorization_as_read() {
     let marked = client.send(token_json("POST", "/notifications/read", &token, &body)).await;
     assert_eq!((marked.status, &marked.json()["read"]), (StatusCode::OK, &json!([])));
     scene.site.settle().await;
-    assert_eq!(client.with_token(Method::GET, "/unread", &token).await.json()["count"], 1);
+    // Two consents and the suspension.
+    assert_eq!(client.with_token(Method::GET, "/unread", &token).await.json()["count"], 3);
     let mut ben = scene.browser_of(scene.ben).await;
     let marked = ben.json(Method::POST, "/api/v1/notifications/read", &json!({ "ids": [id] })).await;
     assert_eq!(marked.json()["read"], json!([id]), "{}", marked.body);
+    let owners = scene.all_scopes_token(scene.cleo).await;
+    scene.site.settle().await;
+    let mut client = scene.stranger();
+    let decided = client.with_token(Method::GET, "/unread?mark_read=true&limit=100", &owners).await.json();
+    let kinds: Vec<_> = decided["data"].as_array().expect("a list").iter().map(|one| &one["kind"]).collect();
+    assert!(kinds.contains(&&json!("application_decision")), "{decided}");
+    let left = client.with_token(Method::GET, "/unread", &owners).await.json();
+    assert_eq!(left["count"], kinds.len(), "none is marked: {decided}");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use countersign::{
     keyring::Keyring,
     secrets::RootKey,
     store::{
-        EventFilter, EventLog as _, StoredEvent, Vault as _,
+        EventLog as _, StoredEvent, Vault as _,
         sqlite::{SqliteStore, vault::SqliteVault},
     },
     token_state::TokenState,
@@ -178,7 +178,7 @@ async fn applications_of_an_erased_member_are_withdrawn_where_they_are_not_over_
     let head = site.app.head().await.expect("a head").position;
     site.app.erase_member(&by(admin), member).await.expect("erased");
     site.settle().await;
-    let appended = site.app.events(&EventFilter::default(), head, 100).await.expect("events");
+    let appended = site.app.log.read_log(head, 100).await.expect("events");
     let types: Vec<_> = appended.iter().map(|event| event.type_name.as_str()).collect();
     assert_eq!(types, ["UserErased", "UsernameReleased", "ApplicationWithdrawn", "ApplicationWithdrawn"]);
     for (id, of, standing) in [
@@ -311,8 +311,15 @@ async fn what_is_read_after_an_erasure_is_erased_while_the_key_is_still_there() 
     let (user_id, at) = (UserId(world.uuid()), world.now());
     let key = keyring.make(user_id, at).await.expect("a key");
     let post_id = PostId(world.uuid());
-    let post =
-        PostEvent::PostPublished { post_id, author: user_id, title: TITLE.into(), url: None, body: BODY.into(), at };
+    let post = PostEvent::PostPublished {
+        post_id,
+        author: user_id,
+        title: TITLE.into(),
+        url: None,
+        body: BODY.into(),
+        mentions: vec![],
+        at,
+    };
     let (id, mut sealed) = (EventId(world.uuid()), Event::from(post));
     keyring.seal(&mut sealed, id, &TokenState::default(), Some(key)).await.expect("sealed");
     let sealed = stored(2, id, post::stream(post_id), &sealed);

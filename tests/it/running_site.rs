@@ -93,6 +93,17 @@ impl RunningSite {
         child.wait_with_output().expect("it ends")
     }
 
+    /// A command that goes on until it is ended.
+    pub fn cli_that_goes_on(&self, arguments: &[&str]) -> Child {
+        program(self.directory.path(), &self.settings, &[])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
+    }
+
     /// A command that succeeds; its standard output without the last line break.
     pub fn done(&self, arguments: &[&str]) -> String {
         text_of(&self.cli(arguments))

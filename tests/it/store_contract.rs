@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::DateTime;
 use countersign::store::{
-    CommandKey, Cursor, EventFilter, EventLog, Head, LogWriter, Outcome, Page, ReadModels, StoreError, StoredEvent,
+    CommandKey, Cursor, EventLog, Head, LogWriter, Outcome, Page, ReadModels, Span, StoreError, StoredEvent,
     sqlite::SqliteStore,
 };
 use countersign_events::{
@@ -15,8 +15,15 @@ use countersign_events::{
     sensitive::Personal,
 };
 use countersign_projections::{
-    Change, INLINE, Projection, Source, TRAILING, Table, Value, accounts::ACCOUNTS, applications::APPLICATIONS,
-    authorizations::AUTHORIZATIONS, change::id, front_page, inbox, tokens::TOKENS,
+    Change, INLINE, Projection, Source, TRAILING, Table, Value,
+    accounts::ACCOUNTS,
+    applications::APPLICATIONS,
+    authorizations::AUTHORIZATIONS,
+    change::id,
+    front_page,
+    history::{SUBJECTS, Subject},
+    inbox,
+    tokens::TOKENS,
 };
 use sqlx::{ConnectOptions, raw_sql, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -207,16 +214,52 @@ async fn streams_positions_and_filters_find_their_events() {
     let mut found = positions(&log.read_at(&[Position(4), Position(9), Position(2)]).await.unwrap());
     found.sort_unstable();
     assert_eq!(found, [2, 4]);
-    let name = Some("SomethingHappened".to_owned());
-    let list = async |stream: Option<&StreamName>, type_name: &Option<String>, after, limit| {
-        let filter = EventFilter { stream: stream.cloned(), type_name: type_name.clone() };
-        positions(&log.list(&filter, Position(after), limit).await.unwrap())
+    let span = |above, below, newest_first| Span { above: Position(above), below: Position(below), newest_first };
+    let of = async |stream: &StreamName, span, limit| log.stream_positions(stream, span, limit).await.unwrap();
+    assert_eq!(of(&ann, span(0, 9, false), 9).await, [1, 3, 4].map(Position));
+    assert_eq!(of(&ann, span(1, 9, false), 1).await, [Position(3)]);
+    assert_eq!(of(&ann, span(1, 4, true), 9).await, [Position(3)]);
+    assert_eq!(of(&ann, span(0, 9, true), 2).await, [4, 3].map(Position));
+    assert_eq!(of(&ben, span(2, 9, false), 9).await, []);
+    let mut also = log.of_stream(&ann, &[1, 2, 3, 9].map(Position)).await.unwrap();
+    also.sort_unstable();
+    assert_eq!(also, [1, 3].map(Position));
+}
+
+#[tokio::test]
+async fn an_instant_finds_the_last_position_before_it() {
+    let mut store = a_store().await;
+    assert_eq!(store.log.recorded_before(instant(5)).await.unwrap(), Position(0));
+    store.append(&stream_of(9)).await.unwrap();
+    let recorded: Vec<_> =
+        store.log.read_log(Position(0), 9).await.unwrap().iter().map(|event| event.envelope.recorded_at).collect();
+    let just_after = chrono::Duration::microseconds(1);
+    for (at, position) in recorded.iter().zip(1_u64..) {
+        assert_eq!(store.log.recorded_before(*at).await.unwrap(), Position(position - 1));
+        assert_eq!(store.log.recorded_before(*at + just_after).await.unwrap(), Position(position));
+    }
+}
+
+#[tokio::test]
+async fn subjects_are_found_in_a_stretch_of_the_log_from_either_end() {
+    let store = a_store().await;
+    let (votes, ada) = (Subject::Type("VoteCast".to_owned()), Subject::User(user(1)));
+    let row = |subject: &Subject, position: u32| Change::Upsert {
+        table: &SUBJECTS,
+        key: vec![subject.to_string().into(), position.into()],
+        set: vec![],
     };
-    assert_eq!(list(None, &None, 1, 2).await, [2, 3]);
-    assert_eq!(list(None, &name, 1, 9).await, [2, 3]);
-    assert_eq!(list(Some(&ann), &None, 1, 9).await, [3, 4]);
-    assert_eq!(list(Some(&ann), &name, 0, 9).await, [1, 3]);
-    assert_eq!(list(Some(&ben), &name, 2, 9).await, [0; 0]);
+    let rows = (1..=6).map(|position| row(&votes, position)).chain([2, 4, 4, 9].map(|position| row(&ada, position)));
+    store.follow(&TRAILING[2], rows.collect()).await;
+    let span = |above, below, newest_first| Span { above: Position(above), below: Position(below), newest_first };
+    let of = async |subject: &Subject, span, limit| store.models.positions_of(subject, span, limit).await.unwrap();
+    assert_eq!(of(&votes, span(2, 9, false), 2).await, [3, 4].map(Position));
+    assert_eq!(of(&votes, span(2, 9, true), 2).await, [6, 5].map(Position));
+    assert_eq!(of(&ada, span(0, 9, false), 9).await, [2, 4].map(Position));
+    let mut also = store.models.among(&ada, &[1, 2, 3, 9, 10].map(Position)).await.unwrap();
+    also.sort_unstable();
+    assert_eq!(also, [2, 9].map(Position));
+    assert_eq!(store.models.among(&ada, &[]).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -198,6 +198,7 @@ fn after_inbox(event: &I) -> Event {
         I::NotificationsRead { .. } => B::PostPublished {
             post_id: post(1),
             author: user_id,
+            mentions: vec![user(4), user(5)],
             title: sealed("title"),
             url: Some(sealed("url")),
             body: sealed("body"),

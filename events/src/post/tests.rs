@@ -17,6 +17,7 @@ fn published() -> E {
     E::PostPublished {
         post_id: post(1),
         author: ADA,
+        mentions: vec![CLEO],
         title: "News".into(),
         url: None,
         body: "Of today".into(),
@@ -25,7 +26,8 @@ fn published() -> E {
 }
 
 fn publish(author: UserId) -> C {
-    C::Publish { post_id: post(1), author, title: "News".into(), url: None, body: "Of today".into(), at: at(0) }
+    let (title, body) = ("News".into(), "Of today".into());
+    C::Publish { post_id: post(1), author, mentions: vec![CLEO], title, url: None, body, at: at(0) }
 }
 
 fn write(number: u32, parent: Option<u32>, author: UserId) -> C {

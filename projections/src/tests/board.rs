@@ -13,6 +13,7 @@ fn published() -> PostEvent {
     PostEvent::PostPublished {
         post_id: post(1),
         author: user(1),
+        mentions: vec![],
         title: "News".into(),
         url: Some("https://news.example/".into()),
         body: "Of today".into(),

@@ -2,9 +2,10 @@
 
 use countersign_events::{
     application::ApplicationEvent as P,
-    authorization::{AuthorizationEvent as Z, Via},
+    authorization::{AuthorizationEvent as Z, Ended, Via},
     inbox::{HeldSecret, InboxEvent as I, Topic},
     post::PostEvent,
+    token::TokenKind,
 };
 
 use super::*;
@@ -150,9 +151,86 @@ fn authorized(via: Via) -> Z {
 #[test]
 fn who_consents_is_in_the_audience_until_the_consent_is_rescinded() {
     let key = [change::id(application(7)), change::id(user(1))];
-    assert_eq!(project(authorized(Via::Consent)), [upsert(&AUDIENCE, &key, &[("since", at(5).into())])]);
+    assert_eq!(project(authorized(Via::Consent))[0], upsert(&AUDIENCE, &key, &[("since", at(5).into())]));
     let rescinded = Z::AuthorizationRescinded { application_id: application(7), user_id: user(1), at: at(6) };
-    assert_eq!(project(rescinded), [Change::Delete { table: &AUDIENCE, key: key.to_vec() }]);
+    assert_eq!(project(rescinded)[0], Change::Delete { table: &AUDIENCE, key: key.to_vec() });
+}
+
+/// What the member is told of a change of what the application may do.
+fn noticed() -> Change {
+    let told = row("authorization_change", &[("application_id", change::id(application(7)))]);
+    upsert(&NOTIFICATIONS, &[change::id(user(1)), change::id(event_id(4))], &told)
+}
+
+#[test]
+fn every_consent_is_told_to_its_member() {
+    assert_eq!(project(authorized(Via::Consent))[1..], [noticed()]);
+}
+
+fn issued(kind: TokenKind, held: bool) -> Z {
+    Z::TokenIssued {
+        application_id: application(7),
+        user_id: user(1),
+        grant: 1,
+        token_id: token_id(4),
+        kind,
+        digest: TokenDigest::from_bytes([9; 32]),
+        scopes: scopes("read"),
+        expires_at: None,
+        held: held.then(|| user(5).to_string().parse().unwrap()),
+        at: at(5),
+    }
+}
+
+#[test]
+fn a_personal_token_is_told_unless_a_message_brings_it() {
+    assert_eq!(project(issued(TokenKind::Personal, false)), [noticed()]);
+    assert_eq!(project(issued(TokenKind::Personal, true)), []);
+    assert_eq!(project(issued(TokenKind::Access, false)), [], "the consent tells");
+}
+
+#[test]
+fn the_end_of_a_token_is_told_when_it_was_not_its_members_doing() {
+    let ended = |why| Z::TokenRevoked {
+        application_id: application(7),
+        user_id: user(1),
+        token_id: token_id(4),
+        digest: TokenDigest::from_bytes([9; 32]),
+        why,
+        at: at(5),
+    };
+    for why in [Ended::Revoked, Ended::Displaced] {
+        assert_eq!(project(ended(why)), [noticed()]);
+    }
+    for why in [Ended::GivenUp, Ended::Regenerated, Ended::NeverRevealed] {
+        assert_eq!(project(ended(why)), []);
+    }
+}
+
+#[test]
+fn taking_a_consent_back_is_told_when_somebody_else_does_it() {
+    let rescinded = Z::AuthorizationRescinded { application_id: application(7), user_id: user(1), at: at(6) };
+    let mut recorded = recorded(4, rescinded);
+    recorded.envelope.actor = Actor::User(user(1));
+    assert_eq!((inbox::PROJECTION.project)(&recorded).len(), 1);
+    recorded.envelope.actor = Actor::Cli("ada".to_owned());
+    assert_eq!((inbox::PROJECTION.project)(&recorded)[1..], [noticed()]);
+}
+
+#[test]
+fn whoever_a_post_mentions_is_told_and_its_author_is_not() {
+    let published = PostEvent::PostPublished {
+        post_id: post(1),
+        author: user(2),
+        mentions: vec![user(3), user(2)],
+        title: "News".into(),
+        url: None,
+        body: "See @cleo".into(),
+        at: at(0),
+    };
+    let about = [("post_id", change::id(post(1))), ("from_id", change::id(user(2)))];
+    let key = [change::id(user(3)), change::id(event_id(4))];
+    assert_eq!(project(published), [upsert(&NOTIFICATIONS, &key, &row("mention", &about))]);
 }
 
 #[test]

@@ -37,8 +37,8 @@ fn log(asks: &[Ask]) -> Vec<Recorded<Event>> {
         let event: Option<Event> = match kind {
             // A vote may be older than its post in what a projection sees; it then has no row to count in.
             0 => published.insert(which).then(|| {
-                let (title, body) = ("News".into(), "Of today".into());
-                PostEvent::PostPublished { post_id, author: user_id, title, url: None, body, at }.into()
+                let (mentions, title, body) = (vec![], "News".into(), "Of today".into());
+                PostEvent::PostPublished { post_id, author: user_id, mentions, title, url: None, body, at }.into()
             }),
             1..=4 => {
                 let vote = votes.entry((which, who)).or_default();
@@ -136,7 +136,8 @@ type Told = BTreeSet<(UserId, String)>;
 /// Who consents to which application.
 type Audience = BTreeSet<(ApplicationId, UserId)>;
 
-/// Who must have been told of each suspension: those who had consented then and not rescinded since.
+/// Who must have been told of what: a member of each consent and of each end of one by others, and of each suspension
+/// those who had consented then and not rescinded since.
 fn audience_told(log: &[Recorded<Event>]) -> (Told, Audience) {
     let (mut told, mut audience) = (BTreeSet::new(), BTreeSet::new());
     for recorded in log {
@@ -148,8 +149,11 @@ fn audience_told(log: &[Recorded<Event>]) -> (Told, Audience) {
                 ..
             }) => {
                 audience.insert((*application_id, *user_id));
+                told.insert((*user_id, recorded.envelope.event_id.to_string()));
             }
             Event::Authorization(AuthorizationEvent::AuthorizationRescinded { application_id, user_id, .. }) => {
+                // Nobody in these logs rescinds their own.
+                told.insert((*user_id, recorded.envelope.event_id.to_string()));
                 audience.remove(&(*application_id, *user_id));
             }
             Event::Account(AccountEvent::UserErased { user_id, .. }) => {

@@ -14,14 +14,15 @@ use countersign_events::{
 };
 use countersign_projections::Value;
 use sqlx::{
-    Row, Sqlite,
+    Row, Sqlite, SqlitePool,
     query::Query,
     sqlite::{SqliteArguments, SqliteRow},
 };
 use uuid::Uuid;
 
+use super::{json, signed, unavailable};
 use crate::store::{
-    CommandKey, Head, Outcome, StoreError, StoredEvent, from_micros,
+    CommandKey, Head, Outcome, Span, StoreError, StoredEvent, from_micros,
     rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow},
 };
 
@@ -296,6 +297,25 @@ pub(super) fn notification(row: &SqliteRow) -> Result<NotificationRow, StoreErro
         held_until: optional_instant(row, "held_until")?,
         revealed_at: optional_instant(row, "revealed_at")?,
     })
+}
+
+/// Binds a stretch of the log and how much of it is wanted.
+pub(super) fn span(query: Statement<'_>, span: Span, limit: u32) -> Statement<'_> {
+    query.bind(signed(span.above.0)).bind(signed(span.below.0)).bind(i64::from(limit))
+}
+
+/// Positions as a list to be bound.
+pub(super) fn numbers(positions: &[Position]) -> String {
+    json(&positions.iter().map(|position| signed(position.0)).collect::<Vec<_>>())
+}
+
+pub(super) async fn positions(readers: &SqlitePool, statement: Statement<'_>) -> Result<Vec<Position>, StoreError> {
+    let rows = statement.fetch_all(readers).await.map_err(unavailable)?;
+    rows.iter().map(|row| number(row, "position").map(Position)).collect()
+}
+
+pub(super) fn recorded_at(row: &SqliteRow) -> Result<Timestamp, StoreError> {
+    instant(row, "recorded_at")
 }
 
 pub(super) fn overdue<A: FromStr, B: FromStr>(row: &SqliteRow) -> Result<(A, B), StoreError> {

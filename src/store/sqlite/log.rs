@@ -1,12 +1,12 @@
 //! Reading the log.
 
 use async_trait::async_trait;
-use countersign_events::recorded::{Position, StreamName, Version};
+use countersign_events::recorded::{Position, StreamName, Timestamp, Version};
 use sqlx::{query, sqlite::SqliteRow};
 
 use super::{
     super::{
-        CommandKey, EventFilter, EventLog, Head, Outcome, StoreError, StoredEvent,
+        CommandKey, EventLog, Head, Outcome, Span, StoreError, StoredEvent,
         statements::{self, event_columns},
     },
     SqliteStore,
@@ -17,6 +17,9 @@ use super::{
 /// `PostgreSQL` takes a list as an array instead.
 pub(super) const READ_AT: &str =
     concat!("select ", event_columns!(), "\nfrom events\nwhere position in (select value from json_each($1))");
+
+pub(super) const OF_STREAM: &str =
+    "select position\nfrom events\nwhere stream = $1 and position in (select value from json_each($2))";
 
 impl SqliteStore {
     async fn events(&self, statement: Statement<'_>) -> Result<Vec<StoredEvent>, StoreError> {
@@ -58,17 +61,26 @@ impl EventLog for SqliteStore {
         self.events(query(READ_AT).bind(json(&positions))).await
     }
 
-    async fn list(&self, filter: &EventFilter, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        let (after, limit) = (signed(after.0), i64::from(limit));
-        let statement = match (&filter.stream, &filter.type_name) {
-            (None, None) => query(statements::READ_LOG).bind(after).bind(limit),
-            (None, Some(name)) => query(statements::LIST_TYPE).bind(after).bind(limit).bind(name.clone()),
-            (Some(stream), None) => query(statements::LIST_STREAM).bind(stream.to_string()).bind(after).bind(limit),
-            (Some(stream), Some(name)) => {
-                query(statements::LIST_STREAM_TYPE).bind(stream.to_string()).bind(after).bind(limit).bind(name.clone())
-            }
-        };
-        self.events(statement).await
+    async fn stream_positions(&self, stream: &StreamName, span: Span, limit: u32) -> Result<Vec<Position>, StoreError> {
+        let text = if span.newest_first { statements::STREAM_POSITIONS_BACK } else { statements::STREAM_POSITIONS };
+        convert::positions(&self.readers, convert::span(query(text).bind(stream.to_string()), span, limit)).await
+    }
+
+    async fn of_stream(&self, stream: &StreamName, positions: &[Position]) -> Result<Vec<Position>, StoreError> {
+        let statement = query(OF_STREAM).bind(stream.to_string()).bind(convert::numbers(positions));
+        convert::positions(&self.readers, statement).await
+    }
+
+    async fn recorded_before(&self, at: Timestamp) -> Result<Position, StoreError> {
+        // Time never runs back along the log, so its place is found by halving.
+        let (mut before, mut not_before) = (0, self.head().await?.position.0 + 1);
+        while not_before - before > 1 {
+            let middle = before.midpoint(not_before);
+            let statement = query(statements::RECORDED_AT).bind(signed(middle));
+            let row = statement.fetch_one(&self.readers).await.map_err(unavailable)?;
+            if convert::recorded_at(&row)? < at { before = middle } else { not_before = middle }
+        }
+        Ok(Position(before))
     }
 
     async fn outcome(&self, key: &CommandKey) -> Result<Option<Outcome>, StoreError> {

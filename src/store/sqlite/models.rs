@@ -13,7 +13,7 @@ use countersign_events::{
     recorded::{Position, Timestamp},
     token::ClientId,
 };
-use countersign_projections::{Change, Projection};
+use countersign_projections::{Change, Projection, history::Subject};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool, query, raw_sql, sqlite::SqliteRow,
 };
@@ -21,7 +21,7 @@ use tokio::sync::RwLock;
 
 use super::{
     super::{
-        Cursor, Generation, Page, ReadModels, ReviewFilter, StoreError,
+        Cursor, Generation, Page, ReadModels, ReviewFilter, Span, StoreError,
         changes::{Placeholders, Planner, ddl},
         rows::{
             AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow,
@@ -37,6 +37,8 @@ use super::{
 /// `PostgreSQL` takes a list as an array instead.
 pub(super) const POSTS: &str =
     concat!("select ", post_columns!(), "\nfrom posts\nwhere post_id in (select value from json_each($1))");
+pub(super) const AMONG: &str =
+    "select position\nfrom subjects\nwhere subject = $1 and position in (select value from json_each($2))";
 pub(super) const CREATE_CURSOR: &str = "create table cursor (\n\
     id integer primary key not null check (id = 1),\n\
     epoch integer not null,\n\
@@ -407,5 +409,16 @@ impl ReadModels for SqliteStore {
     async fn comments(&self, post: PostId) -> Result<Vec<CommentRow>, StoreError> {
         let statement = query(statements::COMMENTS).bind(post.to_string());
         all(&self.models.readers("front_page").await?, statement, convert::comment).await
+    }
+
+    async fn positions_of(&self, subject: &Subject, span: Span, limit: u32) -> Result<Vec<Position>, StoreError> {
+        let text = if span.newest_first { statements::SUBJECT_POSITIONS_BACK } else { statements::SUBJECT_POSITIONS };
+        let statement = convert::span(query(text).bind(subject.to_string()), span, limit);
+        convert::positions(&self.models.readers("history").await?, statement).await
+    }
+
+    async fn among(&self, subject: &Subject, positions: &[Position]) -> Result<Vec<Position>, StoreError> {
+        let statement = query(AMONG).bind(subject.to_string()).bind(convert::numbers(positions));
+        convert::positions(&self.models.readers("history").await?, statement).await
     }
 }

@@ -7,10 +7,11 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use countersign_events::{
     ids::MessageId,
     recorded::{Position, Timestamp},
+    text::FieldError,
 };
 use uuid::Uuid;
 
-use super::{Frame, PageError, instant, instant_or, render, stamp};
+use super::{Frame, PageError, instant, instant_or, message_for, render, see_other, stamp};
 use crate::{
     app::{
         App, AppError,
@@ -32,6 +33,21 @@ struct InboxPage {
     frame: Frame,
     notifications: Vec<Notification>,
     next: Option<Position>,
+    typed: Fields,
+    errors: Vec<FieldError>,
+}
+
+async fn inbox_page(
+    app: &App,
+    member: &Member,
+    before: Option<Position>,
+    status: StatusCode,
+    typed: Fields,
+    errors: Vec<FieldError>,
+) -> Result<Response, PageError> {
+    let (notifications, next) = app.notifications(member.id(), Which::default(), before, PAGE).await?;
+    let page = InboxPage { frame: Frame::of(app, &member.visitor), notifications, next, typed, errors };
+    Ok(render(app, &member.visitor, status, &page))
 }
 
 pub(in crate::web) async fn list(
@@ -40,9 +56,24 @@ pub(in crate::web) async fn list(
     Query(query): Query,
 ) -> Result<Response, PageError> {
     let before = query.get("after").and_then(|after| after.parse().ok()).map(Position);
-    let (notifications, next) = app.notifications(member.id(), Which::default(), before, PAGE).await?;
-    let page = InboxPage { frame: Frame::of(&app, &member.visitor), notifications, next };
-    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
+    // A link that answers a message fills `to` and `title` in.
+    inbox_page(&app, &member, before, StatusCode::OK, query, vec![]).await
+}
+
+/// A member writes to another.
+pub(in crate::web) async fn send(
+    State(app): State<Arc<App>>,
+    member: Member,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    let caller = member.visitor.caller("POST /inbox", &form);
+    match app.send_message(&caller, member.id(), form.text("to"), form.text("title"), form.text("body")).await {
+        Ok(done) => Ok(see_other(&app, "/inbox", done.cursor)),
+        Err(AppError::Fields(errors)) => {
+            inbox_page(&app, &member, None, StatusCode::UNPROCESSABLE_ENTITY, form, errors).await
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[derive(Template)]
@@ -58,14 +89,23 @@ struct MessagePage {
     held_until: String,
     revealed_at: String,
     post: Option<String>,
+    /// The query of the link that answers it, when a member wrote it.
+    answer: Option<String>,
     token: Option<String>,
     problem: Option<String>,
 }
 
 impl MessagePage {
     fn of(app: &App, member: &Member, Notification { row, title, body, from }: Notification) -> Self {
+        let answer = row.from_id.filter(|_| row.kind == "message").and_then(|from| app.state.member(from)?.username);
+        let answer = answer.map(|name| {
+            let title = if title.starts_with("Re: ") { title.clone() } else { format!("Re: {title}") };
+            let pairs = [("to", name.as_str()), ("title", title.as_str())];
+            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+        });
         Self {
             frame: Frame::of(app, &member.visitor),
+            answer,
             id: row.id,
             title,
             body: markdown::to_html(body.as_deref().unwrap_or("[erased]")),

@@ -1,4 +1,4 @@
-//! Old payloads become new ones step by step. No type has a second version yet, so the tables are planted.
+//! Old payloads become new ones step by step: in planted tables, and for every version that was ever stored.
 
 use super::*;
 
@@ -53,6 +53,18 @@ fn missing_steps_are_named() {
     assert_eq!(missing_upcasts(&[planted(1)], &[]), []);
     assert_eq!(missing_upcasts(&[planted(4)], STEPS), [("UserErased", 3)]);
     assert_eq!(missing_upcasts(&[planted(3)], &STEPS[..1]), [("UserErased", 1), ("UserErased", 2)]);
+}
+
+#[test]
+fn a_post_of_before_mentions_mentions_nobody() {
+    let stored = |version: u16| {
+        let text = fs::read_to_string(golden(&format!("PostPublished.v{version}.json"))).unwrap();
+        decode("PostPublished", version, &text).unwrap()
+    };
+    let mut today = stored(2);
+    let Event::Post(crate::post::PostEvent::PostPublished { mentions, .. }) = &mut today else { panic!("a post") };
+    assert_eq!(std::mem::take(mentions), [user(4), user(5)]);
+    assert_eq!(stored(1), today);
 }
 
 #[test]
