@@ -73,7 +73,9 @@ impl App {
             E::ApplicationReinstated { decision, .. } => decided("reinstated", decision),
             E::ApplicationRevoked { decision, .. } => decided("revoked", decision),
             E::ApplicationWithdrawn { .. } => "The owner withdrew it.".to_owned(),
-            E::ClientIdRotated { .. } => "The owner had its client id changed.".to_owned(),
+            E::ClientIdRotated { client_id, previous, .. } => {
+                format!("The owner had its client id changed from {previous} to {client_id}.")
+            }
         })
     }
 
