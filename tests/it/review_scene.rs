@@ -58,7 +58,7 @@ impl Cast {
     }
 
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let site = TestApp::start_with(&[settings, &[ROOMY, BUSY]].concat()).await;
+        let site = TestApp::start_with(&[&[ROOMY, BUSY], settings].concat()).await;
         let cleo = person(&site, "cleo", &[]).await;
         let rob = person(&site, "rob", &[Role::Reviewer]).await;
         let dee = person(&site, "dee", &[Role::Reviewer]).await;
