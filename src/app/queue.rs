@@ -48,7 +48,7 @@ impl std::fmt::Display for Overtaken {
         let (name, at) = (&self.by.1, self.at.format("%-d %B %Y, %H:%M UTC"));
         match &self.refusal {
             ApplicationRefusal::Revised { .. } => {
-                let fields: Vec<_> = self.difference.iter().map(|one| one.field.replace('_', " ")).collect();
+                let fields: Vec<_> = self.difference.iter().map(Difference::label).collect();
                 let changed =
                     if fields.is_empty() { String::new() } else { format!(" What differs: {}.", fields.join(", ")) };
                 write!(f, "{}. {name} changed it on {at}.{changed}", self.refusal)
