@@ -153,9 +153,10 @@ fn outcome(state: State, deed: Deed, who: Who) -> Outcome {
         (_, Who::Suspended | Who::Stranger) => Refused(401, "token_missing"),
         (_, Who::SuspendedToken) => Refused(401, "user_suspended"),
         (Deed::Owners(_), Who::ReviewToken | Who::OtherToken) => Refused(403, "session_required"),
-        (Deed::Owners(_), Who::Owner) => transition(state, deed),
+        (Deed::Owners(_), Who::Owner) | (Deed::Reviewers(_), Who::Reviewer | Who::Admin | Who::ReviewToken) => {
+            transition(state, deed)
+        }
         (Deed::Owners(_), _) => Refused(404, "not_found"),
-        (Deed::Reviewers(_), Who::Reviewer | Who::Admin | Who::ReviewToken) => transition(state, deed),
         (Deed::Reviewers(_), Who::OtherToken) => Refused(403, "insufficient_scope"),
         (Deed::Reviewers(_), _) => Refused(403, "role_missing"),
     }
