@@ -307,8 +307,9 @@ impl Record {
     ) -> Decided {
         let to = if of_change { None } else { Some(Standing::Approved) };
         let signed = self.signed.filter(|_| bench.signatures != Signatures::Anew);
+        let waits = if of_change { self.proposed.is_some() } else { self.standing == Standing::UnderReview };
         match (bench.signatures, signed) {
-            (Signatures::Two, Some(first)) if first == decision.by && self.waits() => {
+            (Signatures::Two, Some(first)) if first == decision.by && waits => {
                 // A reviewer who signs twice has signed; what they read then is what the signature stands for.
                 if decision.revision == self.revision { Ok(vec![]) } else { Err(self.revised(&decision)) }
             }
@@ -397,7 +398,9 @@ impl Record {
     fn no_change(&self) -> ApplicationRefusal {
         match (self.standing, self.change) {
             (Standing::Approved | Standing::Suspended, Some(change)) => ApplicationRefusal::ChangeOver(change),
-            (Standing::Approved | Standing::Suspended, None) => ApplicationRefusal::NoChange,
+            (Standing::Approved | Standing::Suspended, None) => {
+                ApplicationRefusal::NoChange { standing: self.standing, by: self.since.0, at: self.since.1 }
+            }
             _ => self.wrong_standing(),
         }
     }

@@ -48,7 +48,7 @@ impl std::fmt::Display for Overtaken {
         let (name, at) = (&self.by.1, self.at.format("%-d %B %Y, %H:%M UTC"));
         match &self.refusal {
             ApplicationRefusal::Revised { .. } => {
-                let fields: Vec<_> = self.difference.iter().map(|one| one.field.replace('_', " ")).collect();
+                let fields: Vec<_> = self.difference.iter().map(Difference::label).collect();
                 let changed =
                     if fields.is_empty() { String::new() } else { format!(" What differs: {}.", fields.join(", ")) };
                 write!(f, "{}. {name} changed it on {at}.{changed}", self.refusal)
@@ -134,9 +134,9 @@ impl App {
     /// A refusal with what its reader has to know: who did what meanwhile, when, and what differs.
     pub(super) async fn overtaken(&self, record: &Record, refusal: ApplicationRefusal) -> Result<AppError, AppError> {
         let (by, at, difference) = match &refusal {
-            ApplicationRefusal::WrongStanding { by, at, .. } | ApplicationRefusal::Claimed { by, at, .. } => {
-                (*by, *at, vec![])
-            }
+            ApplicationRefusal::WrongStanding { by, at, .. }
+            | ApplicationRefusal::NoChange { by, at, .. }
+            | ApplicationRefusal::Claimed { by, at, .. } => (*by, *at, vec![]),
             ApplicationRefusal::ChangeOver(change) => (change.by, change.at, vec![]),
             ApplicationRefusal::Revised { seen, .. } => {
                 let newest = record.proposed.as_ref().unwrap_or(&record.asked);
@@ -147,8 +147,7 @@ impl App {
             ApplicationRefusal::AlreadyRequested
             | ApplicationRefusal::NotRequested
             | ApplicationRefusal::OwnApplication
-            | ApplicationRefusal::OwnDenial
-            | ApplicationRefusal::NoChange => return Ok(refusal.into()),
+            | ApplicationRefusal::OwnDenial => return Ok(refusal.into()),
         };
         let by = (by, self.state.name_of(by));
         Ok(AppError::Overtaken(Box::new(Overtaken { refusal, by, at, difference })))

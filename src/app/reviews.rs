@@ -10,7 +10,7 @@ use countersign_events::{
     decider::Decider,
     ids::{ApplicationId, MessageId, SecretId, TokenId, UserId},
     inbox::{self, HeldSecret, Inbox, InboxCommand, InboxEvent, Topic},
-    recorded::Timestamp,
+    recorded::{StreamName, Timestamp, Version},
     redirect_uri::Purpose,
     text::{self, FieldError},
     token::{ClientId, TokenKind},
@@ -104,6 +104,7 @@ impl std::str::FromStr for Verb {
 
 /// A decision as it was typed.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Verdict {
     /// The revision that was read; claims and releases name none.
     #[serde(default)]
@@ -130,8 +131,11 @@ impl Verdict {
             let message = "Name the revision that you have read: a number from 1.".to_owned();
             errors.push(FieldError { field: "revision", code: "required", message });
         }
-        if !policy.has(code) {
-            let codes: Vec<_> = policy.clauses().iter().map(|clause| clause.code.as_str()).collect();
+        // That it meets the policy is no reason to take something away.
+        let fits = |code: &str| verb.is_friendly() || code != MEETS_POLICY;
+        if !policy.has(code) || !fits(code) {
+            let codes = policy.clauses().iter().map(|clause| clause.code.as_str());
+            let codes: Vec<_> = codes.filter(|code| fits(code)).collect();
             let message = format!("Choose a reason: one of {}.", codes.join(", "));
             errors.push(FieldError { field: "reason_code", code: "malformed", message });
         }
@@ -172,13 +176,16 @@ impl App {
                 reason: reason.as_str().into(),
                 at,
             };
-            let command = self.command(verb, self.bench(&record, by), decision);
+            let (bench, signer) = self.bench(&record, by).await?;
+            let command = self.command(verb, bench, decision);
             let events = match Application::Requested(record.clone()).decide(command) {
                 Ok(events) => events,
                 Err(refusal) => return Err(self.overtaken(&record, refusal).await?),
             };
             let decided = events.first().cloned();
-            let plan = Plan::answering(()).with(&stream, version, events);
+            let mut plan = Plan::answering(()).with(&stream, version, events);
+            // A signature counts for as long as its reviewer holds the role.
+            plan.expected.extend(signer);
             let plan = self.guard_reviewer(plan, by).await?;
             match decided {
                 None
@@ -222,25 +229,31 @@ impl App {
         }
     }
 
-    /// How many have to sign, and whether somebody else could.
-    fn bench(&self, record: &Record, by: UserId) -> Bench {
-        let signatures = match record.signed {
-            _ if !self.config.two_person_rule => Signatures::One,
-            Some(first) if !self.state.holds(first, Role::Reviewer) => Signatures::Anew,
-            _ => Signatures::Two,
+    /// How many have to sign, and whether somebody else could; and the account of who signed first, as it was read.
+    async fn bench(&self, record: &Record, by: UserId) -> Result<(Bench, Option<(StreamName, Version)>), AppError> {
+        let (signatures, signer) = match record.signed.filter(|_| self.config.two_person_rule) {
+            Some(first) => {
+                let stream = account::stream(first);
+                let (account, version) = self.load::<Account>(&stream).await?;
+                let signatures = if is_reviewer(&account) { Signatures::Two } else { Signatures::Anew };
+                (signatures, Some((stream, version)))
+            }
+            None if self.config.two_person_rule => (Signatures::Two, None),
+            None => (Signatures::One, None),
         };
-        Bench { signatures, another: self.state.another_holds(Role::Reviewer, [by, record.owner]) }
+        // Only whoever is appealed against has to know whether somebody else could; it takes a look at every member.
+        let another = record.appealed_from == Some(by) && self.state.another_holds(Role::Reviewer, [by, record.owner]);
+        Ok((Bench { signatures, another }, signer))
     }
 
     /// A reviewer who loses the role, or is suspended, at the same moment decides nothing any more.
     async fn guard_reviewer<T>(&self, plan: Plan<T>, by: UserId) -> Result<Plan<T>, AppError> {
         let stream = account::stream(by);
         let (reviewer, version) = self.load::<Account>(&stream).await?;
-        match reviewer {
-            Account::Registered { roles, standing: AccountStanding::Active, .. } if roles.allow(Role::Reviewer) => {
-                Ok(plan.guarded(stream, version))
-            }
-            _ => Err(AppError::RoleMissing(Role::Reviewer)),
+        if is_reviewer(&reviewer) {
+            Ok(plan.guarded(stream, version))
+        } else {
+            Err(AppError::RoleMissing(Role::Reviewer))
         }
     }
 
@@ -307,6 +320,10 @@ impl App {
         // Messages commute: they need no version of the inbox.
         Ok(plan.with_any(&inbox::stream(record.owner), events))
     }
+}
+
+fn is_reviewer(account: &Account) -> bool {
+    matches!(account, Account::Registered { roles, standing: AccountStanding::Active, .. } if roles.allow(Role::Reviewer))
 }
 
 /// A message of the site, as the inbox decides it.

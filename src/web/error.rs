@@ -193,7 +193,7 @@ const fn conflict_code(refusal: &ApplicationRefusal) -> &'static str {
         | ApplicationRefusal::OwnApplication
         | ApplicationRefusal::OwnDenial
         | ApplicationRefusal::WrongStanding { .. }
-        | ApplicationRefusal::NoChange
+        | ApplicationRefusal::NoChange { .. }
         | ApplicationRefusal::ChangeOver(_) => "wrong_state",
     }
 }
@@ -282,7 +282,7 @@ fn current(error: &AppError) -> Option<Current> {
             let Overtaken { refusal, by: (by_id, by), at, difference } = &**overtaken;
             let known = Current { by: Some(by.clone()), by_id: Some(*by_id), at: Some(*at), ..Current::default() };
             Some(match refusal {
-                ApplicationRefusal::WrongStanding { standing, .. } => {
+                ApplicationRefusal::WrongStanding { standing, .. } | ApplicationRefusal::NoChange { standing, .. } => {
                     Current { state: Some(standing.to_string()), ..known }
                 }
                 ApplicationRefusal::ChangeOver(change) => {

@@ -151,6 +151,14 @@ impl Fields {
         self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
     }
 
+    /// As a query in which one name has this value and no other.
+    #[must_use]
+    pub fn with(&self, name: &str, value: &str) -> String {
+        let others = self.0.iter().filter(|(known, _)| known != name);
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(others).append_pair(name, value).finish()
+    }
+
     /// A name that stands there more than once, among these.
     #[must_use]
     pub fn repeated<'a>(&self, names: &[&'a str]) -> Option<&'a str> {

@@ -30,7 +30,7 @@ pub enum QueryError {
 pub async fn review_filter(app: &App, query: &Fields, me: UserId, limit: u32) -> Result<ReviewFilter, QueryError> {
     let mut filter = app.review_filter(limit);
     match query.get("state") {
-        None => {}
+        None | Some("") => {}
         Some("waiting") => filter.waiting = true,
         Some(text) => {
             let all: Vec<_> = Standing::ALL.into_iter().map(Standing::as_str).collect();
@@ -42,7 +42,8 @@ pub async fn review_filter(app: &App, query: &Fields, me: UserId, limit: u32) ->
     }
     filter.purpose = given(query, "purpose", "one of web, personal and native", |text| text.parse::<Purpose>().ok())?;
     let one_scope = |text: &str| ScopeSet::parse(text).ok().filter(|set| set.iter().count() == 1)?.iter().next();
-    filter.scope = given::<Scope>(query, "scope", "one scope, such as read", one_scope)?;
+    let scopes: Vec<_> = ScopeSet::grantable().iter().map(Scope::as_str).collect();
+    filter.scope = given::<Scope>(query, "scope", &format!("one of {}", scopes.join(", ")), one_scope)?;
     filter.owner = member(app, query, "owner", me).await?;
     filter.claimed_by = member(app, query, "claimed_by", me).await?;
     if given(query, "overdue", "true or false", |text| text.parse::<bool>().ok())?.unwrap_or_default() {

@@ -13,6 +13,14 @@ pub struct Difference {
     pub after: String,
 }
 
+impl Difference {
+    /// Its name for people to read.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        if self.field == "redirect_uris" { "redirect URIs" } else { self.field }
+    }
+}
+
 /// The fields that differ, in the order in which an application shows them.
 #[must_use]
 pub fn difference(before: &Asked, after: &Asked) -> Vec<Difference> {

@@ -49,8 +49,15 @@ pub enum ApplicationRefusal {
         at: Timestamp,
     },
     /// No change was proposed.
-    #[error("no change of this application waits for a decision")]
-    NoChange,
+    #[error("no change of this application waits for a decision; it is {standing}")]
+    NoChange {
+        /// Where the application stands.
+        standing: Standing,
+        /// Who brought it there.
+        by: UserId,
+        /// When.
+        at: Timestamp,
+    },
     /// The change was decided, or taken back.
     #[error("the proposed change was {} already", .0.outcome)]
     ChangeOver(Change),

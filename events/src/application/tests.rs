@@ -199,7 +199,7 @@ fn every_command_meets_every_standing() {
                 '+' => outcome.then([event]),
                 'p' => outcome.then([proposed("Better", 2, 5)]),
                 '0' => outcome.then_nothing(),
-                'n' => outcome.refused(ApplicationRefusal::NoChange),
+                'n' => outcome.refused(ApplicationRefusal::NoChange { standing, by, at }),
                 _ => outcome.refused(ApplicationRefusal::WrongStanding { standing, by, at }),
             }
         }

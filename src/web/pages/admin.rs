@@ -83,12 +83,12 @@ pub(in crate::web) async fn list(
         QueryError::App(error) => error.into(),
     })?;
     // Without a word about states, the queue.
-    filter.waiting |= query.get("state").is_none();
+    filter.waiting |= query.text("state").is_empty();
     let state = filter.standing.map_or("waiting", Standing::as_str).to_owned();
     let mut rows = app.review_list(&filter).await?;
     let more = rows.len() > PAGE as usize;
     rows.truncate(PAGE as usize);
-    let next = rows.last().filter(|_| more).map(|last| next_cursor(&filter, last));
+    let next = rows.last().filter(|_| more).map(|last| query.with("after", &next_cursor(&filter, last)));
     let rows = rows.into_iter().map(|row| Listed::of(&app, row)).collect();
     let states = std::iter::once("waiting").chain(Standing::ALL.into_iter().map(Standing::as_str)).collect();
     let page = ListPage { frame: Frame::of(&app, &member.visitor), states, state, rows, next };
@@ -114,6 +114,8 @@ struct ReviewPage {
     ask_password: bool,
     typed: Verdict,
     problem: Option<String>,
+    /// What differs from the revision that the reader decided on.
+    moved: Vec<Difference>,
     row: ApplicationRow,
 }
 
@@ -136,6 +138,7 @@ async fn review_page(app: &App, member: &Member, id: ApplicationId) -> Result<Re
         ask_password: !app.is_fresh(&member.signed_in),
         typed: Verdict::default(),
         problem: None,
+        moved: vec![],
         row,
     })
 }
@@ -184,6 +187,9 @@ pub(in crate::web) async fn decide(
             let told = tell(&error);
             let mut page =
                 ReviewPage { typed: verdict, problem: Some(told.detail), ..review_page(&app, &member, id).await? };
+            if let AppError::Overtaken(overtaken) = error {
+                page.moved = overtaken.difference;
+            }
             if let Some(browser) = &renewed {
                 page.frame.csrf = app.csrf_token(browser);
                 page.ask_password = false;

@@ -109,7 +109,9 @@ async fn answer(
 ) -> Result<Response, PageError> {
     let error = match done {
         Ok(done) => return Ok(see_other(app, &format!("/settings/apps/{id}"), done.cursor)),
-        Err(error @ (AppError::Fields(_) | AppError::Overtaken(_) | AppError::Refused(_))) => error,
+        Err(error @ (AppError::Fields(_) | AppError::Overtaken(_) | AppError::Refused(_) | AppError::LostRace)) => {
+            error
+        }
         Err(error) => return Err(error.into()),
     };
     let told = tell(&error);

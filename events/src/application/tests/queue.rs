@@ -123,6 +123,16 @@ fn a_change_wants_two_signatures_as_well() {
 }
 
 #[test]
+fn who_signed_a_change_has_not_approved_the_application_again() {
+    let events = [requested(), approved(OTHER, 10), proposed("Better", 2, 20), signed(REVIEWER, 2, 25)];
+    given(events).when(approve(REVIEWER, 2, TWO)).refused(ApplicationRefusal::WrongStanding {
+        standing: Standing::Approved,
+        by: OTHER,
+        at: at(10),
+    });
+}
+
+#[test]
 fn a_first_signature_lets_the_second_reviewer_in() {
     given([requested(), claimed(REVIEWER, 10), signed(REVIEWER, 1, 20)])
         .when(approve(OTHER, 1, TWO))
