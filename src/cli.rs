@@ -72,6 +72,7 @@ fn carry_out(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve { flags } => block_on(serve::serve(settings(&flags)?)),
         Command::Account(account) => have_done(account.order()?),
+        Command::Review(review) => have_done(review.order()),
         Command::Token(token) => have_done(token.order()),
         Command::Events(events) => have_done(events.order()),
         Command::Config(Configuration::Show { shape: Shape { format, flags } }) => {

@@ -1,5 +1,7 @@
 //! What can be typed: the commands with their arguments and help texts, and the requests they become.
 
+pub(super) mod review;
+
 use std::io::{self, Read as _};
 
 use anyhow::{Context as _, bail};
@@ -39,6 +41,9 @@ pub(super) enum Command {
     /// Add members, give them roles, suspend them, reset passwords
     #[command(subcommand)]
     Account(Account),
+    /// See what waits for a reviewer, and decide
+    #[command(subcommand)]
+    Review(review::Review),
     /// Issue, show and revoke tokens
     #[command(subcommand)]
     Token(Token),

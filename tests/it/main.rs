@@ -24,6 +24,7 @@ mod real_guide;
 mod real_kill;
 mod real_secrets;
 mod rebuild;
+mod review_cli;
 mod running_site;
 mod store_contract;
 mod store_statements;
