@@ -3,6 +3,7 @@
 
 mod args;
 pub mod control;
+pub mod demo;
 pub mod execute;
 pub mod lifetime;
 pub mod open;

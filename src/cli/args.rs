@@ -33,7 +33,8 @@ pub(super) enum Command {
     /// Run the site; an empty data directory is set up by itself
     #[command(after_help = "Examples:\n  countersign serve\n  \
                             countersign serve --listen 127.0.0.1:9000 --data-dir /var/lib/countersign\n  \
-                            countersign serve --public-url https://site.example --site-name Example")]
+                            countersign serve --public-url https://site.example --site-name Example\n  \
+                            countersign serve --demo --data-dir ./demo")]
     Serve {
         #[command(flatten)]
         flags: Flags,

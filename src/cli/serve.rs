@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     control::Control,
+    demo,
     open::{self, Lock, Missing},
 };
 use crate::{app::App, config::Config, telemetry, web, world::World};
@@ -42,6 +43,9 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
         format!("cannot listen on {}: stop what listens there, or choose another with --listen", config.listen)
     })?;
     config.bound_to(listener.local_addr()?);
+    if config.demo {
+        demo::prepare(&dir, &config).await?;
+    }
     let app = dir.start(config, World::system()).await?;
     app.notice_configuration().await?;
     let control = Control::listen(dir.path(), app.clone()).context("cannot make the control socket")?;
@@ -83,6 +87,9 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
 async fn announce(app: &Arc<App>) -> anyhow::Result<()> {
     let mut lines = vec![format!("Countersign is at {}", app.config.url("/").trim_end_matches('/'))];
     lines.extend(app.set_up_link().await?.map(|link| format!("Set it up within an hour: {link}")));
+    if app.config.demo {
+        lines.extend(demo::log_ins());
+    }
     let mut out = io::stdout().lock();
     // A site nobody listens to runs all the same.
     let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());
