@@ -167,7 +167,7 @@ async fn list_accounts(app: &App) -> anyhow::Result<Output> {
             json!(account.username),
             json!(account.standing.as_str()),
             json!(roles),
-            instant(Some(account.registered_at)),
+            review::moment(Some(account.registered_at)),
             json!(account.user_id),
         ]);
     }

@@ -15,7 +15,7 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(in crate::cli) enum Review {
-    /// List what waits for a reviewer, what has waited longest first
+    /// List what waits for a reviewer, the longest wait first
     #[command(after_help = "Examples:\n  countersign review list --overdue\n  \
                             countersign review list --state approved --sort newest --format json\n  \
                             countersign review list --as rob --claimed-by me")]
@@ -23,6 +23,7 @@ pub(in crate::cli) enum Review {
     /// Show an application: what it asks for, what waits, what happened to it
     Show {
         /// Id of the application, as `review list` shows it
+        #[arg(value_parser = application)]
         id: ApplicationId,
         #[command(flatten)]
         shape: Shape,
@@ -105,6 +106,7 @@ enum Sort {
 #[derive(Args)]
 pub(in crate::cli) struct Claim {
     /// Id of the application
+    #[arg(value_parser = application)]
     id: ApplicationId,
     /// The reviewer who does it
     #[arg(long = "as", value_name = "NAME")]
@@ -117,6 +119,7 @@ pub(in crate::cli) struct Claim {
 #[derive(Args)]
 pub(in crate::cli) struct Verdict {
     /// Id of the application
+    #[arg(value_parser = application)]
     id: ApplicationId,
     /// The revision that was read, as `review show` names it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -138,6 +141,7 @@ pub(in crate::cli) struct Verdict {
 #[derive(Args)]
 pub(in crate::cli) struct Friendly {
     /// Id of the application
+    #[arg(value_parser = application)]
     id: ApplicationId,
     /// The revision that was read, as `review show` names it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -215,6 +219,11 @@ impl Friendly {
         let decision = Decision { id, verb, revision, reason_code, reason, member };
         Order::new(Request::Review(ReviewRequest::Decide(decision)), flags)
     }
+}
+
+fn application(id: &str) -> Result<ApplicationId, String> {
+    id.parse()
+        .map_err(|_| "that is no id of an application; `countersign review list --state all` shows them".to_owned())
 }
 
 #[cfg(test)]

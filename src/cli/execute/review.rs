@@ -275,7 +275,7 @@ async fn history(app: &App, id: ApplicationId) -> Result<Vec<Value>, AppError> {
         let envelope = &happening.recorded.envelope;
         let mut sentence = happening.sentence.clone();
         if let Actor::Cli(_) = envelope.actor {
-            sentence = format!("{sentence} By {}.", app.actor_name(&envelope.actor));
+            sentence = format!("{sentence} Done by {}.", app.actor_name(&envelope.actor));
         }
         json!({"at": moment(Some(envelope.recorded_at)), "sentence": sentence, "text": happening.text})
     };
@@ -343,13 +343,12 @@ fn refused(error: AppError, id: ApplicationId, by: &AccountRow) -> anyhow::Error
         }
         AppError::Overtaken(overtaken) => {
             let said = |text: &str| if text.is_empty() { "nothing".to_owned() } else { format!("“{text}”") };
-            let changes = overtaken.difference.iter();
-            let changes =
-                changes.map(|one| format!("{}: {} became {}", one.field, said(&one.before), said(&one.after)));
-            let mut sentences = vec![overtaken.to_string()];
-            sentences.extend(changes);
+            let mut sentences = vec![overtaken.to_string().trim_end_matches('.').to_owned()];
+            for one in &overtaken.difference {
+                sentences.push(format!("{}: {} became {}", one.field, said(&one.before), said(&one.after)));
+            }
             sentences.push(format!("`countersign review show {id}` shows it as it is"));
-            anyhow!(sentences.join("; "))
+            anyhow!(sentences.join(". "))
         }
         other => unknown(other, id),
     }
@@ -364,6 +363,6 @@ fn unknown(error: AppError, id: ApplicationId) -> anyhow::Error {
     }
 }
 
-fn moment(at: Option<Timestamp>) -> Value {
+pub(super) fn moment(at: Option<Timestamp>) -> Value {
     json!(at.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)))
 }

@@ -9,9 +9,9 @@ use super::{text, visible};
 /// What somebody wrote stands under its row: it can be long, and have lines of its own.
 const WRITTEN: &str = "text";
 
-/// Whether a value is shown as a section.
+/// Whether a value is shown as a section; without rows it is not shown at all.
 pub(super) fn is_list(value: &Value) -> bool {
-    matches!(value, Value::Array(items) if items.first().is_some_and(Value::is_object))
+    matches!(value, Value::Array(items) if items.first().is_none_or(Value::is_object))
 }
 
 /// Writes a list of objects under its name: aligned, with a line of headers where there are more than two columns.
@@ -19,7 +19,10 @@ pub(super) fn write(name: &str, list: &Value, out: &mut dyn Write) -> io::Result
     let rows: Vec<&Map<String, Value>> = list.as_array().into_iter().flatten().filter_map(Value::as_object).collect();
     let columns: Vec<&String> =
         rows.first().into_iter().flat_map(|row| row.keys()).filter(|column| *column != WRITTEN).collect();
-    let cell = |row: &Map<String, Value>, column: &String| row.get(column).map(text).unwrap_or_default();
+    // What has a line for each of its parts is one cell all the same.
+    let cell = |row: &Map<String, Value>, column: &String| {
+        row.get(column).map(|value| text(value).replace('\n', ", ")).unwrap_or_default()
+    };
     let mut lines: Vec<(Vec<String>, Option<&str>)> = vec![];
     if columns.len() > 2 {
         lines.push((columns.iter().map(|column| column.to_uppercase()).collect(), None));
@@ -30,6 +33,9 @@ pub(super) fn write(name: &str, list: &Value, out: &mut dyn Write) -> io::Result
     }
     let width = |index: usize| lines.iter().map(|(cells, _)| cells[index].chars().count()).max().unwrap_or_default();
     let widths: Vec<_> = (0..columns.len()).map(width).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
     writeln!(out, "\n{name}")?;
     for (cells, written) in &lines {
         let cells: Vec<_> = cells.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
@@ -74,13 +80,13 @@ mod tests {
 
     #[test]
     fn more_than_two_columns_have_headers() {
-        let list = json!([{"field": "name", "from": "A", "to": "Bee"}]);
-        assert_eq!(written(&list), "\nsection\n  FIELD  FROM  TO\n  name   A     Bee\n");
+        let list = json!([{"field": "name", "from": "A", "to": "B\nC"}]);
+        assert_eq!(written(&list), "\nsection\n  FIELD  FROM  TO\n  name   A     B, C\n");
     }
 
     #[test]
-    fn lists_of_words_and_empty_lists_are_no_sections() {
-        assert!(!is_list(&json!(["read"])) && !is_list(&json!([])) && !is_list(&json!({})));
-        assert!(is_list(&json!([{"a": 1}])));
+    fn lists_of_words_are_no_sections_and_empty_lists_are_not_shown() {
+        assert!(!is_list(&json!(["read"])) && !is_list(&json!({})) && is_list(&json!([{"a": 1}])));
+        assert!(is_list(&json!([])) && written(&json!([])).is_empty());
     }
 }
