@@ -63,8 +63,9 @@ impl Table {
         let Some(row) = self.rows.first() else { return Ok(()) };
         match format {
             Format::Table => {
-                let (lists, fields): (Vec<_>, Vec<_>) =
-                    self.columns.iter().zip(row).partition(|(_, value)| sections::is_list(value));
+                // For people, what is not there needs no line; null is for programs.
+                let shown = self.columns.iter().zip(row).filter(|(_, value)| !value.is_null());
+                let (lists, fields): (Vec<_>, Vec<_>) = shown.partition(|(_, value)| sections::is_list(value));
                 let width = fields.iter().map(|(column, _)| column.chars().count()).max().unwrap_or_default();
                 for (column, value) in fields {
                     writeln!(out, "{}", format!("{column:width$}  {}", visible(&text(value))).trim_end())?;
@@ -195,6 +196,14 @@ mod tests {
         assert_eq!(back[0], json!({"name": "ada", "count": 7, "words": ["read", "vote"]}));
         assert_eq!(back[1]["count"], Value::Null);
         assert!(json.find("name") < json.find("count") && json.find("count") < json.find("words"));
+    }
+
+    #[test]
+    fn a_record_shows_people_no_column_without_a_value() {
+        let mut table = Table::new(&["name", "ended_at"]);
+        table.push([json!("ada"), Value::Null]);
+        assert_eq!(written(|out| table.write_record(Format::Table, out)), "name  ada\n");
+        assert!(written(|out| table.write_record(Format::Json, out)).contains("\"ended_at\": null"));
     }
 
     #[test]

@@ -149,7 +149,7 @@ async fn a_stopped_site_is_reviewed_just_the_same() {
     let done = site.done(&["review", "suspend", &id, "--revision", "1", "--reason", "It\nleaks.", "--as", "mia"]);
     assert!(done.contains("its tokens rest"), "{done}");
     let shown = site.done(&["review", "show", &id]);
-    for part in ["possible           reinstate revoke", "\nhistory\n", "mia suspended revision 1", "| leaks."] {
+    for part in ["reinstate revoke\n", "\nhistory\n", "mia suspended revision 1", "| leaks."] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let csv = site.done(&["review", "list", "--state", "suspended", "--format", "csv"]);
