@@ -3,6 +3,7 @@
 
 mod args;
 pub mod control;
+pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod execute;
@@ -86,6 +87,7 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
             show(&block_on(doctor::run(config, deep))?, format)
         }
         Command::Account(account) => have_done(account.order()?),
+        Command::Review(review) => have_done(review.order()),
         Command::Token(token) => have_done(token.order()),
         Command::Events(events) => have_done(events.order()),
         Command::Config(Configuration::Show { shape: Shape { format, flags } }) => {

@@ -124,6 +124,8 @@ settings! {
     rotated_client_id_days: u32 = "30";
     /// Days that tokens and authorizations stay listed after they ended; then they leave the read models, and only the log knows them
     keep_ended_days: NonZeroU32 = "90";
+    /// Fill a new site with members, posts and applications to look at, whose password everybody knows
+    demo: bool = "false";
     /// Addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas
     trusted_proxies: Vec<IpNet> = "";
     /// How log lines are written to standard error: text or json
@@ -212,6 +214,13 @@ impl Config {
                 problem: problem.to_owned(),
             })
         };
+        if self.demo && !(self.listen.ip().is_loopback() && is_loopback(&self.public_url)) {
+            return refused(
+                "demo",
+                "makes members whose password everybody knows: keep `listen` and `public_url` on a loopback address, \
+                 such as 127.0.0.1",
+            );
+        }
         if let Some(problem) = public_url_problem(&self.public_url, self.insecure_http) {
             return refused("public_url", problem);
         }
@@ -256,17 +265,20 @@ fn plain_url(address: SocketAddr) -> Url {
     Url::parse(&format!("http://{authority}")).expect("IP and port are a URL's authority")
 }
 
-fn public_url_problem(url: &Url, insecure_http: bool) -> Option<&'static str> {
-    let is_loopback = match url.host() {
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
-    };
+    }
+}
+
+fn public_url_problem(url: &Url, insecure_http: bool) -> Option<&'static str> {
     let path = url.path().trim_end_matches('/');
     match url.scheme() {
         "https" => {}
-        "http" if is_loopback || insecure_http => {}
+        "http" if is_loopback(url) || insecure_http => {}
         "http" => {
             return Some(
                 "uses plain http away from loopback, where anyone on the way can read passwords and tokens: \

@@ -1,5 +1,7 @@
 //! What can be typed: the commands with their arguments and help texts, and the requests they become.
 
+pub(super) mod review;
+
 use std::io::{self, Read as _};
 
 use anyhow::{Context as _, bail};
@@ -31,7 +33,8 @@ pub(super) enum Command {
     /// Run the site; an empty data directory is set up by itself
     #[command(after_help = "Examples:\n  countersign serve\n  \
                             countersign serve --listen 127.0.0.1:9000 --data-dir /var/lib/countersign\n  \
-                            countersign serve --public-url https://site.example --site-name Example")]
+                            countersign serve --public-url https://site.example --site-name Example\n  \
+                            countersign serve --demo --data-dir ./demo")]
     Serve {
         #[command(flatten)]
         flags: Flags,
@@ -39,6 +42,9 @@ pub(super) enum Command {
     /// Add members, give them roles, suspend them, reset passwords
     #[command(subcommand)]
     Account(Account),
+    /// See what waits for a reviewer, and decide
+    #[command(subcommand)]
+    Review(review::Review),
     /// Issue, show and revoke tokens
     #[command(subcommand)]
     Token(Token),

@@ -1,5 +1,7 @@
 //! Carries the command line's requests out on an app: the same function beside a running server and without one.
 
+pub mod review;
+
 use anyhow::{Context as _, anyhow, bail};
 use chrono::SecondsFormat;
 use countersign_events::{
@@ -37,6 +39,8 @@ pub enum Request {
     AccountReinstate { name: String },
     /// Makes a link with which a member sets a new password.
     AccountReset { name: String },
+    /// What reviewers do.
+    Review(review::ReviewRequest),
     /// Issues a token.
     TokenIssue { user: String, scopes: ScopeSet, expires: Option<Lifetime> },
     /// Shows a token without its text, which nobody has.
@@ -65,6 +69,7 @@ impl Request {
             Self::AccountSuspend { .. } => "account suspend",
             Self::AccountReinstate { .. } => "account reinstate",
             Self::AccountReset { .. } => "account reset",
+            Self::Review(request) => request.name(),
             Self::TokenIssue { .. } => "token issue",
             Self::TokenShow { .. } => "token show",
             Self::TokenRevoke { .. } => "token revoke",
@@ -112,6 +117,7 @@ pub async fn execute(app: &App, request: Request, actor: Actor) -> anyhow::Resul
                 format!("Whoever has this link sets a new password for {}, once, within an hour.", shown(&member));
             Ok(Output::Secret { secret, about })
         }
+        Request::Review(request) => request.execute(app, &caller).await,
         Request::TokenIssue { user, scopes, expires } => issue(app, &caller, &user, scopes, expires).await,
         Request::TokenShow { id } => show_token(app, id).await,
         Request::TokenRevoke { id } => {
@@ -167,7 +173,7 @@ async fn list_accounts(app: &App) -> anyhow::Result<Output> {
             json!(account.username),
             json!(account.standing.as_str()),
             json!(roles),
-            instant(Some(account.registered_at)),
+            review::moment(Some(account.registered_at)),
             json!(account.user_id),
         ]);
     }

@@ -26,6 +26,13 @@ pub enum Output {
     },
     /// Rows.
     Listing(Table),
+    /// Rows, with a sentence about them on standard error.
+    Noted {
+        /// The rows.
+        table: Table,
+        /// The sentence.
+        note: Option<String>,
+    },
     /// One row, shown as a thing of its own.
     Record(Table),
     /// What was found at a look at the site.
@@ -64,6 +71,13 @@ impl Output {
                 writeln!(explain, "{about}")?;
             }
             Self::Listing(table) => table.write(format, out)?,
+            Self::Noted { table, note } => {
+                table.write(format, out)?;
+                out.flush()?;
+                if let Some(note) = note {
+                    writeln!(explain, "{note}")?;
+                }
+            }
             Self::Record(table) => table.write_record(format, out)?,
             Self::Findings(findings) => doctor::write(findings, format, out)?,
             Self::Events(listing) => listing.write(format, out, explain)?,

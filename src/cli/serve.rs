@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     control::Control,
+    demo,
     open::{self, Lock, Missing},
 };
 use crate::{
@@ -47,6 +48,9 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
         format!("cannot listen on {}: stop what listens there, or choose another with --listen", config.listen)
     })?;
     config.bound_to(listener.local_addr()?);
+    if config.demo {
+        demo::prepare(&dir, &config).await?;
+    }
     let app = dir.start(config, World::system()).await?;
     app.notice_configuration().await?;
     let control = Control::listen(dir.path(), app.clone()).context("cannot make the control socket")?;
@@ -88,6 +92,9 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
 async fn announce(app: &Arc<App>) -> anyhow::Result<()> {
     let mut lines = vec![format!("Countersign is at {}", app.config.url("/").trim_end_matches('/'))];
     lines.extend(app.set_up_link().await?.map(|link| format!("Set it up within an hour: {link}")));
+    if app.config.demo {
+        lines.extend(demo::log_ins());
+    }
     if app.config.log_format == LogFormat::Json {
         // Whoever gathers both streams reads one kind of line.
         lines = lines.into_iter().map(|message| json!({ "message": message }).to_string()).collect();

@@ -1,5 +1,7 @@
 //! Prints columns and rows as an aligned table, as JSON or as CSV. What is in them is the commands' affair.
 
+mod sections;
+
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -52,7 +54,8 @@ impl Table {
         }
     }
 
-    /// Writes its one row as a thing of its own: a line a column, or one JSON object; as CSV like any table.
+    /// Writes its one row as a thing of its own: a line a column and then its lists of objects, or one JSON object; as
+    /// CSV like any table.
     ///
     /// # Errors
     /// Whatever `out` says.
@@ -60,11 +63,14 @@ impl Table {
         let Some(row) = self.rows.first() else { return Ok(()) };
         match format {
             Format::Table => {
-                let width = self.columns.iter().map(|column| column.chars().count()).max().unwrap_or_default();
-                for (column, value) in self.columns.iter().zip(row) {
+                // For people, what is not there needs no line; null is for programs.
+                let shown = self.columns.iter().zip(row).filter(|(_, value)| !value.is_null());
+                let (lists, fields): (Vec<_>, Vec<_>) = shown.partition(|(_, value)| sections::is_list(value));
+                let width = fields.iter().map(|(column, _)| column.chars().count()).max().unwrap_or_default();
+                for (column, value) in fields {
                     writeln!(out, "{}", format!("{column:width$}  {}", visible(&text(value))).trim_end())?;
                 }
-                Ok(())
+                lists.into_iter().try_for_each(|(column, value)| sections::write(column, value, out))
             }
             Format::Json => write_json(&Row { columns: &self.columns, values: row }, out),
             Format::Csv => self.write_csv(out),
@@ -190,6 +196,14 @@ mod tests {
         assert_eq!(back[0], json!({"name": "ada", "count": 7, "words": ["read", "vote"]}));
         assert_eq!(back[1]["count"], Value::Null);
         assert!(json.find("name") < json.find("count") && json.find("count") < json.find("words"));
+    }
+
+    #[test]
+    fn a_record_shows_people_no_column_without_a_value() {
+        let mut table = Table::new(&["name", "ended_at"]);
+        table.push([json!("ada"), Value::Null]);
+        assert_eq!(written(|out| table.write_record(Format::Table, out)), "name  ada\n");
+        assert!(written(|out| table.write_record(Format::Json, out)).contains("\"ended_at\": null"));
     }
 
     #[test]
