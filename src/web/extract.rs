@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
-use countersign_events::{account::Role, ids::UserId, recorded::Actor, scope::Scope};
+use countersign_events::{account::Role, ids::UserId, recorded::Actor};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 
@@ -232,7 +232,9 @@ async fn body(request: Request) -> Result<Bytes, (StatusCode, &'static str)> {
     })
 }
 
-/// Whoever sends a request to the JSON API: a token's bearer, or a member in a browser.
+/// Whoever sends a request to the JSON API: a token's bearer, or a member in a browser. The table of doors has
+/// judged already whether they may.
+#[derive(Clone)]
 pub struct ApiCaller {
     /// The member.
     pub user_id: UserId,
@@ -245,50 +247,6 @@ pub struct ApiCaller {
 }
 
 impl ApiCaller {
-    /// With this scope, if it is a token: a signed-in member may read what is theirs.
-    ///
-    /// # Errors
-    /// [`ApiError::ScopeMissing`].
-    pub fn scope(self, scope: Scope) -> Result<Self, ApiError> {
-        match &self.bearer {
-            Some(bearer) if !bearer.scopes.contains(scope) => Err(ApiError::ScopeMissing(scope)),
-            _ => Ok(self),
-        }
-    }
-
-    /// In a browser session; no token can do this.
-    ///
-    /// # Errors
-    /// 403.
-    pub fn cookie(self) -> Result<Self, ApiError> {
-        if self.bearer.is_none() {
-            return Ok(self);
-        }
-        Err(ApiError::forbidden("session_required", "No token can do this: it needs a member signed in to a browser."))
-    }
-
-    /// With a token, whatever its scopes.
-    ///
-    /// # Errors
-    /// 401.
-    pub fn token(self) -> Result<Bearer, ApiError> {
-        self.bearer.ok_or(ApiError::TokenMissing)
-    }
-
-    /// A reviewer: by role in a browser, by role and scope with a token.
-    ///
-    /// # Errors
-    /// 403.
-    pub fn reviewer(self, app: &App) -> Result<Self, ApiError> {
-        let caller = self.scope(Scope::Review)?;
-        let member = app.state.member(caller.user_id).ok_or(ApiError::not_found())?;
-        if member.facts.roles.allow(Role::Reviewer) {
-            Ok(caller)
-        } else {
-            Err(AppError::RoleMissing(Role::Reviewer).into())
-        }
-    }
-
     /// As the sender of a command to a route; `Idempotency-Key` makes it one that can be repeated.
     #[must_use]
     pub fn caller(&self, route: &'static str, body: &[u8]) -> Caller {
@@ -309,6 +267,10 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        // The check of a session has looked it up.
+        if let Some(found) = parts.extensions.remove::<Self>() {
+            return Ok(found);
+        }
         let context = context(parts);
         let command_id = match parts.headers.get("idempotency-key").map(|key| key.to_str()) {
             None => None,

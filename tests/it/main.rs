@@ -15,6 +15,7 @@ mod checks_limits;
 mod checks_pages;
 mod checks_scene;
 mod checks_secrets;
+mod doors;
 mod guide_flow;
 mod pages;
 mod prerequisites;

@@ -7,10 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use countersign_events::{
-    ids::{ApplicationId, TokenId},
-    scope::Scope,
-};
+use countersign_events::ids::{ApplicationId, TokenId};
 use serde_json::json;
 
 use super::{
@@ -26,7 +23,7 @@ use crate::{
 };
 
 pub(in crate::web) async fn token(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
-    let bearer = caller.token()?;
+    let bearer = caller.bearer.ok_or(ApiError::TokenMissing)?;
     let application = app.state.client(bearer.application_id).map(|client| client.name);
     Ok(axum::Json(BearerShape {
         id: bearer.token_id,
@@ -39,7 +36,6 @@ pub(in crate::web) async fn token(State(app): State<Arc<App>>, caller: ApiCaller
 }
 
 pub(in crate::web) async fn me(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Identity)?;
     let member = app.state.member(caller.user_id).ok_or_else(ApiError::not_found)?;
     let roles: Vec<_> = member.facts.roles.iter().map(countersign_events::account::Role::as_str).collect();
     Ok(axum::Json(json!({ "id": caller.user_id, "name": member.username, "roles": roles })).into_response())
@@ -49,7 +45,6 @@ pub(in crate::web) async fn authorizations(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
 ) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
     let data: Vec<_> = app.my_authorizations(caller.user_id).await?.into_iter().map(AuthorizationShape::from).collect();
     Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
 }
@@ -59,7 +54,6 @@ pub(in crate::web) async fn remove_authorization(
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
     let sender = caller.caller("DELETE /authorizations/{id}", b"");
     Ok(done_silently(app.remove_authorization(&sender, caller.user_id, id).await?.cursor))
 }
@@ -68,13 +62,11 @@ pub(in crate::web) async fn remove_authorizations(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
 ) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
     let sender = caller.caller("DELETE /authorizations", b"");
     Ok(done_silently(app.remove_authorizations(&sender, caller.user_id).await?.cursor))
 }
 
 pub(in crate::web) async fn tokens(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
     let data: Vec<_> = app.my_tokens(caller.user_id).await?.into_iter().map(TokenShape::from).collect();
     Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
 }
@@ -84,7 +76,6 @@ pub(in crate::web) async fn revoke_token(
     caller: ApiCaller,
     Id(id): Id<TokenId>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
     let sender = caller.caller("DELETE /tokens/{id}", b"");
     Ok(done_silently(app.revoke_my_token(&sender, caller.user_id, id).await?.cursor))
 }
@@ -94,7 +85,6 @@ pub(in crate::web) async fn regenerate_token(
     caller: ApiCaller,
     Id(id): Id<TokenId>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
     let sender = caller.caller("POST /tokens/{id}/regenerate", b"");
     let regenerated = app.regenerate_token(&sender, caller.user_id, id).await?;
     Ok(done(StatusCode::OK, regenerated.cursor, json!({ "access_token": regenerated.answer })))

@@ -44,7 +44,6 @@ pub(in crate::web) async fn unread(
     if caller.signed_in.is_some() {
         return Ok(Redirect::to(&format!("{}/inbox", app.config.base_path())).into_response());
     }
-    let caller = caller.scope(Scope::Notifications)?;
     let (data, next) = page(&app, &caller, Which { unread: true, messages: false }, &query).await?;
     let count = app.unread_count(caller.user_id).await?;
     let ids: Vec<_> = data.iter().map(NotificationShape::id).collect();
@@ -67,7 +66,6 @@ pub(in crate::web) async fn mark_read(
     caller: ApiCaller,
     Json { value, text }: Json<Ids>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Notifications)?;
     if value.ids.len() > 100 {
         return Err(ApiError::bad_request("ids", "Mark at most 100 at once."));
     }
@@ -81,7 +79,6 @@ pub(in crate::web) async fn list(
     caller: ApiCaller,
     Query(query): Query,
 ) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Notifications)?;
     let (data, next) = page(&app, &caller, Which::default(), &query).await?;
     Ok(axum::Json(json!({ "data": data, "next": next.map(|next| next.to_string()) })).into_response())
 }
@@ -91,7 +88,6 @@ pub(in crate::web) async fn messages(
     caller: ApiCaller,
     Query(query): Query,
 ) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Messages)?;
     let (data, next) = page(&app, &caller, Which { unread: false, messages: true }, &query).await?;
     Ok(axum::Json(json!({ "data": data, "next": next.map(|next| next.to_string()) })).into_response())
 }
@@ -101,7 +97,6 @@ pub(in crate::web) async fn message(
     caller: ApiCaller,
     Id(id): Id<Uuid>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Messages)?;
     let message = app.notification(caller.user_id, id).await?;
     Ok(axum::Json(NotificationShape::of(&app, message, true)).into_response())
 }
@@ -111,7 +106,6 @@ pub(in crate::web) async fn reveal(
     caller: ApiCaller,
     Id(id): Id<MessageId>,
 ) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
     let revealed = app.reveal(&caller.caller("POST /messages/{id}/reveal", b""), caller.user_id, id).await?;
     Ok(done(StatusCode::OK, revealed.cursor, json!({ "access_token": revealed.answer })))
 }
