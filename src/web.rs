@@ -2,8 +2,11 @@
 //! call one `app` function and render; nothing here names SQL.
 
 pub mod api;
+pub mod codes;
 pub mod context;
 pub mod cookies;
+pub mod describe;
+pub mod document;
 pub mod doors;
 pub mod error;
 pub mod extract;
@@ -26,6 +29,7 @@ use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
 use crate::app::{App, AppError};
+use document::Document;
 use doors::{
     Door,
     Who::{AnyToken, Anyone, AnyoneOrToken, Holder, OwnerOrStaff, Session, SessionOf, With},
@@ -37,7 +41,7 @@ use pages::PageError;
 /// Every door of the site, under the path of its public URL. Trailing slashes are accepted everywhere.
 pub fn router(app: Arc<App>) -> Router {
     let base = app.config.base_path().to_owned();
-    let routes = routes().fallback(nowhere);
+    let routes = routes(&app).fallback(nowhere);
     let routes = if base.is_empty() {
         routes
     } else {
@@ -52,13 +56,13 @@ pub fn router(app: Arc<App>) -> Router {
 /// The table of doors. A door that is not here does not exist; who may call each of the API is checked by it.
 #[must_use]
 #[rustfmt::skip]
-pub fn doors() -> Vec<Door> {
+pub fn doors(document: &Document) -> Vec<Door> {
     const GET: Method = Method::GET;
     const POST: Method = Method::POST;
     const PATCH: Method = Method::PATCH;
     const DELETE: Method = Method::DELETE;
     vec![
-        page(GET,   "/",                                    AnyoneOrToken(Read),      pages::front::show),
+        page(GET,   "/",                                    AnyoneOrToken(Read),      pages::front::show).described(api::posts::front_page_sketch()),
         page(POST,  "/posts",                               Session,                  pages::front::publish),
         page(GET,   "/posts/{id}",                          Anyone,                   pages::front::post),
         page(POST,  "/posts/{id}/comments",                 Session,                  pages::front::comment),
@@ -94,6 +98,8 @@ pub fn doors() -> Vec<Door> {
         page(GET,   "/style.css",                           Anyone,                   pages::style),
         api(GET,    "/healthz",                             Anyone,                   pages::healthz),
         api(GET,    "/readyz",                              Anyone,                   pages::readyz),
+        api(GET,    "/openapi.json",                        Anyone,                   document.as_json()),
+        page(GET,   "/docs",                                Anyone,                   pages::docs::show(document)),
         api(GET,    "/unread",                              With(Notifications),      api::notifications::unread),
         api(POST,   "/notifications/read",                  With(Notifications),      api::notifications::mark_read),
         api(GET,    "/api/v1/token",                        AnyToken,                 api::accounts::token),
@@ -124,8 +130,10 @@ pub fn doors() -> Vec<Door> {
     ]
 }
 
-fn routes() -> Router<Arc<App>> {
-    let doors = doors();
+fn routes(app: &App) -> Router<Arc<App>> {
+    let document = Document::default();
+    let doors = doors(&document);
+    document.write(&app.config, &doors);
     let (programs, people): (Vec<_>, Vec<_>) = doors.iter().partition(|door| door.path.starts_with("/api/v1/"));
     // Merged, not nested: a nested route rewrites the address of every request.
     open(Router::new(), people)

@@ -15,7 +15,12 @@ use axum::{
 use countersign_events::{account::Role, ids::UserId, scope::Scope};
 use futures_util::future::{BoxFuture, Either};
 
-use super::{context::RequestContext, error::ApiError, extract::ApiCaller};
+use super::{
+    context::RequestContext,
+    describe::{Describe, Sketch},
+    error::ApiError,
+    extract::ApiCaller,
+};
 use crate::{
     app::{App, AppError},
     token_state::Bearer,
@@ -101,6 +106,8 @@ pub struct Door {
     pub who: Who,
     /// Whether it is one of the API: its errors are problem details.
     pub api: bool,
+    /// What it takes and answers, when it is one for programs.
+    pub sketch: Option<Sketch>,
     route: MethodRouter<Arc<App>>,
 }
 
@@ -111,17 +118,25 @@ where
     T: 'static,
 {
     let route = on(filter(&method), handler);
-    Door { method, path, who, api: false, route }
+    Door { method, path, who, api: false, sketch: None, route }
 }
 
 /// A door of the API.
 pub fn api<H, T>(method: Method, path: &'static str, who: Who, handler: H) -> Door
 where
-    H: Handler<T, Arc<App>>,
+    H: Handler<T, Arc<App>> + Describe<T>,
     T: 'static,
 {
     let route = on(filter(&method), Guarded { who, handler });
-    Door { method, path, who, api: true, route }
+    Door { method, path, who, api: true, sketch: Some(H::describe()), route }
+}
+
+impl Door {
+    /// With what its handler's types do not tell: a page that is also for programs.
+    #[must_use]
+    pub fn described(self, sketch: Sketch) -> Self {
+        Self { sketch: Some(sketch), ..self }
+    }
 }
 
 fn filter(method: &Method) -> MethodFilter {

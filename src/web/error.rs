@@ -16,6 +16,7 @@ use countersign_events::{
     text::FieldError,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     app::{AppError, Refused, tokens::BearerError},
@@ -194,7 +195,7 @@ const fn token_code(error: BearerError) -> &'static str {
 }
 
 /// Problem details (RFC 9457). The layer around every route adds `instance`: it knows the request's id.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     r#type: &'static str,
     title: &'static str,
@@ -217,7 +218,8 @@ impl Problem {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// What is wrong with a field.
+#[derive(Debug, Clone, Serialize, ToSchema)]
 struct FieldProblem {
     field: String,
     code: &'static str,
@@ -225,13 +227,14 @@ struct FieldProblem {
 }
 
 /// What a lost race has to know: where things stand now, who brought them there, when.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 struct Current {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u32>,

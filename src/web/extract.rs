@@ -11,11 +11,20 @@ use axum::{
 use countersign_events::{account::Role, ids::UserId, recorded::Actor};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{context::RequestContext, cookies, error::ApiError, pages::PageError};
+use super::{
+    context::RequestContext,
+    cookies,
+    describe::{Sketch, Takes, one_of, parameter},
+    error::ApiError,
+    pages::PageError,
+};
 use crate::{
     app::{
         App, AppError, Caller, NamedCommand,
+        reviews::Verb,
         sessions::{BrowserKey, SignedIn},
     },
     token_state::Bearer,
@@ -295,6 +304,8 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
     }
 }
 
+impl Takes for ApiCaller {}
+
 /// A JSON body, with its text for telling repeats from others.
 pub struct Json<T> {
     /// What it says.
@@ -321,6 +332,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| misfit(&error))?;
         json.end().map_err(|error| ApiError::bad_request("json", format!("The body is not JSON: {error}.")))?;
         Ok(Self { value, text })
+    }
+}
+
+impl<T: ToSchema> Takes for Json<T> {
+    fn takes(sketch: &mut Sketch) {
+        sketch.body = Some(sketch.reference::<T>());
     }
 }
 
@@ -353,6 +370,13 @@ impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> 
     }
 }
 
+impl<T> Takes for Id<T> {
+    fn takes(sketch: &mut Sketch) {
+        let schema = json!({ "type": "string", "format": "uuid" });
+        sketch.parameters.push(parameter("path", "id", "Which one.", &schema));
+    }
+}
+
 /// An id in the path of a page.
 pub struct PageId<T>(pub T);
 
@@ -365,7 +389,7 @@ impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for PageId
 }
 
 async fn id<T: std::str::FromStr, S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<T> {
-    parameter(parts, state, "id").await?.parse().ok()
+    path_parameter(parts, state, "id").await?.parse().ok()
 }
 
 /// What a path names to be done; nothing, where it is no text.
@@ -375,11 +399,18 @@ impl<S: Send + Sync> FromRequestParts<S> for VerbName {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(parameter(parts, state, "verb").await.unwrap_or_default()))
+        Ok(Self(path_parameter(parts, state, "verb").await.unwrap_or_default()))
     }
 }
 
-async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, wanted: &str) -> Option<String> {
+impl Takes for VerbName {
+    fn takes(sketch: &mut Sketch) {
+        let verbs = one_of(Verb::ALL.iter().map(|verb| verb.as_str()));
+        sketch.parameters.push(parameter("path", "verb", "What to do with it.", &verbs));
+    }
+}
+
+async fn path_parameter<S: Send + Sync>(parts: &mut Parts, state: &S, wanted: &str) -> Option<String> {
     let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
     params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())
 }

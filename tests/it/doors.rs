@@ -1,7 +1,7 @@
 //! The table of doors: a golden file lists each with who may call it, and each is tried by everybody there is. A new
 //! door is tested by standing in the table.
 
-use std::{fmt::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
 use axum::{
     body::Body,
@@ -11,6 +11,9 @@ use countersign::{
     app::Caller,
     web::{
         self,
+        api::about::GROUPS,
+        codes::CODES,
+        document::Document,
         doors::{Door, Who},
     },
 };
@@ -21,9 +24,12 @@ use countersign_events::{
     scope::{Scope, ScopeSet},
 };
 
+use serde_json::Value;
+
 use crate::{
     browser_double::{Answer, Browser},
     checks_scene::Scene,
+    support::TestApp,
 };
 
 const GOLDEN: &str = "tests/it/routes.txt";
@@ -32,10 +38,10 @@ const GOLDEN: &str = "tests/it/routes.txt";
 fn the_golden_file_lists_every_door_with_who_may_call_it() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GOLDEN);
     let mut listed = String::new();
-    for Door { method, path, who, .. } in web::doors() {
+    for Door { method, path, who, .. } in web::doors(&Document::default()) {
         writeln!(listed, "{:<6} {path:<42} {who}", method.as_str()).expect("a string takes text");
     }
-    if std::env::var_os("COUNTERSIGN_GOLDEN").is_some_and(|value| value == "write") {
+    if std::env::var_os("GOLDEN").is_some_and(|value| value == "write") {
         std::fs::write(&path, &listed).expect("the golden file can be written");
     }
     let golden = std::fs::read_to_string(&path).expect("the golden file");
@@ -46,7 +52,7 @@ fn the_golden_file_lists_every_door_with_who_may_call_it() {
         .collect();
     assert!(
         golden == listed,
-        "{GOLDEN} and the table in src/web.rs differ (COUNTERSIGN_GOLDEN=write writes it anew, for its diff to be \
+        "{GOLDEN} and the table in src/web.rs differ (GOLDEN=write writes it anew, for its diff to be \
          read):\n{}",
         differing.join("\n")
     );
@@ -209,7 +215,7 @@ async fn each_door_opens_to_exactly_those_that_the_table_names() {
     let mut tried = 0;
     let mut wrong = vec![];
     for comer in &mut everybody(&scene).await {
-        for door in web::doors() {
+        for door in web::doors(&Document::default()) {
             // A page takes no token: with one, nobody is signed in.
             if !door.api && matches!(comer.with, With::Token(_)) && door.path != "/" {
                 continue;
@@ -225,4 +231,115 @@ async fn each_door_opens_to_exactly_those_that_the_table_names() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(tried > 500, "{tried} tries are not everybody at every door");
+}
+
+async fn document(settings: &[(&str, &str)], path: &str) -> Value {
+    let site = TestApp::start_with(settings).await;
+    let answer = Browser::new(&site.app).get(path).await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/json"));
+    answer.json()
+}
+
+fn operations(document: &Value) -> Vec<(String, Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    let each = paths.iter().flat_map(|(path, item)| {
+        let item = item.as_object().expect("methods");
+        item.iter().map(move |(method, operation)| (format!("{} {path}", method.to_uppercase()), operation.clone()))
+    });
+    each.collect()
+}
+
+#[tokio::test]
+async fn the_document_describes_exactly_the_doors_for_programs() {
+    let document = document(&[], "/openapi.json").await;
+    let described: BTreeSet<_> = operations(&document).into_iter().map(|(door, _)| door).collect();
+    let doors = web::doors(&Document::default());
+    let programs = doors.iter().filter(|door| door.sketch.is_some());
+    let there: BTreeSet<_> = programs.map(|door| format!("{} {}", door.method, door.path)).collect();
+    assert_eq!(described, there, "src/web/api/about.rs has words for each");
+    let in_words = GROUPS.iter().flat_map(|group| group.doors).map(|about| about.door.to_owned()).collect();
+    assert_eq!(there, in_words);
+    assert!(doors.iter().all(|door| door.sketch.is_some() || !door.api && !door.path.starts_with("/api/")));
+}
+
+#[tokio::test]
+async fn every_operation_tells_who_may_call_it_and_how_it_fails() {
+    let document = document(&[], "/openapi.json").await;
+    for door in web::doors(&Document::default()).iter().filter(|door| door.sketch.is_some()) {
+        let Door { method, path, who, .. } = door;
+        let operation = &document["paths"][path][method.as_str().to_lowercase()];
+        assert_eq!(operation["x-who"], who.to_string());
+        let answers = operation["responses"].as_object().expect("answers");
+        let mut wanted = vec!["400", "401", "429", "500", "503"];
+        if path.contains("{id}") {
+            wanted.push("404");
+        }
+        if operation["requestBody"].is_object() {
+            wanted.extend(["413", "415", "422"]);
+        }
+        if *method != Method::GET {
+            wanted.extend(["403", "409", "422"]);
+        }
+        for status in wanted {
+            let told = &answers[status]["content"]["application/problem+json"];
+            assert!(told.is_object(), "{method} {path} does not tell of {status}");
+        }
+        assert!(answers.keys().any(|status| status.starts_with('2')), "{method} {path} has no good answer");
+        let ways = operation["security"].as_array().expect("security");
+        let takes = |scheme| ways.iter().any(|way| way[scheme].is_array());
+        let expected = match who {
+            Who::Anyone => (false, false),
+            Who::AnyoneOrToken(_) | Who::AnyToken => (true, false),
+            Who::Session | Who::SessionOf(_) => (false, true),
+            Who::With(_) | Who::Holder(..) | Who::OwnerOrStaff => (true, true),
+        };
+        assert_eq!((takes("bearer"), takes("session")), expected, "{method} {path}");
+        assert_eq!(takes("csrf"), expected.1 && *method != Method::GET, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn the_document_names_the_public_url_with_its_path() {
+    let document = document(&[("PUBLIC_URL", "http://127.0.0.1:8080/dev")], "/dev/openapi.json").await;
+    assert_eq!(document["servers"][0]["url"], "http://127.0.0.1:8080/dev");
+}
+
+#[tokio::test]
+async fn the_reference_shows_every_door_shape_and_error_it_links_to_and_no_script() {
+    let site = TestApp::start().await;
+    let page = Browser::new(&site.app).get("/docs").await;
+    assert_eq!(page.status, StatusCode::OK);
+    for about in GROUPS.iter().flat_map(|group| group.doors) {
+        let (method, path) = about.door.split_once(' ').expect("method and path");
+        assert!(page.body.contains(&format!("<code><b>{method}</b> {path}</code>")), "{}", about.door);
+    }
+    assert!(page.body.contains("http://127.0.0.1:8080/api/v1/posts"), "the site's own address stands in examples");
+    assert!(!page.body.contains("<script"));
+    for link in page.body.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(page.body.contains(&format!("id=\"{link}\"")), "nothing has the id {link}");
+    }
+    assert!(Browser::new(&site.app).get("/api").await.body.contains("href=\"/docs\""));
+}
+
+#[test]
+fn every_word_of_an_error_in_the_sources_is_in_the_table_of_codes() {
+    let mut words = BTreeSet::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web");
+    let api = std::fs::read_dir(root.join("api")).expect("a directory").map(|entry| entry.expect("a file").path());
+    let files = ["error.rs", "extract.rs", "context.rs", "doors.rs", "api.rs"].iter().map(|name| root.join(name));
+    for file in files.chain(api) {
+        let text = std::fs::read_to_string(&file).expect("a source");
+        for call in ["told(StatusCode::", "hidden(", "conflict(", "bad_request(", "forbidden("] {
+            for rest in text.split(call).skip(1) {
+                // What comes before the first literal belongs to the same call.
+                let Some((before, literal)) = rest.split_once('"') else { continue };
+                if !before.contains([';', '{', '}', '|']) {
+                    words.insert(literal.split('"').next().expect("a literal ends").to_owned());
+                }
+            }
+        }
+    }
+    assert!(words.contains("wrong_state") && words.contains("session_required") && words.contains("unavailable"));
+    let unknown: Vec<_> = words.iter().filter(|word| !CODES.iter().any(|code| code.word == **word)).collect();
+    assert!(unknown.is_empty(), "src/web/codes.rs lacks {unknown:?}");
 }

@@ -23,6 +23,7 @@ mod readme;
 mod real_browser;
 mod real_guide;
 mod real_kill;
+mod real_schemathesis;
 mod real_secrets;
 mod rebuild;
 mod running_site;

@@ -2,11 +2,21 @@
 //! since 1970; all others are RFC 3339.
 
 use countersign_events::{
+    application::Standing,
     ids::{ApplicationId, CommentId, PostId, TokenId, UserId},
     recorded::Timestamp,
+    redirect_uri::Purpose,
     scope::ScopeSet,
+    token::TokenKind,
 };
 use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Object,
+        schema::{ObjectBuilder, Type},
+    },
+};
 use uuid::Uuid;
 
 use crate::{
@@ -22,34 +32,62 @@ use crate::{
     web::markdown,
 };
 
+/// The schema of one of several words.
+fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+fn standing() -> Object {
+    words(Standing::ALL.iter().map(|standing| standing.as_str()))
+}
+
+pub(super) fn purpose() -> Object {
+    words([Purpose::Web, Purpose::Personal, Purpose::Native].map(Purpose::as_str))
+}
+
+fn token_kind() -> Object {
+    words([TokenKind::Personal, TokenKind::Access].map(TokenKind::as_str))
+}
+
+pub(super) fn direction() -> Object {
+    words(["up", "down", "none"])
+}
+
 /// The token of a request.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CurrentToken)]
 #[expect(missing_docs, reason = "each field is what its name says")]
 pub struct BearerShape {
+    #[schema(value_type = Uuid)]
     pub id: TokenId,
-    pub user: Named<UserId>,
-    pub application: Named<ApplicationId>,
+    pub user: Named,
+    pub application: Named,
+    #[schema(value_type = String)]
     pub scopes: ScopeSet,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
 }
 
 /// A thing with its name.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[expect(missing_docs, reason = "each field is what its name says")]
-pub struct Named<T> {
-    pub id: T,
+pub struct Named {
+    pub id: Uuid,
     pub name: Option<String>,
 }
 
 /// A post.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Post)]
 pub struct PostShape {
+    #[schema(value_type = Uuid)]
     id: PostId,
     title: String,
     url: Option<String>,
     body: String,
     body_html: String,
     author_name: String,
+    #[schema(value_type = Uuid)]
     author_id: UserId,
     created_utc: i64,
     permalink: String,
@@ -58,6 +96,7 @@ pub struct PostShape {
     upvotes: i64,
     downvotes: i64,
     is_bot: bool,
+    #[schema(value_type = Option<Uuid>)]
     app_id: Option<ApplicationId>,
 }
 
@@ -88,17 +127,23 @@ impl PostShape {
 }
 
 /// A comment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Comment)]
 pub struct CommentShape {
+    #[schema(value_type = Uuid)]
     id: CommentId,
+    #[schema(value_type = Uuid)]
     post_id: PostId,
+    #[schema(value_type = Option<Uuid>)]
     parent_id: Option<CommentId>,
     body: String,
     body_html: String,
     author_name: String,
+    #[schema(value_type = Uuid)]
     author_id: UserId,
     created_utc: i64,
     is_bot: bool,
+    #[schema(value_type = Option<Uuid>)]
     app_id: Option<ApplicationId>,
 }
 
@@ -122,7 +167,8 @@ impl From<CommentView> for CommentShape {
 }
 
 /// A notification.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Notification)]
 pub struct NotificationShape {
     id: Uuid,
     kind: String,
@@ -133,8 +179,11 @@ pub struct NotificationShape {
     body_html: Option<String>,
     from: String,
     permalink: String,
+    #[schema(value_type = Option<Uuid>)]
     application_id: Option<ApplicationId>,
+    #[schema(value_type = Option<Uuid>)]
     post_id: Option<PostId>,
+    #[schema(value_type = Option<Uuid>)]
     comment_id: Option<CommentId>,
 }
 
@@ -174,27 +223,37 @@ impl NotificationShape {
 }
 
 /// An application.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Application)]
 pub struct ApplicationShape {
+    #[schema(value_type = Uuid)]
     id: ApplicationId,
     name: String,
     description: String,
     website: Option<String>,
     redirect_uris: Vec<String>,
     client_id: Option<String>,
+    #[schema(schema_with = standing)]
     state: &'static str,
     reason: Option<String>,
     reason_code: Option<String>,
     revision: u32,
+    #[schema(schema_with = purpose)]
     purpose: String,
     /// No choice of flow or client type is offered, and no change of an approved application: always null so far.
+    #[schema(value_type = Option<String>)]
     flow: Option<&'static str>,
+    #[schema(value_type = Option<String>)]
     client_type: Option<&'static str>,
+    #[schema(value_type = Option<Object>)]
     pending_change: Option<serde_json::Value>,
     scopes: String,
+    #[schema(value_type = Uuid)]
     owner_id: UserId,
     owner_name: String,
+    #[schema(value_type = String, format = DateTime)]
     requested_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     decided_at: Option<Timestamp>,
     decided_by: Option<String>,
 }
@@ -231,9 +290,11 @@ impl ApplicationShape {
 }
 
 /// One thing that happened to an application.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Happening)]
 pub struct HappeningShape {
     position: u64,
+    #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     by: String,
     sentence: String,
@@ -256,11 +317,14 @@ impl HappeningShape {
 }
 
 /// What a member lets an application do.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Authorization)]
 pub struct AuthorizationShape {
+    #[schema(value_type = Uuid)]
     id: ApplicationId,
     application_name: String,
     scopes: String,
+    #[schema(value_type = String, format = DateTime)]
     authorized_at: Timestamp,
     by_consent: bool,
 }
@@ -278,15 +342,22 @@ impl From<MyAuthorization> for AuthorizationShape {
 }
 
 /// A token; never its text.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 pub struct TokenShape {
+    #[schema(value_type = Uuid)]
     id: TokenId,
+    #[schema(value_type = Uuid)]
     application_id: ApplicationId,
     application_name: String,
+    #[schema(schema_with = token_kind)]
     kind: &'static str,
     scopes: String,
+    #[schema(value_type = String, format = DateTime)]
     issued_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
     ended_why: Option<String>,
     valid: bool,
