@@ -2,8 +2,12 @@
 //! call one `app` function and render; nothing here names SQL.
 
 pub mod api;
+pub mod codes;
 pub mod context;
 pub mod cookies;
+pub mod describe;
+pub mod document;
+pub mod doors;
 pub mod error;
 pub mod extract;
 pub mod markdown;
@@ -15,113 +19,143 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::Uri,
+    http::{Method, Uri},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+};
+use countersign_events::{
+    account::Role::{Auditor, Reviewer},
+    scope::Scope::{Audit, Identity, Messages, Notifications, Read, Review, Vote, Write},
 };
 use tower::Layer;
 use tower_http::normalize_path::NormalizePathLayer;
 
 use crate::app::{App, AppError};
+use document::Document;
+use doors::{
+    Door,
+    Who::{AnyToken, Anyone, AnyoneOrToken, Holder, OwnerOrStaff, Session, SessionOf, Watcher, With},
+    api, open, page,
+};
 use error::ApiError;
 use pages::PageError;
 
 /// Every door of the site, under the path of its public URL. Trailing slashes are accepted everywhere.
 pub fn router(app: Arc<App>) -> Router {
     let base = app.config.base_path().to_owned();
-    let routes = routes().fallback(nowhere);
-    let routes = if base.is_empty() {
-        routes
-    } else {
-        // Nested, `/` is the path itself; a slash after it is trimmed like any other.
-        Router::new().nest(&base, routes).fallback(nowhere)
-    };
+    let document = Document::default();
+    let doors = doors(&document);
+    document.write(&app.config, &doors);
+    let (watched, doors): (Vec<_>, Vec<_>) = doors.iter().partition(|door| door.who == Watcher);
+    let routes = routes(&doors).fallback(nowhere);
+    let routes = under(&base, routes).fallback(nowhere);
     // One layer: each would cost every request a boxed service.
     let routes = routes.layer(from_fn_with_state(app.clone(), context::every_request));
     // Outside of that layer: whoever watches the site has no token of it and is under none of its limits.
-    let watched = Router::new().route(&format!("{base}/metrics"), get(metrics::show));
-    let routes = routes.merge(watched).with_state(app);
+    let routes = routes.merge(under(&base, open(Router::new(), watched))).with_state(app);
     Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routes))
 }
 
-fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/", get(pages::front::show))
-        .route("/posts", post(pages::front::publish))
-        .route("/posts/{id}", get(pages::front::post))
-        .route("/posts/{id}/comments", post(pages::front::comment))
-        .route("/posts/{id}/votes", post(pages::front::vote))
-        .route("/unread", get(api::notifications::unread))
-        .route("/notifications/read", post(api::notifications::mark_read))
-        .route("/login", get(pages::accounts::login).post(pages::accounts::log_in))
-        .route("/logout", post(pages::accounts::log_out))
-        .route("/signup", get(pages::accounts::signup).post(pages::accounts::sign_up))
-        .route("/setup", get(pages::accounts::setup).post(pages::accounts::set_up))
-        .route("/settings", get(pages::settings::index))
-        .route("/settings/apps", get(pages::settings::apps).post(pages::settings::request))
-        .route("/settings/apps/{id}", get(pages::requests::application))
-        .route("/settings/apps/{id}/edit", post(pages::requests::edit))
-        .route("/settings/apps/{id}/withdraw", post(pages::requests::withdraw))
-        .route("/settings/apps/{id}/resubmit", post(pages::requests::resubmit))
-        .route("/settings/apps/{id}/appeal", post(pages::requests::appeal))
-        .route("/settings/apps/{id}/withdraw-change", post(pages::requests::withdraw_change))
-        .route("/settings/apps/{id}/rotate-client-id", post(pages::requests::rotate_client_id))
-        .route("/settings/tokens/{id}/regenerate", post(pages::settings::regenerate))
-        .route("/settings/tokens/{id}/revoke", post(pages::settings::revoke_token))
-        .route("/settings/authorizations", get(pages::settings::authorizations))
-        .route("/settings/authorizations/remove", post(pages::settings::remove_all))
-        .route("/settings/authorizations/{id}/remove", post(pages::settings::remove))
-        .route("/inbox", get(pages::inbox::list).post(pages::inbox::send))
-        .route("/inbox/{id}", get(pages::inbox::message))
-        .route("/inbox/{id}/reveal", post(pages::inbox::reveal))
-        .route("/authorize", get(pages::authorize::ask).post(pages::authorize::answer))
-        .route("/api", get(pages::guide))
-        .route("/admin", get(pages::admin::index))
-        .route("/admin/apps", get(pages::admin::list))
-        .route("/admin/apps/{id}", get(pages::admin::application))
-        .route("/admin/apps/{id}/{verb}", post(pages::admin::decide))
-        .route("/style.css", get(pages::style))
-        .route("/healthz", get(pages::healthz))
-        .route("/readyz", get(pages::readyz))
-        .method_not_allowed_fallback(pages::wrong_method)
-        // Merged, not nested: a nested route rewrites the address of every request.
-        .merge(api_routes())
+/// Nested, `/` is the path itself; a slash after it is trimmed like any other.
+fn under(base: &str, routes: Router<Arc<App>>) -> Router<Arc<App>> {
+    if base.is_empty() { routes } else { Router::new().nest(base, routes) }
 }
 
-fn api_routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/api/v1/token", get(api::accounts::token))
-        .route("/api/v1/me", get(api::accounts::me))
-        .route("/api/v1/posts", post(api::posts::publish))
-        .route("/api/v1/posts/{id}", get(api::posts::show))
-        .route("/api/v1/posts/{id}/comments", post(api::posts::comment))
-        .route("/api/v1/posts/{id}/votes", post(api::posts::vote))
-        .route("/api/v1/notifications", get(api::notifications::list))
-        .route("/api/v1/notifications/read", post(api::notifications::mark_read))
-        .route("/api/v1/messages", get(api::notifications::messages).post(api::messages::send))
-        .route("/api/v1/messages/{id}", get(api::notifications::message))
-        .route("/api/v1/messages/{id}/reveal", post(api::notifications::reveal))
-        .route("/api/v1/applications", get(api::applications::list).post(api::applications::request))
-        .route("/api/v1/applications/{id}", get(api::applications::show).patch(api::applications::edit))
-        .route("/api/v1/applications/{id}/withdraw", post(api::applications::withdraw))
-        .route("/api/v1/applications/{id}/resubmit", post(api::applications::resubmit))
-        .route("/api/v1/applications/{id}/appeal", post(api::applications::appeal))
-        .route("/api/v1/applications/{id}/withdraw-change", post(api::applications::withdraw_change))
-        .route("/api/v1/applications/{id}/rotate-client-id", post(api::applications::rotate_client_id))
-        .route("/api/v1/applications/{id}/history", get(api::applications::history))
-        .route(
-            "/api/v1/authorizations",
-            get(api::accounts::authorizations).delete(api::accounts::remove_authorizations),
-        )
-        .route("/api/v1/authorizations/{id}", delete(api::accounts::remove_authorization))
-        .route("/api/v1/tokens", get(api::accounts::tokens))
-        .route("/api/v1/tokens/{id}", delete(api::accounts::revoke_token))
-        .route("/api/v1/tokens/{id}/regenerate", post(api::accounts::regenerate_token))
-        .route("/api/v1/events", get(api::events::list))
-        .route("/api/v1/review", get(api::applications::review))
-        .route("/api/v1/review/{id}/{verb}", post(api::applications::decide))
-        .method_not_allowed_fallback(api::wrong_method)
+/// The table of doors. A door that is not here does not exist; who may call each of the API is checked by it.
+#[must_use]
+#[rustfmt::skip]
+pub fn doors(document: &Document) -> Vec<Door> {
+    const GET: Method = Method::GET;
+    const POST: Method = Method::POST;
+    const PATCH: Method = Method::PATCH;
+    const DELETE: Method = Method::DELETE;
+    vec![
+        page(GET,   "/",                                    AnyoneOrToken(Read),      pages::front::show).described(api::posts::front_page_sketch()),
+        page(POST,  "/posts",                               Session,                  pages::front::publish),
+        page(GET,   "/posts/{id}",                          Anyone,                   pages::front::post),
+        page(POST,  "/posts/{id}/comments",                 Session,                  pages::front::comment),
+        page(POST,  "/posts/{id}/votes",                    Session,                  pages::front::vote),
+        page(GET,   "/login",                               Anyone,                   pages::accounts::login),
+        page(POST,  "/login",                               Anyone,                   pages::accounts::log_in),
+        page(POST,  "/logout",                              Anyone,                   pages::accounts::log_out),
+        page(GET,   "/signup",                              Anyone,                   pages::accounts::signup),
+        page(POST,  "/signup",                              Anyone,                   pages::accounts::sign_up),
+        page(GET,   "/setup",                               Anyone,                   pages::accounts::setup),
+        page(POST,  "/setup",                               Anyone,                   pages::accounts::set_up),
+        page(GET,   "/settings",                            Session,                  pages::settings::index),
+        page(GET,   "/settings/apps",                       Session,                  pages::settings::apps),
+        page(POST,  "/settings/apps",                       Session,                  pages::settings::request),
+        page(GET,   "/settings/apps/{id}",                  Session,                  pages::requests::application),
+        page(POST,  "/settings/apps/{id}/edit",             Session,                  pages::requests::edit),
+        page(POST,  "/settings/apps/{id}/resubmit",         Session,                  pages::requests::resubmit),
+        page(POST,  "/settings/apps/{id}/appeal",           Session,                  pages::requests::appeal),
+        page(POST,  "/settings/apps/{id}/withdraw",         Session,                  pages::requests::withdraw),
+        page(POST,  "/settings/apps/{id}/withdraw-change",  Session,                  pages::requests::withdraw_change),
+        page(POST,  "/settings/apps/{id}/rotate-client-id", Session,                  pages::requests::rotate_client_id),
+        page(POST,  "/settings/tokens/{id}/regenerate",     Session,                  pages::settings::regenerate),
+        page(POST,  "/settings/tokens/{id}/revoke",         Session,                  pages::settings::revoke_token),
+        page(GET,   "/settings/authorizations",             Session,                  pages::settings::authorizations),
+        page(POST,  "/settings/authorizations/remove",      Session,                  pages::settings::remove_all),
+        page(POST,  "/settings/authorizations/{id}/remove", Session,                  pages::settings::remove),
+        page(GET,   "/inbox",                               Session,                  pages::inbox::list),
+        page(POST,  "/inbox",                               Session,                  pages::inbox::send),
+        page(GET,   "/inbox/{id}",                          Session,                  pages::inbox::message),
+        page(POST,  "/inbox/{id}/reveal",                   Session,                  pages::inbox::reveal),
+        page(GET,   "/authorize",                           Anyone,                   pages::authorize::ask),
+        page(POST,  "/authorize",                           Session,                  pages::authorize::answer),
+        page(GET,   "/api",                                 Anyone,                   pages::guide),
+        page(GET,   "/admin",                               SessionOf(Reviewer),      pages::admin::index),
+        page(GET,   "/admin/apps",                          SessionOf(Reviewer),      pages::admin::list),
+        page(GET,   "/admin/apps/{id}",                     SessionOf(Reviewer),      pages::admin::application),
+        page(POST,  "/admin/apps/{id}/{verb}",              SessionOf(Reviewer),      pages::admin::decide),
+        page(GET,   "/style.css",                           Anyone,                   pages::style),
+        page(GET,   "/metrics",                             Watcher,                  metrics::show),
+        api(GET,    "/healthz",                             Anyone,                   pages::healthz),
+        api(GET,    "/readyz",                              Anyone,                   pages::readyz),
+        api(GET,    "/openapi.json",                        Anyone,                   document.as_json()),
+        page(GET,   "/docs",                                Anyone,                   pages::docs::show(document)),
+        api(GET,    "/unread",                              With(Notifications),      api::notifications::unread),
+        api(POST,   "/notifications/read",                  With(Notifications),      api::notifications::mark_read),
+        api(GET,    "/api/v1/token",                        AnyToken,                 api::accounts::token),
+        api(GET,    "/api/v1/me",                           With(Identity),           api::accounts::me),
+        api(POST,   "/api/v1/posts",                        With(Write),              api::posts::publish),
+        api(GET,    "/api/v1/posts/{id}",                   With(Read),               api::posts::show),
+        api(POST,   "/api/v1/posts/{id}/comments",          With(Write),              api::posts::comment),
+        api(POST,   "/api/v1/posts/{id}/votes",             With(Vote),               api::posts::vote),
+        api(GET,    "/api/v1/notifications",                With(Notifications),      api::notifications::list),
+        api(POST,   "/api/v1/notifications/read",           With(Notifications),      api::notifications::mark_read),
+        api(GET,    "/api/v1/messages",                     With(Messages),           api::notifications::messages),
+        api(POST,   "/api/v1/messages",                     With(Messages),           api::messages::send),
+        api(GET,    "/api/v1/messages/{id}",                With(Messages),           api::notifications::message),
+        api(POST,   "/api/v1/messages/{id}/reveal",         Session,                  api::notifications::reveal),
+        api(GET,    "/api/v1/applications",                 With(Identity),           api::applications::list),
+        api(POST,   "/api/v1/applications",                 Session,                  api::applications::request),
+        api(GET,    "/api/v1/applications/{id}",            With(Identity),           api::applications::show),
+        api(PATCH,  "/api/v1/applications/{id}",            Session,                  api::applications::edit),
+        api(POST,   "/api/v1/applications/{id}/withdraw",   Session,                  api::applications::withdraw),
+        api(POST,   "/api/v1/applications/{id}/resubmit",   Session,                  api::applications::resubmit),
+        api(POST,   "/api/v1/applications/{id}/appeal",     Session,                  api::applications::appeal),
+        api(POST,   "/api/v1/applications/{id}/withdraw-change", Session,             api::applications::withdraw_change),
+        api(POST,   "/api/v1/applications/{id}/rotate-client-id", Session,            api::applications::rotate_client_id),
+        api(GET,    "/api/v1/applications/{id}/history",    OwnerOrStaff,             api::applications::history),
+        api(GET,    "/api/v1/authorizations",               Session,                  api::accounts::authorizations),
+        api(DELETE, "/api/v1/authorizations",               Session,                  api::accounts::remove_authorizations),
+        api(DELETE, "/api/v1/authorizations/{id}",          Session,                  api::accounts::remove_authorization),
+        api(GET,    "/api/v1/tokens",                       Session,                  api::accounts::tokens),
+        api(DELETE, "/api/v1/tokens/{id}",                  Session,                  api::accounts::revoke_token),
+        api(POST,   "/api/v1/tokens/{id}/regenerate",       Session,                  api::accounts::regenerate_token),
+        api(GET,    "/api/v1/review",                       Holder(Reviewer, Review), api::applications::review),
+        api(POST,   "/api/v1/review/{id}/{verb}",           Holder(Reviewer, Review), api::applications::decide),
+        api(GET,    "/api/v1/events",                       Holder(Auditor, Audit),   api::events::list),
+    ]
+}
+
+fn routes(doors: &[&Door]) -> Router<Arc<App>> {
+    let (programs, people): (Vec<_>, Vec<_>) = doors.iter().partition(|door| door.path.starts_with("/api/v1/"));
+    // Merged, not nested: a nested route rewrites the address of every request.
+    open(Router::new(), people)
+        .method_not_allowed_fallback(pages::wrong_method)
+        .merge(open(Router::new(), programs).method_not_allowed_fallback(api::wrong_method))
 }
 
 /// A path that leads nowhere, told as its side of the site tells errors.

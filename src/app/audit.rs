@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use countersign_events::{
     codec,
     event::Event,
-    ids::{ApplicationId, EventId, UserId},
+    ids::{ApplicationId, UserId},
     recorded::{Actor, Position, Recorded, StreamName, Timestamp},
     sensitive::Personal,
     text::FieldError,
@@ -14,6 +14,10 @@ use countersign_events::{
 use countersign_projections::history::{self, Subject};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+
+mod record;
+
+pub use record::{EventRecord, Shown};
 
 use super::{App, AppError};
 use crate::store::{Cursor, Span, StoreError, StoredEvent};
@@ -67,57 +71,6 @@ pub struct AuditPage {
     pub next: Option<Position>,
     /// The answer knows of every event up to here.
     pub complete_to: Position,
-}
-
-/// An event with everything that an auditor may read of it.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "each field is what its name says")]
-pub struct EventRecord {
-    pub position: Position,
-    pub event_id: EventId,
-    pub stream: String,
-    pub version: u64,
-    pub r#type: String,
-    pub type_version: u16,
-    pub recorded_at: Timestamp,
-    pub actor: String,
-    pub actor_name: String,
-    pub on_behalf_of: Option<ApplicationId>,
-    pub on_behalf_of_name: Option<String>,
-    pub client_address: Option<String>,
-    pub request_id: Option<String>,
-    pub command_id: Option<String>,
-    pub causation: Option<EventId>,
-    pub sentence: String,
-    /// Exactly as stored.
-    pub payload: Box<RawValue>,
-    /// The personal fields of the payload, by name.
-    pub personal: BTreeMap<&'static str, Shown>,
-}
-
-/// What is shown of a personal field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum Shown {
-    /// Its text.
-    Open {
-        /// The text.
-        text: String,
-    },
-    /// Only whom it is for reads it.
-    Sealed,
-    /// Nobody reads it any more.
-    Erased,
-}
-
-impl From<&Personal> for Shown {
-    fn from(personal: &Personal) -> Self {
-        match personal {
-            Personal::Clear(text) => Self::Open { text: text.clone() },
-            Personal::Sealed { .. } => Self::Sealed,
-            Personal::Erased => Self::Erased,
-        }
-    }
 }
 
 /// The one rule of what auditors read of what is personal: usernames, official reasons, posts and comments, and where

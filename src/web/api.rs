@@ -1,6 +1,9 @@
 //! The JSON API: what handlers of every resource share. Shapes are in `shapes`.
 
+pub mod about;
 pub mod accounts;
+pub mod answers;
+pub mod application_shapes;
 pub mod applications;
 pub mod events;
 pub mod messages;
@@ -9,13 +12,17 @@ pub mod posts;
 pub mod shapes;
 
 use axum::{
-    http::StatusCode,
+    extract::FromRequestParts,
+    http::{StatusCode, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{
     context::{POSITION, position_value},
+    describe::{Answers, Sketch, Takes, parameter},
     error::ApiError,
     extract::Fields,
 };
@@ -26,26 +33,150 @@ const LIMIT: u32 = 25;
 /// How many it has at most.
 const LIMIT_MAX: u32 = 100;
 
-/// The answer to a command: its body, and where the log stands.
-pub fn done(status: StatusCode, cursor: Cursor, body: impl Serialize) -> Response {
-    let mut response = (status, axum::Json(body)).into_response();
-    response.headers_mut().insert(POSITION, position_value(cursor));
-    response
-}
+/// The answer to a command that changed something: where the log stands, and a body.
+pub struct Changed<T>(pub Cursor, pub T);
+
+/// The answer to a command that made something.
+pub struct Created<T>(pub Cursor, pub T);
 
 /// The answer to a command that has nothing to say.
-pub fn done_silently(cursor: Cursor) -> Response {
-    let mut response = done(StatusCode::NO_CONTENT, cursor, ());
-    *response.body_mut() = axum::body::Body::empty();
-    response.headers_mut().remove(axum::http::header::CONTENT_TYPE);
-    response
+pub struct Silent(pub Cursor);
+
+fn stamped(status: StatusCode, cursor: Cursor, body: impl IntoResponse) -> Response {
+    (status, [(POSITION, position_value(cursor))], body).into_response()
+}
+
+impl<T: Serialize> IntoResponse for Changed<T> {
+    fn into_response(self) -> Response {
+        stamped(StatusCode::OK, self.0, axum::Json(self.1))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        stamped(StatusCode::CREATED, self.0, axum::Json(self.1))
+    }
+}
+
+impl IntoResponse for Silent {
+    fn into_response(self) -> Response {
+        stamped(StatusCode::NO_CONTENT, self.0, ())
+    }
+}
+
+impl<T: ToSchema> Answers for Changed<T> {
+    fn answers(sketch: &mut Sketch) {
+        let schema = sketch.reference::<T>();
+        sketch.answer_json(200, "It is done.", &schema);
+    }
+}
+
+impl<T: ToSchema> Answers for Created<T> {
+    fn answers(sketch: &mut Sketch) {
+        let schema = sketch.reference::<T>();
+        sketch.answer_json(201, "It is made.", &schema);
+    }
+}
+
+impl Answers for Silent {
+    fn answers(sketch: &mut Sketch) {
+        sketch.answers.insert(204, json!({ "description": "It is done; there is nothing to say." }));
+    }
 }
 
 /// A page of a list.
 #[derive(Serialize)]
 pub struct List<T> {
-    data: Vec<T>,
-    next: Option<String>,
+    /// The rows.
+    pub data: Vec<T>,
+    /// Where the next page begins; `null` at the end.
+    pub next: Option<String>,
+}
+
+impl<T> List<T> {
+    /// All there is.
+    #[must_use]
+    pub const fn whole(data: Vec<T>) -> Self {
+        Self { data, next: None }
+    }
+}
+
+impl<T: Serialize> IntoResponse for List<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self).into_response()
+    }
+}
+
+impl<T: ToSchema> Answers for List<T> {
+    fn answers(sketch: &mut Sketch) {
+        let row = sketch.reference::<T>();
+        let next = json!({ "type": ["string", "null"], "description": "The next page: send it as `after`." });
+        let schema = json!({
+            "type": "object",
+            "required": ["data", "next"],
+            "properties": { "data": { "type": "array", "items": row }, "next": next },
+        });
+        sketch.answer_json(200, "A page of the list.", &schema);
+    }
+}
+
+/// A query of the API, read and described in one place.
+pub trait Parameters: Sized {
+    /// Its parameters, as `OpenAPI` writes them.
+    fn parameters() -> Vec<Value>;
+    /// Reads it; what does not fit is named.
+    ///
+    /// # Errors
+    /// 400.
+    fn read(query: &Fields) -> Result<Self, ApiError>;
+}
+
+/// The query of a request to the API.
+pub struct Asks<Q>(pub Q);
+
+impl<Q: Parameters, S: Sync> FromRequestParts<S> for Asks<Q> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Q::read(&Fields::parse(parts.uri.query().unwrap_or_default().as_bytes())).map(Self)
+    }
+}
+
+impl<Q: Parameters> Takes for Asks<Q> {
+    fn takes(sketch: &mut Sketch) {
+        sketch.parameters.extend(Q::parameters());
+    }
+}
+
+/// `?after=&limit=`.
+pub struct Page<T> {
+    /// Where it begins.
+    pub after: Option<T>,
+    /// How many rows.
+    pub limit: u32,
+}
+
+impl<T: std::str::FromStr> Parameters for Page<T> {
+    fn parameters() -> Vec<Value> {
+        vec![after_parameter(), limit_parameter()]
+    }
+
+    fn read(query: &Fields) -> Result<Self, ApiError> {
+        Ok(Self { after: after(query)?, limit: limit(query)? })
+    }
+}
+
+/// `after`, described.
+#[must_use]
+pub fn after_parameter() -> Value {
+    parameter("query", "after", "Where the page begins: `next` of the page before.", &json!({ "type": "string" }))
+}
+
+/// `limit`, described.
+#[must_use]
+pub fn limit_parameter() -> Value {
+    let schema = json!({ "type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT });
+    parameter("query", "limit", "How many rows a page has.", &schema)
 }
 
 /// `?limit=`.

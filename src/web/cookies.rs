@@ -5,6 +5,7 @@ use cookie::{Cookie, SameSite, time::Duration};
 
 use crate::{
     app::{App, sessions::BrowserKey},
+    config::Config,
     store::Cursor,
 };
 
@@ -14,8 +15,9 @@ const SESSION_DAYS: i64 = 30;
 const POSITION: &str = "position";
 
 /// The name of the session cookie: with a prefix that browsers enforce wherever there is https.
-fn session_name(app: &App) -> &'static str {
-    match (app.config.is_https(), app.config.base_path().is_empty()) {
+#[must_use]
+pub fn session_name(config: &Config) -> &'static str {
+    match (config.is_https(), config.base_path().is_empty()) {
         (true, true) => "__Host-session",
         (true, false) => "__Secure-session",
         (false, _) => "session",
@@ -35,7 +37,7 @@ fn get(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// The browser's key, when it has one that could be ours.
 pub fn browser(app: &App, headers: &HeaderMap) -> Option<BrowserKey> {
-    BrowserKey::parse(&get(headers, session_name(app))?)
+    BrowserKey::parse(&get(headers, session_name(&app.config))?)
 }
 
 /// What the browser has changed last.
@@ -59,7 +61,7 @@ fn header_value(app: &App, name: &'static str, value: &str, age: Duration) -> He
 
 /// Sets the browser's key.
 pub fn set_browser(app: &App, browser: &BrowserKey) -> HeaderValue {
-    header_value(app, session_name(app), browser.expose(), Duration::days(SESSION_DAYS))
+    header_value(app, session_name(&app.config), browser.expose(), Duration::days(SESSION_DAYS))
 }
 
 /// Sets the position.

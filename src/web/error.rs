@@ -17,6 +17,7 @@ use countersign_events::{
     text::FieldError,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     app::{AppError, Refused, queue::Overtaken, tokens::BearerError},
@@ -212,7 +213,7 @@ const fn token_code(error: BearerError) -> &'static str {
 }
 
 /// Problem details (RFC 9457). The layer around every route adds `instance`: it knows the request's id.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Problem {
     r#type: &'static str,
     title: &'static str,
@@ -235,7 +236,8 @@ impl Problem {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+/// What is wrong with a field.
+#[derive(Debug, Clone, Serialize, ToSchema)]
 struct FieldProblem {
     field: String,
     code: &'static str,
@@ -243,7 +245,7 @@ struct FieldProblem {
 }
 
 /// What a lost race has to know: where things stand now, who brought them there, when, and what differs.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
 struct Current {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<String>,
@@ -251,10 +253,13 @@ struct Current {
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
     by_id: Option<UserId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u32>,
@@ -263,7 +268,8 @@ struct Current {
 }
 
 /// A field that differs between two revisions.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = Difference)]
 pub struct DifferenceShape {
     field: &'static str,
     before: String,

@@ -8,14 +8,23 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
-use countersign_events::{account::Role, ids::UserId, recorded::Actor, scope::Scope};
+use countersign_events::{account::Role, ids::UserId, recorded::Actor};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{context::RequestContext, cookies, error::ApiError, pages::PageError};
+use super::{
+    context::RequestContext,
+    cookies,
+    describe::{Sketch, Takes, one_of, parameter},
+    error::ApiError,
+    pages::PageError,
+};
 use crate::{
     app::{
         App, AppError, Caller, NamedCommand,
+        reviews::Verb,
         sessions::{BrowserKey, SignedIn},
     },
     token_state::Bearer,
@@ -240,7 +249,9 @@ async fn body(request: Request) -> Result<Bytes, (StatusCode, &'static str)> {
     })
 }
 
-/// Whoever sends a request to the JSON API: a token's bearer, or a member in a browser.
+/// Whoever sends a request to the JSON API: a token's bearer, or a member in a browser. The table of doors has
+/// judged already whether they may.
+#[derive(Clone)]
 pub struct ApiCaller {
     /// The member.
     pub user_id: UserId,
@@ -253,50 +264,6 @@ pub struct ApiCaller {
 }
 
 impl ApiCaller {
-    /// With this scope, if it is a token: a signed-in member may read what is theirs.
-    ///
-    /// # Errors
-    /// [`ApiError::ScopeMissing`].
-    pub fn scope(self, scope: Scope) -> Result<Self, ApiError> {
-        match &self.bearer {
-            Some(bearer) if !bearer.scopes.contains(scope) => Err(ApiError::ScopeMissing(scope)),
-            _ => Ok(self),
-        }
-    }
-
-    /// In a browser session; no token can do this.
-    ///
-    /// # Errors
-    /// 403.
-    pub fn cookie(self) -> Result<Self, ApiError> {
-        if self.bearer.is_none() {
-            return Ok(self);
-        }
-        Err(ApiError::forbidden("session_required", "No token can do this: it needs a member signed in to a browser."))
-    }
-
-    /// With a token, whatever its scopes.
-    ///
-    /// # Errors
-    /// 401.
-    pub fn token(self) -> Result<Bearer, ApiError> {
-        self.bearer.ok_or(ApiError::TokenMissing)
-    }
-
-    /// A reviewer: by role in a browser, by role and scope with a token.
-    ///
-    /// # Errors
-    /// 403.
-    pub fn reviewer(self, app: &App) -> Result<Self, ApiError> {
-        let caller = self.scope(Scope::Review)?;
-        let member = app.state.member(caller.user_id).ok_or(ApiError::not_found())?;
-        if member.facts.roles.allow(Role::Reviewer) {
-            Ok(caller)
-        } else {
-            Err(AppError::RoleMissing(Role::Reviewer).into())
-        }
-    }
-
     /// As the sender of a command to a route; `Idempotency-Key` makes it one that can be repeated.
     #[must_use]
     pub fn caller(&self, route: &'static str, body: &[u8]) -> Caller {
@@ -317,6 +284,10 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        // The check of a session has looked it up.
+        if let Some(found) = parts.extensions.remove::<Self>() {
+            return Ok(found);
+        }
         let context = context(parts);
         let command_id = match parts.headers.get("idempotency-key").map(|key| key.to_str()) {
             None => None,
@@ -340,6 +311,8 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
         Ok(Self { user_id: signed_in.user_id, bearer: None, signed_in: Some(signed_in), context, command_id })
     }
 }
+
+impl Takes for ApiCaller {}
 
 /// A JSON body, with its text for telling repeats from others.
 pub struct Json<T> {
@@ -367,6 +340,12 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| misfit(&error))?;
         json.end().map_err(|error| ApiError::bad_request("json", format!("The body is not JSON: {error}.")))?;
         Ok(Self { value, text })
+    }
+}
+
+impl<T: ToSchema> Takes for Json<T> {
+    fn takes(sketch: &mut Sketch) {
+        sketch.body = Some(sketch.reference::<T>());
     }
 }
 
@@ -399,6 +378,13 @@ impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for Id<T> 
     }
 }
 
+impl<T> Takes for Id<T> {
+    fn takes(sketch: &mut Sketch) {
+        let schema = json!({ "type": "string", "format": "uuid" });
+        sketch.parameters.push(parameter("path", "id", "Which one.", &schema));
+    }
+}
+
 /// An id in the path of a page.
 pub struct PageId<T>(pub T);
 
@@ -411,7 +397,7 @@ impl<T: std::str::FromStr + Send, S: Send + Sync> FromRequestParts<S> for PageId
 }
 
 async fn id<T: std::str::FromStr, S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<T> {
-    parameter(parts, state, "id").await?.parse().ok()
+    path_parameter(parts, state, "id").await?.parse().ok()
 }
 
 /// What a path names to be done; nothing, where it is no text.
@@ -421,11 +407,18 @@ impl<S: Send + Sync> FromRequestParts<S> for VerbName {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        Ok(Self(parameter(parts, state, "verb").await.unwrap_or_default()))
+        Ok(Self(path_parameter(parts, state, "verb").await.unwrap_or_default()))
     }
 }
 
-async fn parameter<S: Send + Sync>(parts: &mut Parts, state: &S, wanted: &str) -> Option<String> {
+impl Takes for VerbName {
+    fn takes(sketch: &mut Sketch) {
+        let verbs = one_of(Verb::ALL.iter().map(|verb| verb.as_str()));
+        sketch.parameters.push(parameter("path", "verb", "What to do with it.", &verbs));
+    }
+}
+
+async fn path_parameter<S: Send + Sync>(parts: &mut Parts, state: &S, wanted: &str) -> Option<String> {
     let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
     params.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.to_owned())
 }

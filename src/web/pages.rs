@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod admin;
 pub mod authorize;
+pub mod docs;
 pub mod front;
 pub mod inbox;
 pub mod requests;
@@ -21,6 +22,7 @@ use countersign_events::{account::Role, recorded::Timestamp, text::FieldError};
 use super::{
     context::{POSITION, position_value},
     cookies,
+    describe::{Answers, Sketch},
     error::{Problem, Told, add_retry, tell},
     extract::Visitor,
 };
@@ -197,18 +199,40 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// Whether the site is ready, and what is in the way.
+pub(super) enum Readiness {
+    Ready,
+    NotReady(String),
+}
+
+impl IntoResponse for Readiness {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Ready => "ready\n".into_response(),
+            Self::NotReady(problem) => {
+                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], format!("{problem}\n")).into_response()
+            }
+        }
+    }
+}
+
+impl Answers for Readiness {
+    fn answers(sketch: &mut Sketch) {
+        sketch.answer_text(200, "It is ready.");
+        sketch.answer_text(503, "It is not, and what is in the way.");
+    }
+}
+
 /// Ready: log and vault answer, and every read model follows.
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
     let behind = app.progress().into_iter().find(|(_, progress)| progress.error.is_some());
     if !app.writes() {
-        let problem = "the log does not take appends\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], problem).into_response();
+        return Readiness::NotReady("the log does not take appends".to_owned());
     }
-    let problem = match (app.head().await, app.vault.ping().await, behind) {
-        (Ok(_), Ok(()), None) => return "ready\n".into_response(),
+    Readiness::NotReady(match (app.head().await, app.vault.ping().await, behind) {
+        (Ok(_), Ok(()), None) => return Readiness::Ready,
         (Err(_), ..) => "the log does not answer".to_owned(),
         (_, Err(_), _) => "the vault does not answer".to_owned(),
         (.., Some((name, _))) => format!("the read model {name} does not follow the log"),
-    };
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], format!("{problem}\n")).into_response()
+    })
 }

@@ -136,7 +136,8 @@ async fn a_missing_unknown_or_ill_typed_field_of_json_is_422_and_named() {
         (json!({ "name": "A", "client_type": "public" }), "client_type"),
         (json!({ "name": 3 }), "name"),
         (json!({ "name": "A", "redirect_uris": [1] }), "redirect_uris[0]"),
-        (json!({ "name": "A" }), "redirect_uri"),
+        (json!({ "name": "A" }), "redirect_uris"),
+        (json!({ "name": "A", "purpose": "personal", "scopes": "everything" }), "scopes"),
         (json!({ "name": "A\u{7}", "purpose": "personal" }), "name"),
         (json!({ "name": "A", "purpose": "other" }), "purpose"),
     ];
@@ -230,6 +231,8 @@ const PAGES: &[&str] = &[
     "GET /admin/apps/1",
     "POST /admin/apps/1/approve",
     "GET /style.css",
+    "GET /docs",
+    "GET /openapi.json",
     "GET /healthz",
     "GET /readyz",
 ];

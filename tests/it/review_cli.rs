@@ -73,7 +73,10 @@ async fn a_reviewer_claims_and_approves_beside_a_running_site() {
     assert_eq!(shown["reason"], "Welcome.");
     let last = shown["history"].as_array().and_then(|all| all.last()).expect("a history").clone();
     let sentence = last["sentence"].as_str().expect("a sentence");
-    assert!(sentence.contains("rob approved revision 1") && sentence.contains("(command line)"), "{sentence}");
+    assert!(
+        sentence.contains("rob approved “Reader”, revision 1") && sentence.contains("(command line)"),
+        "{sentence}"
+    );
     // The envelope names who sat at the command line, the decision in whose name.
     let approved = site.done(&["events", "list", "--type", "ApplicationApproved", "--format", "json"]);
     assert!(approved.contains("\"actor\": \"cli:"), "{approved}");
@@ -95,7 +98,7 @@ async fn nobody_decides_without_the_role_nor_on_an_application_of_their_own() {
         (
             &["deny", &id, "--revision", "1", "--as", "rob", "--reason", "No.", "--reason-code", "mood"],
             1,
-            "one of meets_policy",
+            "one of incomplete, misleading",
         ),
         (&["suspend", &id, "--revision", "1", "--as", "rob", "--reason", "No."], 1, "the application is under_review"),
         (
@@ -149,7 +152,7 @@ async fn a_stopped_site_is_reviewed_just_the_same() {
     let done = site.done(&["review", "suspend", &id, "--revision", "1", "--reason", "It\nleaks.", "--as", "mia"]);
     assert!(done.contains("its tokens rest"), "{done}");
     let shown = site.done(&["review", "show", &id]);
-    for part in ["reinstate revoke\n", "\nhistory\n", "mia suspended revision 1", "| leaks."] {
+    for part in ["reinstate revoke\n", "\nhistory\n", "mia suspended “Reader”, revision 1", "| leaks."] {
         assert!(shown.contains(part), "{part}: {shown}");
     }
     let csv = site.done(&["review", "list", "--state", "suspended", "--format", "csv"]);

@@ -354,8 +354,8 @@ async fn the_history_is_for_its_owner_reviewers_and_auditors() {
         (Credential::Token(&audit), 200),
         (session(&ben), 404),
         (session(&oli), 404),
-        (Credential::Token(&plain), 404),
-        (Credential::Token(&owners), 404),
+        (Credential::Token(&plain), 403),
+        (Credential::Token(&owners), 403),
         (Credential::Nothing, 401),
     ] {
         let answer = cast.get(who, &path).await;

@@ -2,19 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
-use countersign_events::{
-    ids::{ApplicationId, TokenId},
-    scope::Scope,
-};
-use serde_json::json;
+use axum::{Json, extract::State};
+use countersign_events::ids::{ApplicationId, TokenId};
 
 use super::{
-    done, done_silently,
+    Changed, List, Silent,
+    answers::{MemberShape, ShownTokenShape},
     shapes::{AuthorizationShape, BearerShape, Named, TokenShape},
 };
 use crate::{
@@ -25,77 +18,75 @@ use crate::{
     },
 };
 
-pub(in crate::web) async fn token(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
-    let bearer = caller.token()?;
+pub(in crate::web) async fn token(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+) -> Result<Json<BearerShape>, ApiError> {
+    let bearer = caller.bearer.ok_or(ApiError::TokenMissing)?;
     let application = app.state.client(bearer.application_id).map(|client| client.name);
-    Ok(axum::Json(BearerShape {
+    Ok(Json(BearerShape {
         id: bearer.token_id,
-        user: Named { id: bearer.user_id, name: Some(app.state.name_of(bearer.user_id)) },
-        application: Named { id: bearer.application_id, name: application },
+        user: Named { id: bearer.user_id.0, name: Some(app.state.name_of(bearer.user_id)) },
+        application: Named { id: bearer.application_id.0, name: application },
         scopes: bearer.scopes,
         expires_at: bearer.expires_at,
-    })
-    .into_response())
+    }))
 }
 
-pub(in crate::web) async fn me(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Identity)?;
+pub(in crate::web) async fn me(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Json<MemberShape>, ApiError> {
     let member = app.state.member(caller.user_id).ok_or_else(ApiError::not_found)?;
     let roles: Vec<_> = member.facts.roles.iter().map(countersign_events::account::Role::as_str).collect();
-    Ok(axum::Json(json!({ "id": caller.user_id, "name": member.username, "roles": roles })).into_response())
+    Ok(Json(MemberShape { id: caller.user_id, name: member.username, roles }))
 }
 
 pub(in crate::web) async fn authorizations(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
-    let data: Vec<_> = app.my_authorizations(caller.user_id).await?.into_iter().map(AuthorizationShape::from).collect();
-    Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
+) -> Result<List<AuthorizationShape>, ApiError> {
+    let data = app.my_authorizations(caller.user_id).await?.into_iter().map(AuthorizationShape::from).collect();
+    Ok(List::whole(data))
 }
 
 pub(in crate::web) async fn remove_authorization(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Silent, ApiError> {
     let sender = caller.caller("DELETE /authorizations/{id}", b"");
-    Ok(done_silently(app.remove_authorization(&sender, caller.user_id, id).await?.cursor))
+    Ok(Silent(app.remove_authorization(&sender, caller.user_id, id).await?.cursor))
 }
 
 pub(in crate::web) async fn remove_authorizations(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Silent, ApiError> {
     let sender = caller.caller("DELETE /authorizations", b"");
-    Ok(done_silently(app.remove_authorizations(&sender, caller.user_id).await?.cursor))
+    Ok(Silent(app.remove_authorizations(&sender, caller.user_id).await?.cursor))
 }
 
-pub(in crate::web) async fn tokens(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
-    let data: Vec<_> = app.my_tokens(caller.user_id).await?.into_iter().map(TokenShape::from).collect();
-    Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
+pub(in crate::web) async fn tokens(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+) -> Result<List<TokenShape>, ApiError> {
+    let data = app.my_tokens(caller.user_id).await?.into_iter().map(TokenShape::from).collect();
+    Ok(List::whole(data))
 }
 
 pub(in crate::web) async fn revoke_token(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<TokenId>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Silent, ApiError> {
     let sender = caller.caller("DELETE /tokens/{id}", b"");
-    Ok(done_silently(app.revoke_my_token(&sender, caller.user_id, id).await?.cursor))
+    Ok(Silent(app.revoke_my_token(&sender, caller.user_id, id).await?.cursor))
 }
 
 pub(in crate::web) async fn regenerate_token(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<TokenId>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Changed<ShownTokenShape>, ApiError> {
     let sender = caller.caller("POST /tokens/{id}/regenerate", b"");
     let regenerated = app.regenerate_token(&sender, caller.user_id, id).await?;
-    Ok(done(StatusCode::OK, regenerated.cursor, json!({ "access_token": regenerated.answer })))
+    Ok(Changed(regenerated.cursor, ShownTokenShape { access_token: regenerated.answer }))
 }

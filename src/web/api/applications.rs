@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
+use axum::extract::State;
+use countersign_events::{
+    account::Role, application::Standing, ids::ApplicationId, redirect_uri::Purpose, scope::Scope,
 };
-use countersign_events::{account::Role, ids::ApplicationId, scope::Scope};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{
-    done, done_silently,
-    shapes::{ApplicationShape, HappeningShape, MyApplicationShape, QueueShape},
+    Asks, Changed, Created, List, Parameters, Silent, after_parameter,
+    application_shapes::{ApplicationShape, HappeningShape, MyApplicationShape, QueueShape},
+    limit_parameter,
+    shapes::purpose,
 };
 use crate::{
     app::{
@@ -23,8 +24,9 @@ use crate::{
     },
     store::rows::ApplicationRow,
     web::{
+        describe::{one_of, parameter},
         error::ApiError,
-        extract::{ApiCaller, Id, Json, Query, VerbName},
+        extract::{ApiCaller, Fields, Id, Json, VerbName},
         review_query::{QueryError, next_cursor, review_filter},
     },
 };
@@ -37,36 +39,42 @@ async fn shapes(app: &App, rows: Vec<ApplicationRow>) -> Result<Vec<ApplicationS
     Ok(shapes)
 }
 
-pub(in crate::web) async fn list(State(app): State<Arc<App>>, caller: ApiCaller) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Identity)?;
+pub(in crate::web) async fn list(
+    State(app): State<Arc<App>>,
+    caller: ApiCaller,
+) -> Result<List<ApplicationShape>, ApiError> {
     let mine = app.my_applications(caller.user_id).await?;
-    Ok(axum::Json(json!({ "data": shapes(&app, mine).await?, "next": null })).into_response())
+    Ok(List::whole(shapes(&app, mine).await?))
 }
 
 pub(in crate::web) async fn show(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Identity)?;
+) -> Result<axum::Json<MyApplicationShape>, ApiError> {
     let row = app.my_application(caller.user_id, id).await?;
     let queue = app.place(&row).await?.map(QueueShape::from);
-    Ok(axum::Json(MyApplicationShape { application: ApplicationShape::of(&app, row).await?, queue }).into_response())
+    Ok(axum::Json(MyApplicationShape { application: ApplicationShape::of(&app, row).await?, queue }))
 }
 
 /// What a request for an application says in JSON: lists where the form has lines.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NewApplication {
+    #[schema(min_length = 1, max_length = 50)]
     name: String,
     #[serde(default)]
+    #[schema(schema_with = purpose)]
     purpose: String,
     #[serde(default)]
+    #[schema(max_length = 256)]
     description: String,
     #[serde(default)]
     website: String,
+    /// Up to ten.
     #[serde(default)]
     redirect_uris: Vec<String>,
+    /// Separated by spaces.
     #[serde(default)]
     scopes: String,
 }
@@ -84,26 +92,42 @@ impl From<NewApplication> for Request {
     }
 }
 
+/// Errors name the fields of the body that was sent; the form has other names for two of them.
+fn as_in_json(error: AppError) -> AppError {
+    let AppError::Fields(mut errors) = error else { return error };
+    for error in &mut errors {
+        error.field = match error.field {
+            "redirect_uri" => "redirect_uris",
+            "scope" => "scopes",
+            field => field,
+        };
+    }
+    AppError::Fields(errors)
+}
+
 pub(in crate::web) async fn request(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Json { value, text }: Json<NewApplication>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
-    let asked = app.asked(&value.into())?;
+) -> Result<Created<ApplicationShape>, ApiError> {
+    let asked = app.asked(&value.into()).map_err(as_in_json)?;
     let requested = app.request_application(&caller.caller("POST /applications", &text), caller.user_id, asked).await?;
     let row = app.my_application(caller.user_id, requested.answer).await?;
-    Ok(done(StatusCode::CREATED, requested.cursor, ApplicationShape::of(&app, row).await?))
+    Ok(Created(requested.cursor, ApplicationShape::of(&app, row).await?))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Edit {
+    #[schema(min_length = 1, max_length = 50)]
     name: Option<String>,
+    #[schema(schema_with = purpose, required = false)]
     purpose: Option<String>,
+    #[schema(max_length = 256)]
     description: Option<String>,
     website: Option<String>,
     redirect_uris: Option<Vec<String>>,
+    /// Separated by spaces.
     scopes: Option<String>,
 }
 
@@ -127,10 +151,9 @@ pub(in crate::web) async fn edit(
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
     Json { value, text }: Json<Edit>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Changed<ApplicationShape>, ApiError> {
     let before = Request::of(&app.my_application(caller.user_id, id).await?);
-    let asked = app.asked(&value.after(before))?;
+    let asked = app.asked(&value.after(before)).map_err(as_in_json)?;
     let edited =
         app.edit_application(&caller.caller("PATCH /applications/{id}", &text), caller.user_id, id, asked).await?;
     mine(&app, &caller, id, edited).await
@@ -140,10 +163,9 @@ pub(in crate::web) async fn withdraw(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Silent, ApiError> {
     let sender = caller.caller("POST /applications/{id}/withdraw", b"");
-    Ok(done_silently(app.withdraw_application(&sender, caller.user_id, id).await?.cursor))
+    Ok(Silent(app.withdraw_application(&sender, caller.user_id, id).await?.cursor))
 }
 
 /// Back under review, with whatever the body changes.
@@ -152,18 +174,20 @@ pub(in crate::web) async fn resubmit(
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
     Json { value, text }: Json<Edit>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Changed<ApplicationShape>, ApiError> {
     let before = Request::of(&app.my_application(caller.user_id, id).await?);
-    let asked = app.asked(&value.after(before))?;
+    let asked = app.asked(&value.after(before)).map_err(as_in_json)?;
     let sender = caller.caller("POST /applications/{id}/resubmit", &text);
     let done = app.resubmit_application(&sender, caller.user_id, id, asked).await?;
     mine(&app, &caller, id, done).await
 }
 
-#[derive(Deserialize)]
+/// Why a denial should be another decision.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Appeal {
+    /// What another reviewer should know.
+    #[schema(min_length = 1, max_length = 2000)]
     text: String,
 }
 
@@ -172,8 +196,7 @@ pub(in crate::web) async fn appeal(
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
     Json { value, text }: Json<Appeal>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Changed<ApplicationShape>, ApiError> {
     let sender = caller.caller("POST /applications/{id}/appeal", &text);
     let done = app.appeal(&sender, caller.user_id, id, &value.text).await?;
     mine(&app, &caller, id, done).await
@@ -183,8 +206,7 @@ pub(in crate::web) async fn withdraw_change(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Changed<ApplicationShape>, ApiError> {
     let sender = caller.caller("POST /applications/{id}/withdraw-change", b"");
     let done = app.withdraw_change(&sender, caller.user_id, id).await?;
     mine(&app, &caller, id, done).await
@@ -194,24 +216,28 @@ pub(in crate::web) async fn rotate_client_id(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Changed<ApplicationShape>, ApiError> {
     let sender = caller.caller("POST /applications/{id}/rotate-client-id", b"");
     let done = app.rotate_client_id(&sender, caller.user_id, id).await?;
     mine(&app, &caller, id, done).await
 }
 
 /// An application as it is after its owner's command.
-async fn mine(app: &App, caller: &ApiCaller, id: ApplicationId, done: Done<()>) -> Result<Response, ApiError> {
+async fn mine(
+    app: &App,
+    caller: &ApiCaller,
+    id: ApplicationId,
+    done: Done<()>,
+) -> Result<Changed<ApplicationShape>, ApiError> {
     let row = app.my_application(caller.user_id, id).await?;
-    Ok(super::done(StatusCode::OK, done.cursor, ApplicationShape::of(app, row).await?))
+    Ok(Changed(done.cursor, ApplicationShape::of(app, row).await?))
 }
 
 pub(in crate::web) async fn history(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
-) -> Result<Response, ApiError> {
+) -> Result<List<HappeningShape>, ApiError> {
     let row = app.reviewed_application(id).await?;
     let roles = app.state.member(caller.user_id).map(|member| member.facts.roles).unwrap_or_default();
     let by_scope = |scope| caller.bearer.is_none_or(|bearer| bearer.scopes.contains(scope));
@@ -222,18 +248,47 @@ pub(in crate::web) async fn history(
         return Err(ApiError::not_found());
     }
     let happenings = app.history(id).await?;
-    let data: Vec<_> = happenings.into_iter().map(|happening| HappeningShape::of(&app, happening)).collect();
-    Ok(axum::Json(json!({ "data": data, "next": null })).into_response())
+    Ok(List::whole(happenings.into_iter().map(|happening| HappeningShape::of(&app, happening)).collect()))
+}
+
+/// The filters of the review list; looking members up is the handler's.
+pub(in crate::web) struct ReviewQuery {
+    filters: Fields,
+    limit: u32,
+}
+
+impl Parameters for ReviewQuery {
+    fn parameters() -> Vec<Value> {
+        let states = one_of(std::iter::once("waiting").chain(Standing::ALL.iter().map(|standing| standing.as_str())));
+        let purposes = one_of([Purpose::Web, Purpose::Personal, Purpose::Native].map(Purpose::as_str));
+        let scopes = one_of(Scope::ALL.map(Scope::as_str));
+        let text = json!({ "type": "string" });
+        let of = |name, about: &str, schema: &Value| parameter("query", name, about, schema);
+        vec![
+            of("state", "Only those in this state, or those that wait for a reviewer.", &states),
+            of("purpose", "Only those for this purpose.", &purposes),
+            of("scope", "Only those that ask for this scope.", &scopes),
+            of("owner", "Only those of this member: a username, an id, or `me`.", &text),
+            of("claimed_by", "Only those that this reviewer has claimed: a username, an id, or `me`.", &text),
+            of("overdue", "Only those that have waited longer than they should.", &json!({ "type": "boolean" })),
+            of("sort", "By when they were asked for, or since when they wait.", &one_of(["oldest", "newest"])),
+            after_parameter(),
+            limit_parameter(),
+        ]
+    }
+
+    fn read(query: &Fields) -> Result<Self, ApiError> {
+        Ok(Self { filters: query.clone(), limit: super::limit(query)? })
+    }
 }
 
 pub(in crate::web) async fn review(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-    Query(query): Query,
-) -> Result<Response, ApiError> {
-    let caller = caller.reviewer(&app)?;
-    let limit = super::limit(&query)?;
-    let filter = review_filter(&app, &query, caller.user_id, limit + 1).await.map_err(|error| match error {
+    Asks(asked): Asks<ReviewQuery>,
+) -> Result<List<ApplicationShape>, ApiError> {
+    let limit = asked.limit;
+    let filter = review_filter(&app, &asked.filters, caller.user_id, limit + 1).await.map_err(|error| match error {
         QueryError::Parameter(detail) => ApiError::bad_request("unknown_value", detail),
         QueryError::App(error) => error.into(),
     })?;
@@ -241,7 +296,30 @@ pub(in crate::web) async fn review(
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|last| next_cursor(&filter, last));
-    Ok(axum::Json(json!({ "data": shapes(&app, rows).await?, "next": next })).into_response())
+    Ok(List { data: shapes(&app, rows).await?, next })
+}
+
+/// What a decision says in JSON.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Decision)]
+pub(in crate::web) struct DecisionBody {
+    /// The revision that was read; claims and releases name none.
+    #[serde(default)]
+    revision: u32,
+    /// The clause of the site's policy; an approval needs none.
+    #[serde(default)]
+    reason_code: String,
+    /// What to tell the owner; an approval needs nothing.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    reason: String,
+}
+
+impl From<DecisionBody> for Verdict {
+    fn from(DecisionBody { revision, reason_code, reason }: DecisionBody) -> Self {
+        Self { revision, reason_code, reason }
+    }
 }
 
 pub(in crate::web) async fn decide(
@@ -249,9 +327,8 @@ pub(in crate::web) async fn decide(
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
     VerbName(verb): VerbName,
-    Json { value, text }: Json<Verdict>,
-) -> Result<Response, ApiError> {
-    let caller = caller.reviewer(&app)?;
+    Json { value, text }: Json<DecisionBody>,
+) -> Result<Changed<ApplicationShape>, ApiError> {
     let verb: Verb = verb.parse()?;
     if let Some(signed_in) = &caller.signed_in
         && verb.decides()
@@ -260,7 +337,7 @@ pub(in crate::web) async fn decide(
         return Err(AppError::PasswordAgain.into());
     }
     let sender = caller.caller("POST /review/{id}/{verb}", &text);
-    let decided = app.decide_application(&sender, caller.user_id, id, verb, &value).await?;
+    let decided = app.decide_application(&sender, caller.user_id, id, verb, &value.into()).await?;
     let row = app.reviewed_application(id).await?;
-    Ok(done(StatusCode::OK, decided.cursor, ApplicationShape::of(&app, row).await?))
+    Ok(Changed(decided.cursor, ApplicationShape::of(&app, row).await?))
 }

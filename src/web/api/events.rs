@@ -2,29 +2,60 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use countersign_events::{account::Role, recorded::Position, scope::Scope};
-use serde_json::json;
+use axum::extract::State;
+use countersign_events::{codec, recorded::Position};
+use serde_json::{Value, json};
 
+use super::{Asks, Parameters, after_parameter, answers::EventsShape, limit_parameter};
 use crate::{
     app::{
-        App, AppError,
+        App,
         audit::{Effort, Typed},
     },
     web::{
+        describe::{one_of, parameter},
         error::ApiError,
-        extract::{ApiCaller, Fields, Query},
+        extract::Fields,
     },
 };
 
-/// An auditor: by role in a browser, by role and scope with a token.
-fn auditor(app: &App, caller: ApiCaller) -> Result<ApiCaller, ApiError> {
-    let caller = caller.scope(Scope::Audit)?;
-    let member = app.state.member(caller.user_id).ok_or(ApiError::not_found())?;
-    if member.facts.roles.allow(Role::Auditor) { Ok(caller) } else { Err(AppError::RoleMissing(Role::Auditor).into()) }
+/// The filters of the log; looking their members and applications up is the handler's.
+pub(in crate::web) struct EventsQuery {
+    typed: Typed,
+    newest_first: bool,
+    after: Option<Position>,
+    limit: u32,
+}
+
+impl Parameters for EventsQuery {
+    fn parameters() -> Vec<Value> {
+        let types = one_of(codec::TYPES.iter().map(|known| known.name));
+        let text = json!({ "type": "string" });
+        let instant = json!({ "type": "string", "format": "date-time" });
+        let of = |name, about: &str, schema: &Value| parameter("query", name, about, schema);
+        vec![
+            of("stream", "Only of this stream, such as site or application-ID.", &text),
+            of("type", "Only of this type.", &types),
+            of("actor", "Only what this member did: a username or an id.", &text),
+            of("application", "Only what concerns this application: its id or client id.", &text),
+            of("user", "Only what concerns this member: a username or an id.", &text),
+            of("since", "Only what was recorded at this instant or later (RFC 3339).", &instant),
+            of("until", "Only what was recorded before this instant (RFC 3339).", &instant),
+            of("order", "Oldest first, or newest first.", &one_of(["asc", "desc"])),
+            after_parameter(),
+            limit_parameter(),
+        ]
+    }
+
+    fn read(query: &Fields) -> Result<Self, ApiError> {
+        let newest_first = match query.get("order") {
+            None | Some("asc") => false,
+            Some("desc") => true,
+            Some(_) => return Err(ApiError::bad_request("unknown_value", "`order` is one of asc, desc.")),
+        };
+        let after = super::after::<u64>(query)?.map(Position);
+        Ok(Self { typed: typed(query), newest_first, after, limit: super::limit(query)? })
+    }
 }
 
 /// The filters of a query. What is empty is as if it were not there.
@@ -44,20 +75,11 @@ fn typed(query: &Fields) -> Typed {
 /// `GET /api/v1/events`.
 pub(in crate::web) async fn list(
     State(app): State<Arc<App>>,
-    caller: ApiCaller,
-    Query(query): Query,
-) -> Result<Response, ApiError> {
-    auditor(&app, caller)?;
-    let newest_first = match query.get("order") {
-        None | Some("asc") => false,
-        Some("desc") => true,
-        Some(_) => return Err(ApiError::bad_request("unknown_value", "`order` is one of asc, desc.")),
-    };
-    let after = super::after::<u64>(&query)?.map(Position);
-    let limit = super::limit(&query)?;
-    let filter = app.audit_filter(&typed(&query)).await?;
+    Asks(asked): Asks<EventsQuery>,
+) -> Result<axum::Json<EventsShape>, ApiError> {
+    let filter = app.audit_filter(&asked.typed).await?;
     let filter = filter.map_err(|error| ApiError::bad_request(error.code, error.message))?;
-    let page = app.audit(&filter, after, newest_first, limit, Effort::USUAL).await?;
+    let page = app.audit(&filter, asked.after, asked.newest_first, asked.limit, Effort::USUAL).await?;
     let next = page.next.map(|next| next.to_string());
-    Ok(axum::Json(json!({ "data": page.events, "next": next, "complete_to": page.complete_to })).into_response())
+    Ok(axum::Json(EventsShape { data: page.events, next, complete_to: page.complete_to }))
 }

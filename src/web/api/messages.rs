@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{extract::State, http::StatusCode, response::Response};
-use countersign_events::scope::Scope;
+use axum::extract::State;
 use serde::Deserialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
-use super::done;
+use super::{Created, answers::SentShape};
 use crate::{
     app::App,
     web::{
@@ -16,9 +15,11 @@ use crate::{
     },
 };
 
-#[derive(Deserialize)]
+/// A message to another member.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NewMessage {
+    /// The username of whom it is for.
     to: String,
     title: String,
     body: String,
@@ -29,9 +30,8 @@ pub(in crate::web) async fn send(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Json { value, text }: Json<NewMessage>,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Messages)?;
+) -> Result<Created<SentShape>, ApiError> {
     let sender = caller.caller("POST /messages", &text);
     let sent = app.send_message(&sender, caller.user_id, &value.to, &value.title, &value.body).await?;
-    Ok(done(StatusCode::CREATED, sent.cursor, json!({ "id": sent.answer })))
+    Ok(Created(sent.cursor, SentShape { id: sent.answer }))
 }

@@ -4,20 +4,25 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::StatusCode,
     response::{IntoResponse, Redirect, Response},
 };
 use countersign_events::{ids::MessageId, recorded::Position, scope::Scope};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{done, shapes::NotificationShape};
+use super::{
+    Asks, Changed, List, Page, Parameters,
+    answers::{MarkedShape, ShownTokenShape, UnreadShape},
+    shapes::NotificationShape,
+};
 use crate::{
     app::{App, inbox::Which},
     web::{
+        describe::{Answers, Sketch, parameter},
         error::ApiError,
-        extract::{ApiCaller, Fields, Id, Json, Query},
+        extract::{ApiCaller, Fields, Id, Json},
     },
 };
 
@@ -25,13 +30,62 @@ async fn page(
     app: &App,
     caller: &ApiCaller,
     which: Which,
-    query: &Fields,
-) -> Result<(Vec<NotificationShape>, Option<Position>), ApiError> {
-    let before = super::after::<u64>(query)?.map(Position);
-    let (notifications, next) = app.notifications(caller.user_id, which, before, super::limit(query)?).await?;
+    asked: &Page<u64>,
+) -> Result<List<NotificationShape>, ApiError> {
+    let before = asked.after.map(Position);
+    let (notifications, next) = app.notifications(caller.user_id, which, before, asked.limit).await?;
     // A member in a browser reads all that is theirs.
     let with_messages = caller.bearer.is_none_or(|bearer| bearer.scopes.contains(Scope::Messages));
-    Ok((notifications.into_iter().map(|one| NotificationShape::of(app, one, with_messages)).collect(), next))
+    let data = notifications.into_iter().map(|one| NotificationShape::of(app, one, with_messages)).collect();
+    Ok(List { data, next: next.map(|next| next.to_string()) })
+}
+
+/// `?after=&limit=&mark_read=`.
+pub(in crate::web) struct UnreadQuery {
+    page: Page<u64>,
+    mark_read: bool,
+}
+
+impl Parameters for UnreadQuery {
+    fn parameters() -> Vec<Value> {
+        let about = "`true` marks as read exactly what the answer holds. Not decisions, nor changes of authorizations.";
+        let mut parameters = Page::<u64>::parameters();
+        parameters.push(parameter("query", "mark_read", about, &json!({ "type": "boolean", "default": false })));
+        parameters
+    }
+
+    fn read(query: &Fields) -> Result<Self, ApiError> {
+        let mark_read = match query.get("mark_read") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(ApiError::bad_request("unknown_value", "mark_read is true or false.")),
+        };
+        Ok(Self { page: Page::read(query)?, mark_read })
+    }
+}
+
+/// What `GET /unread` answers.
+pub(in crate::web) enum Unread {
+    ToInbox(Redirect),
+    Told(UnreadShape),
+    Marked(Changed<UnreadShape>),
+}
+
+impl IntoResponse for Unread {
+    fn into_response(self) -> Response {
+        match self {
+            Self::ToInbox(there) => there.into_response(),
+            Self::Told(body) => axum::Json(body).into_response(),
+            Self::Marked(body) => body.into_response(),
+        }
+    }
+}
+
+impl Answers for Unread {
+    fn answers(sketch: &mut Sketch) {
+        axum::Json::<UnreadShape>::answers(sketch);
+        sketch.answers.insert(303, json!({ "description": "A signed-in browser is sent to its inbox." }));
+    }
 }
 
 /// `GET /unread`: a browser is sent to the inbox, a token gets JSON. Reading marks nothing unless the
@@ -39,26 +93,27 @@ async fn page(
 pub(in crate::web) async fn unread(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-    Query(query): Query,
-) -> Result<Response, ApiError> {
+    Asks(asked): Asks<UnreadQuery>,
+) -> Result<Unread, ApiError> {
     if caller.signed_in.is_some() {
-        return Ok(Redirect::to(&format!("{}/inbox", app.config.base_path())).into_response());
+        return Ok(Unread::ToInbox(Redirect::to(&format!("{}/inbox", app.config.base_path()))));
     }
-    let caller = caller.scope(Scope::Notifications)?;
-    let (data, next) = page(&app, &caller, Which { unread: true, messages: false }, &query).await?;
+    let List { data, next } = page(&app, &caller, Which { unread: true, messages: false }, &asked.page).await?;
     let count = app.unread_count(caller.user_id).await?;
     let ids: Vec<_> = data.iter().map(NotificationShape::id).collect();
-    let body = json!({ "data": data, "next": next.map(|next| next.to_string()), "count": count });
-    if query.get("mark_read") != Some("true") {
-        return Ok(axum::Json(body).into_response());
+    let body = UnreadShape { data, next, count };
+    if !asked.mark_read {
+        return Ok(Unread::Told(body));
     }
     let marked = app.mark_read(&caller.caller("GET /unread", b""), caller.user_id, &ids).await?;
-    Ok(done(StatusCode::OK, marked.cursor, body))
+    Ok(Unread::Marked(Changed(marked.cursor, body)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct Ids {
+    /// At most 100.
+    #[schema(max_items = 100)]
     ids: Vec<Uuid>,
 }
 
@@ -66,52 +121,46 @@ pub(in crate::web) async fn mark_read(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Json { value, text }: Json<Ids>,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Notifications)?;
+) -> Result<Changed<MarkedShape>, ApiError> {
     if value.ids.len() > 100 {
-        return Err(ApiError::bad_request("ids", "Mark at most 100 at once."));
+        let message = "Mark at most 100 at once.".to_owned();
+        return Err(ApiError::Field { field: "ids".to_owned(), code: "too_many", message });
     }
     let sender = caller.caller("POST /notifications/read", &text);
     let marked = app.mark_read(&sender, caller.user_id, &value.ids).await?;
-    Ok(done(StatusCode::OK, marked.cursor, json!({ "read": marked.answer })))
+    Ok(Changed(marked.cursor, MarkedShape { read: marked.answer }))
 }
 
 pub(in crate::web) async fn list(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-    Query(query): Query,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Notifications)?;
-    let (data, next) = page(&app, &caller, Which::default(), &query).await?;
-    Ok(axum::Json(json!({ "data": data, "next": next.map(|next| next.to_string()) })).into_response())
+    Asks(asked): Asks<Page<u64>>,
+) -> Result<List<NotificationShape>, ApiError> {
+    page(&app, &caller, Which::default(), &asked).await
 }
 
 pub(in crate::web) async fn messages(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
-    Query(query): Query,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Messages)?;
-    let (data, next) = page(&app, &caller, Which { unread: false, messages: true }, &query).await?;
-    Ok(axum::Json(json!({ "data": data, "next": next.map(|next| next.to_string()) })).into_response())
+    Asks(asked): Asks<Page<u64>>,
+) -> Result<List<NotificationShape>, ApiError> {
+    page(&app, &caller, Which { unread: false, messages: true }, &asked).await
 }
 
 pub(in crate::web) async fn message(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<Uuid>,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Messages)?;
+) -> Result<axum::Json<NotificationShape>, ApiError> {
     let message = app.notification(caller.user_id, id).await?;
-    Ok(axum::Json(NotificationShape::of(&app, message, true)).into_response())
+    Ok(axum::Json(NotificationShape::of(&app, message, true)))
 }
 
 pub(in crate::web) async fn reveal(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<MessageId>,
-) -> Result<Response, ApiError> {
-    let caller = caller.cookie()?;
+) -> Result<Changed<ShownTokenShape>, ApiError> {
     let revealed = app.reveal(&caller.caller("POST /messages/{id}/reveal", b""), caller.user_id, id).await?;
-    Ok(done(StatusCode::OK, revealed.cursor, json!({ "access_token": revealed.answer })))
+    Ok(Changed(revealed.cursor, ShownTokenShape { access_token: revealed.answer }))
 }

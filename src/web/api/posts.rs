@@ -2,22 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::extract::State;
 use countersign_events::{
     ids::{CommentId, PostId},
     post::Direction,
-    scope::Scope,
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{
-    done, done_silently,
-    shapes::{CommentShape, PostShape},
+    Created, Silent, after_parameter,
+    answers::{CommentedShape, DiscussionShape, PostsShape, PublishedShape},
+    limit_parameter,
+    shapes::{CommentShape, PostShape, direction},
 };
 use crate::{
     app::{
@@ -26,6 +24,7 @@ use crate::{
         ranking::{Sort, Span},
     },
     web::{
+        describe::{Sketch, one_of, parameter},
         error::ApiError,
         extract::{ApiCaller, Fields, Id, Json},
     },
@@ -70,32 +69,57 @@ pub fn front_page_query(query: &Fields) -> Result<FrontPageQuery, ApiError> {
 ///
 /// # Errors
 /// [`ApiError`].
-pub async fn front_page(app: &App, query: &Fields) -> Result<Response, ApiError> {
+pub async fn front_page(app: &App, query: &Fields) -> Result<PostsShape, ApiError> {
     let query = front_page_query(query)?;
     let (posts, next_exists) = app.front_page(query).await?;
     let last = posts.last().map(|post| post.row.counts.post_id);
     let next = last.filter(|_| next_exists && matches!(query.sort, Sort::New | Sort::Old));
-    let data: Vec<_> = posts.into_iter().map(|post| PostShape::of(app, post)).collect();
-    Ok(axum::Json(json!({ "data": data, "next_exists": next_exists, "next": next })).into_response())
+    let data = posts.into_iter().map(|post| PostShape::of(app, post)).collect();
+    Ok(PostsShape { data, next_exists, next })
+}
+
+/// The front page, described: the page and its JSON are one door.
+#[must_use]
+pub fn front_page_sketch() -> Sketch {
+    let mut sketch = Sketch { parameters: front_page_parameters(), ..Sketch::default() };
+    let posts = sketch.reference::<PostsShape>();
+    let about = "The posts: as JSON for a token, and where `Accept` asks for JSON and not for HTML; else as a page.";
+    sketch.answer_json(200, about, &posts);
+    sketch.also_as_page(200);
+    sketch
+}
+
+fn front_page_parameters() -> Vec<Value> {
+    let page = json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX, "default": 1 });
+    vec![
+        parameter("query", "sort", "The order.", &one_of(Sort::ALL.iter().map(|sort| sort.as_str()))),
+        parameter("query", "t", "From how far back.", &one_of(Span::ALL.iter().map(|span| span.as_str()))),
+        parameter("query", "page", "Which page, from 1.", &page),
+        after_parameter(),
+        limit_parameter(),
+    ]
 }
 
 pub(in crate::web) async fn show(
     State(app): State<Arc<App>>,
-    caller: ApiCaller,
     Id(id): Id<PostId>,
-) -> Result<Response, ApiError> {
-    caller.scope(Scope::Read)?;
+) -> Result<axum::Json<DiscussionShape>, ApiError> {
     let (post, comments) = app.post(id).await?;
-    let comments: Vec<_> = comments.into_iter().map(CommentShape::from).collect();
-    Ok(axum::Json(json!({ "post": PostShape::of(&app, post), "comments": comments })).into_response())
+    let comments = comments.into_iter().map(CommentShape::from).collect();
+    Ok(axum::Json(DiscussionShape { post: PostShape::of(&app, post), comments }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NewPost {
+    /// One line.
+    #[schema(min_length = 1, max_length = 300)]
     title: String,
+    /// A web address, or nothing.
     #[serde(default)]
+    #[schema(max_length = 2048)]
     url: String,
+    /// Markdown.
     #[serde(default)]
     body: String,
 }
@@ -104,19 +128,22 @@ pub(in crate::web) async fn publish(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Json { value, text }: Json<NewPost>,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Write)?;
+) -> Result<Created<PublishedShape>, ApiError> {
     let sender = caller.caller("POST /posts", &text);
     let published = app.publish(&sender, caller.user_id, &value.title, &value.url, &value.body).await?;
     let permalink = app.config.url(&format!("/posts/{}", published.answer));
-    Ok(done(StatusCode::CREATED, published.cursor, json!({ "id": published.answer, "permalink": permalink })))
+    Ok(Created(published.cursor, PublishedShape { id: published.answer, permalink }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NewComment {
+    /// Markdown.
+    #[schema(min_length = 1)]
     body: String,
+    /// The comment that is answered, if it is one.
     #[serde(default)]
+    #[schema(value_type = Option<Uuid>)]
     parent_id: Option<CommentId>,
 }
 
@@ -125,16 +152,16 @@ pub(in crate::web) async fn comment(
     caller: ApiCaller,
     Id(id): Id<PostId>,
     Json { value, text }: Json<NewComment>,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Write)?;
+) -> Result<Created<CommentedShape>, ApiError> {
     let sender = caller.caller("POST /posts/{id}/comments", &text);
     let posted = app.comment(&sender, caller.user_id, id, value.parent_id, &value.body).await?;
-    Ok(done(StatusCode::CREATED, posted.cursor, json!({ "id": posted.answer })))
+    Ok(Created(posted.cursor, CommentedShape { id: posted.answer }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NewVote {
+    #[schema(schema_with = direction)]
     direction: Direction,
 }
 
@@ -143,8 +170,7 @@ pub(in crate::web) async fn vote(
     caller: ApiCaller,
     Id(id): Id<PostId>,
     Json { value, text }: Json<NewVote>,
-) -> Result<Response, ApiError> {
-    let caller = caller.scope(Scope::Vote)?;
+) -> Result<Silent, ApiError> {
     let sender = caller.caller("POST /posts/{id}/votes", &text);
-    Ok(done_silently(app.vote(&sender, caller.user_id, id, value.direction).await?.cursor))
+    Ok(Silent(app.vote(&sender, caller.user_id, id, value.direction).await?.cursor))
 }

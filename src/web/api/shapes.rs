@@ -2,56 +2,90 @@
 //! since 1970; all others are RFC 3339.
 
 use countersign_events::{
-    application::{Claim, difference},
+    application::Standing,
     ids::{ApplicationId, CommentId, PostId, TokenId, UserId},
     recorded::Timestamp,
+    redirect_uri::Purpose,
     scope::ScopeSet,
+    token::TokenKind,
 };
 use serde::Serialize;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        Object,
+        schema::{ObjectBuilder, Type},
+    },
+};
 use uuid::Uuid;
 
 use crate::{
     app::{
-        App, AppError,
+        App,
         authorizations::MyAuthorization,
-        history::Happening,
         inbox::Notification,
         posts::{CommentView, PostView},
-        queue::Place,
         tokens::MyToken,
     },
-    store::rows::ApplicationRow,
-    web::{error::DifferenceShape, markdown},
+    web::markdown,
 };
 
+/// The schema of one of several words.
+fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).build()
+}
+
+pub(super) fn standing() -> Object {
+    words(Standing::ALL.iter().map(|standing| standing.as_str()))
+}
+
+pub(super) fn purpose() -> Object {
+    words([Purpose::Web, Purpose::Personal, Purpose::Native].map(Purpose::as_str))
+}
+
+fn token_kind() -> Object {
+    words([TokenKind::Personal, TokenKind::Access].map(TokenKind::as_str))
+}
+
+pub(super) fn direction() -> Object {
+    words(["up", "down", "none"])
+}
+
 /// The token of a request.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CurrentToken)]
 #[expect(missing_docs, reason = "each field is what its name says")]
 pub struct BearerShape {
+    #[schema(value_type = Uuid)]
     pub id: TokenId,
-    pub user: Named<UserId>,
-    pub application: Named<ApplicationId>,
+    pub user: Named,
+    pub application: Named,
+    #[schema(value_type = String)]
     pub scopes: ScopeSet,
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub expires_at: Option<Timestamp>,
 }
 
 /// A thing with its name.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[expect(missing_docs, reason = "each field is what its name says")]
-pub struct Named<T> {
-    pub id: T,
+pub struct Named {
+    pub id: Uuid,
     pub name: Option<String>,
 }
 
 /// A post.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Post)]
 pub struct PostShape {
+    #[schema(value_type = Uuid)]
     id: PostId,
     title: String,
     url: Option<String>,
     body: String,
     body_html: String,
     author_name: String,
+    #[schema(value_type = Uuid)]
     author_id: UserId,
     created_utc: i64,
     permalink: String,
@@ -60,6 +94,7 @@ pub struct PostShape {
     upvotes: i64,
     downvotes: i64,
     is_bot: bool,
+    #[schema(value_type = Option<Uuid>)]
     app_id: Option<ApplicationId>,
 }
 
@@ -90,17 +125,23 @@ impl PostShape {
 }
 
 /// A comment.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Comment)]
 pub struct CommentShape {
+    #[schema(value_type = Uuid)]
     id: CommentId,
+    #[schema(value_type = Uuid)]
     post_id: PostId,
+    #[schema(value_type = Option<Uuid>)]
     parent_id: Option<CommentId>,
     body: String,
     body_html: String,
     author_name: String,
+    #[schema(value_type = Uuid)]
     author_id: UserId,
     created_utc: i64,
     is_bot: bool,
+    #[schema(value_type = Option<Uuid>)]
     app_id: Option<ApplicationId>,
 }
 
@@ -124,7 +165,8 @@ impl From<CommentView> for CommentShape {
 }
 
 /// A notification.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Notification)]
 pub struct NotificationShape {
     id: Uuid,
     kind: String,
@@ -135,8 +177,11 @@ pub struct NotificationShape {
     body_html: Option<String>,
     from: String,
     permalink: String,
+    #[schema(value_type = Option<Uuid>)]
     application_id: Option<ApplicationId>,
+    #[schema(value_type = Option<Uuid>)]
     post_id: Option<PostId>,
+    #[schema(value_type = Option<Uuid>)]
     comment_id: Option<CommentId>,
 }
 
@@ -175,170 +220,15 @@ impl NotificationShape {
     }
 }
 
-/// An application.
-#[derive(Serialize)]
-pub struct ApplicationShape {
-    id: ApplicationId,
-    name: String,
-    description: String,
-    website: Option<String>,
-    redirect_uris: Vec<String>,
-    client_id: Option<String>,
-    state: &'static str,
-    reason: Option<String>,
-    reason_code: Option<String>,
-    revision: u32,
-    purpose: String,
-    /// No choice of flow or client type is offered: always null so far.
-    flow: Option<&'static str>,
-    client_type: Option<&'static str>,
-    pending_change: Option<PendingChangeShape>,
-    scopes: String,
-    owner_id: UserId,
-    owner_name: String,
-    requested_at: Timestamp,
-    decided_at: Option<Timestamp>,
-    decided_by: Option<String>,
-    /// Since when it, or a change of it, waits for a reviewer.
-    waiting_since: Option<Timestamp>,
-    /// When that should be decided.
-    due_at: Option<Timestamp>,
-    overdue: bool,
-    /// The reviewer who is at it, until when.
-    claimed_by: Option<String>,
-    claimed_until: Option<Timestamp>,
-    /// The first of two reviewers who signed.
-    signed_by: Option<String>,
-    signed_at: Option<Timestamp>,
-}
-
-/// A change of an approved application that waits for a decision.
-#[derive(Serialize)]
-pub struct PendingChangeShape {
-    revision: u32,
-    proposed_at: Timestamp,
-    name: String,
-    description: String,
-    website: Option<String>,
-    redirect_uris: Vec<String>,
-    purpose: String,
-    scopes: String,
-    difference: Vec<DifferenceShape>,
-}
-
-impl PendingChangeShape {
-    fn of(row: &ApplicationRow) -> Option<Self> {
-        let proposed = row.proposed.as_ref()?;
-        Some(Self {
-            revision: row.revision,
-            proposed_at: row.revised_at,
-            name: proposed.name.clone(),
-            description: proposed.description.clone(),
-            website: proposed.website.clone(),
-            redirect_uris: proposed.redirect_uris.iter().map(ToString::to_string).collect(),
-            purpose: proposed.purpose.to_string(),
-            scopes: proposed.scopes.to_string(),
-            difference: difference(&row.asked(), proposed).into_iter().map(DifferenceShape::from).collect(),
-        })
-    }
-}
-
-/// An application as its owner sees it.
-#[derive(Serialize)]
-pub struct MyApplicationShape {
-    /// The application.
-    #[serde(flatten)]
-    pub application: ApplicationShape,
-    /// What can be expected, while it waits.
-    pub queue: Option<QueueShape>,
-}
-
-/// The place of a request in the queue.
-#[derive(Serialize)]
-pub struct QueueShape {
-    /// How many wait longer.
-    ahead: u64,
-    /// How long the last decisions took, in the median.
-    usual_seconds: Option<i64>,
-}
-
-impl From<Place> for QueueShape {
-    fn from(place: Place) -> Self {
-        Self { ahead: place.ahead, usual_seconds: place.usual.map(|usual| usual.num_seconds()) }
-    }
-}
-
-impl ApplicationShape {
-    /// Of an application, with the text of the last reason.
-    ///
-    /// # Errors
-    /// [`AppError::Store`].
-    pub async fn of(app: &App, row: ApplicationRow) -> Result<Self, AppError> {
-        let due_at = row.waits().map(|since| app.due(since));
-        let claim = row.claim.filter(|claim| claim.until() > app.now());
-        Ok(Self {
-            reason: app.reason_of(&row).await?,
-            pending_change: PendingChangeShape::of(&row),
-            waiting_since: row.waits(),
-            due_at,
-            overdue: due_at.is_some_and(|due| due < app.now()),
-            claimed_by: claim.map(|claim| app.state.name_of(claim.by)),
-            claimed_until: claim.map(Claim::until),
-            signed_by: row.signed.map(|(user, _)| app.state.name_of(user)),
-            signed_at: row.signed.map(|(_, at)| at),
-            owner_name: app.state.name_of(row.owner_id),
-            decided_by: row.decided_by.map(|user| app.state.name_of(user)),
-            id: row.application_id,
-            name: row.name,
-            description: row.description,
-            website: row.website,
-            redirect_uris: row.redirect_uris.iter().map(ToString::to_string).collect(),
-            client_id: row.client_id.map(|client| client.to_string()),
-            state: row.standing.as_str(),
-            reason_code: row.reason_code,
-            revision: row.revision,
-            purpose: row.purpose.to_string(),
-            flow: None,
-            client_type: None,
-            scopes: row.scopes.to_string(),
-            owner_id: row.owner_id,
-            requested_at: row.requested_at,
-            decided_at: row.decided_at,
-        })
-    }
-}
-
-/// One thing that happened to an application.
-#[derive(Serialize)]
-pub struct HappeningShape {
-    position: u64,
-    at: Timestamp,
-    by: String,
-    sentence: String,
-    text: Option<String>,
-}
-
-impl HappeningShape {
-    /// Of a happening.
-    #[must_use]
-    pub fn of(app: &App, happening: Happening) -> Self {
-        let envelope = &happening.recorded.envelope;
-        Self {
-            position: envelope.position.0,
-            at: envelope.recorded_at,
-            by: app.actor_name(&envelope.actor),
-            sentence: happening.sentence,
-            text: happening.text,
-        }
-    }
-}
-
 /// What a member lets an application do.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Authorization)]
 pub struct AuthorizationShape {
+    #[schema(value_type = Uuid)]
     id: ApplicationId,
     application_name: String,
     scopes: String,
+    #[schema(value_type = String, format = DateTime)]
     authorized_at: Timestamp,
     by_consent: bool,
 }
@@ -356,15 +246,22 @@ impl From<MyAuthorization> for AuthorizationShape {
 }
 
 /// A token; never its text.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Token)]
 pub struct TokenShape {
+    #[schema(value_type = Uuid)]
     id: TokenId,
+    #[schema(value_type = Uuid)]
     application_id: ApplicationId,
     application_name: String,
+    #[schema(schema_with = token_kind)]
     kind: &'static str,
     scopes: String,
+    #[schema(value_type = String, format = DateTime)]
     issued_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
     ended_why: Option<String>,
     valid: bool,

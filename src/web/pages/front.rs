@@ -116,7 +116,8 @@ pub(in crate::web) async fn show(
         None => wants_json(&headers),
     };
     if json {
-        return front_page(&app, &query).await.map_err(IntoResponse::into_response);
+        let posts = front_page(&app, &query).await.map_err(IntoResponse::into_response)?;
+        return Ok(axum::Json(posts).into_response());
     }
     let shown = show_page(&app, &visitor, &query, StatusCode::OK, Fields::default(), vec![]).await;
     shown.map_err(IntoResponse::into_response)
