@@ -10,6 +10,7 @@ pub mod housekeeping;
 pub mod inbox;
 mod letters;
 pub mod posts;
+pub mod projections;
 pub mod ranking;
 pub mod reviews;
 pub mod sessions;
@@ -26,7 +27,7 @@ use std::{
 
 use countersign_events::{
     account::Role,
-    codec,
+    codec::{self, Codec},
     decider::{Decider, fold},
     event::Event,
     ids::{ApplicationId, DataKeyId, EventId, UserId},
@@ -34,7 +35,7 @@ use countersign_events::{
     token::{PlainToken, TokenKind, TokenPrefix},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use error::{AppError, Refused};
 
@@ -166,6 +167,7 @@ pub struct App {
     /// Rate limits.
     pub limits: RateLimits,
     projector: Projector,
+    sources: Sources,
     keyring: Arc<Keyring>,
     passwords: PasswordPool,
     keys: Keys,
@@ -200,6 +202,8 @@ pub struct Stores {
     pub models: Arc<dyn ReadModels>,
     /// The vault.
     pub vault: Arc<dyn Vault>,
+    /// What followers of trailing read models can read of the log.
+    pub codec: Codec,
 }
 
 impl App {
@@ -214,7 +218,7 @@ impl App {
         root: &RootKey,
         mut stores: Stores,
     ) -> Result<Arc<Self>, AppError> {
-        let missing = codec::missing_upcasts(codec::TYPES, codec::UPCASTS);
+        let missing = codec::missing_upcasts(stores.codec.types, stores.codec.upcasts);
         if !missing.is_empty() {
             return Err(AppError::Setting(format!("old events could not be read: no upcast for {missing:?}")));
         }
@@ -235,8 +239,10 @@ impl App {
             wake.send_replace(());
         });
         let (writer, writer_task) = Writer::start(stores.writer, world.clone(), after_commit);
-        let sources = Sources { log: stores.log.clone(), models: stores.models.clone(), keyring: keyring.clone() };
-        let projector = Projector::start(&sources, &woken).await?;
+        let (log, models, codec) = (stores.log.clone(), stores.models.clone(), stores.codec);
+        let sources = Sources { log, models, keyring: keyring.clone(), codec, world: world.clone() };
+        let (notices, noticed) = mpsc::unbounded_channel();
+        let projector = Projector::start(&sources, &woken, &notices).await?;
         let prefix =
             config.token_prefix.parse().map_err(|error| AppError::Setting(format!("token_prefix: {error}")))?;
         let app = Arc::new(Self {
@@ -249,6 +255,7 @@ impl App {
             vault: stores.vault,
             state,
             projector,
+            sources,
             keyring,
             passwords: PasswordPool::default(),
             keys: Keys {
@@ -267,6 +274,7 @@ impl App {
             swept: std::sync::Mutex::new(Timestamp::UNIX_EPOCH),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
         });
+        tokio::spawn(projections::keep_record(Arc::downgrade(&app), noticed));
         app.sweep_held().await?;
         Ok(app)
     }
@@ -291,17 +299,6 @@ impl App {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.world.now()
-    }
-
-    /// How the trailing read models do.
-    #[must_use]
-    pub fn progress(&self) -> Vec<(&'static str, projector::Progress)> {
-        self.projector.progress()
-    }
-
-    /// Waits until the trailing read models have seen `wanted`. Whether they have.
-    pub async fn wait_for(&self, wanted: Cursor) -> bool {
-        self.projector.wait(wanted, READ_YOUR_WRITES).await
     }
 
     /// The state of a stream and its version.

@@ -131,7 +131,14 @@ impl Keyring {
     /// # Errors
     /// [`StoreError`] when the event cannot be read or the vault does not answer.
     pub async fn read(&self, stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
-        let mut recorded = decode(stored)?;
+        self.open_fields(decode(stored)?).await
+    }
+
+    /// Opens the personal fields of an event; those whose key is gone are erased.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the vault does not answer.
+    pub async fn open_fields(&self, mut recorded: Recorded<Event>) -> Result<Recorded<Event>, StoreError> {
         let event_id = recorded.envelope.event_id;
         for (field, _, personal) in recorded.event.personal_fields() {
             *personal = self.open_field(personal, event_id, field).await?;

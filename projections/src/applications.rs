@@ -39,7 +39,8 @@ pub const APPLICATIONS: Table = Table {
 };
 
 /// Inline.
-pub const PROJECTION: Projection = Projection { name: "applications", revision: 1, tables: &[&APPLICATIONS], project };
+pub const PROJECTION: Projection =
+    Projection { name: "applications", revision: 1, tables: &[&APPLICATIONS], categories: &["application"], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use ApplicationEvent as E;

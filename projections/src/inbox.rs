@@ -47,8 +47,13 @@ pub const AUDIENCE: Table = Table {
 };
 
 /// Trailing.
-pub const PROJECTION: Projection =
-    Projection { name: "inbox", revision: 1, tables: &[&NOTIFICATIONS, &AUDIENCE], project };
+pub const PROJECTION: Projection = Projection {
+    name: "inbox",
+    revision: 1,
+    tables: &[&NOTIFICATIONS, &AUDIENCE],
+    categories: &["inbox", "authorization", "application", "post"],
+    project,
+};
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     match &recorded.event {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use countersign_events::codec::CODEC;
 
 use crate::{
     app::{App, Stores},
@@ -104,7 +105,7 @@ impl DataDir {
         let log = SqliteStore::open(&self.path).await.with_context(opened)?;
         let writer = log.writer().with_context(opened)?;
         let vault = SqliteVault::open(&self.path).await.with_context(opened)?;
-        let stores = Stores { log: log.clone(), writer: Box::new(writer), models: log, vault };
+        let stores = Stores { log: log.clone(), writer: Box::new(writer), models: log, vault, codec: CODEC };
         App::start(config, world, &root, stores).await.context("the site cannot start")
     }
 }

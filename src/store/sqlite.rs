@@ -2,7 +2,9 @@
 //! trailing read model in a file of its own under `models`. One connection writes the log; a few
 //! read it. The vault has a file, and a module, of its own.
 
+mod build;
 mod convert;
+mod generations;
 mod log;
 mod models;
 mod schema;
@@ -20,7 +22,7 @@ use sqlx::{ConnectOptions, SqlitePool};
 
 use super::StoreError;
 
-use models::Models;
+use generations::Models;
 pub use writer::SqliteWriter;
 
 /// Readers of a database; sqlx gives each a thread.
@@ -50,7 +52,7 @@ impl SqliteStore {
         schema::migrate(&mut connection).await?;
         let store = Self {
             readers: schema::readers(&file, READERS),
-            models: Models::new(file, models_dir),
+            models: Models::open(file, models_dir)?,
             writer: Mutex::new(Some(SqliteWriter::new(connection))),
         };
         for projection in TRAILING {

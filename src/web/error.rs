@@ -11,6 +11,7 @@ use countersign_events::{
     authorization::{AuthorizationRefusal, TokenRefusal},
     inbox::InboxRefusal,
     post::PostRefusal,
+    projection::ProjectionRefusal,
     recorded::Timestamp,
     scope::Scope,
     text::FieldError,
@@ -177,6 +178,10 @@ fn tell_refused(refused: &Refused) -> Told {
             conflict("secret_expired")
         }
         Refused::Site(_) => conflict("already_set_up"),
+        Refused::Projection(ProjectionRefusal::Discarded(_)) => conflict("discarded"),
+        Refused::Projection(ProjectionRefusal::Reason(_)) => {
+            told(StatusCode::UNPROCESSABLE_ENTITY, "reason", refused.to_string())
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod checks_secrets;
 mod guide_flow;
 mod pages;
 mod prerequisites;
+mod projections;
 mod readme;
 mod real_browser;
 mod real_guide;
