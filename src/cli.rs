@@ -8,6 +8,8 @@ pub mod lifetime;
 pub mod open;
 pub mod operator;
 pub mod output;
+mod progress;
+pub mod projections;
 pub mod serve;
 pub mod table;
 
@@ -31,6 +33,8 @@ use crate::{
 const FAILED: u8 = 1;
 /// What was typed or configured makes no sense.
 const USAGE: u8 = 2;
+/// The command was carried out and found a problem.
+const FOUND: u8 = 3;
 
 /// Runs the command line and says how the process should end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -44,7 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match carry_out(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             report(&error);
             ExitCode::from(if error.is::<ConfigError>() { USAGE } else { FAILED })
@@ -68,27 +72,30 @@ fn command() -> clap::Command {
     })
 }
 
-fn carry_out(command: Command) -> anyhow::Result<()> {
+fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve { flags } => block_on(serve::serve(settings(&flags)?)),
+        Command::Serve { flags } => block_on(serve::serve(settings(&flags)?)).map(|()| ExitCode::SUCCESS),
         Command::Account(account) => have_done(account.order()?),
         Command::Token(token) => have_done(token.order()),
         Command::Events(events) => have_done(events.order()),
+        Command::Projections(projections) => have_done(projections.order()),
         Command::Config(Configuration::Show { shape: Shape { format, flags } }) => {
             let mut table = Table::new(&["key", "value", "source"]);
             for row in settings(&flags)?.rows() {
                 table.push([json!(row.key), json!(row.value), json!(row.source)]);
             }
-            Output::Listing(table).print(format).context("cannot print")
+            Output::Listing(table).print(format).context("cannot print")?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<()> {
+fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<ExitCode> {
     let config = settings(&flags)?;
     start_logging(&config);
     let output = block_on(control::carry_out(config, request, missing))?;
-    output.print(format).context("it was done, but its result cannot be printed")
+    output.print(format).context("it was done, but its result cannot be printed")?;
+    Ok(if output.found_a_problem() { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
 }
 
 fn settings(flags: &Flags) -> Result<Config, ConfigError> {

@@ -105,6 +105,7 @@ fn api_routes() -> Router<Arc<App>> {
         .route("/api/v1/tokens", get(api::accounts::tokens))
         .route("/api/v1/tokens/{id}", delete(api::accounts::revoke_token))
         .route("/api/v1/tokens/{id}/regenerate", post(api::accounts::regenerate_token))
+        .route("/api/v1/projections", get(api::projections::list))
         .route("/api/v1/review", get(api::applications::review))
         .route("/api/v1/review/{id}/{verb}", post(api::applications::decide))
         .method_not_allowed_fallback(api::wrong_method)

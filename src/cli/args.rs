@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use countersign_events::{account::Role, codec, ids::TokenId, recorded::StreamName, scope::ScopeSet, text};
 
-use super::{execute::Request, lifetime::Lifetime, open::Missing, table::Format};
+use super::{execute::Request, lifetime::Lifetime, open::Missing, projections::Projections, table::Format};
 use crate::config::Flags;
 
 /// Longer than any password, in bytes.
@@ -45,6 +45,9 @@ pub(super) enum Command {
     /// Read the log
     #[command(subcommand)]
     Events(Events),
+    /// Look after read models: status, check, rebuild, parked events
+    #[command(subcommand)]
+    Projections(Projections),
     /// Look at the configuration
     #[command(subcommand)]
     Config(Configuration),
@@ -203,11 +206,11 @@ pub(super) struct Order {
 }
 
 impl Order {
-    fn new(request: Request, flags: Flags) -> Self {
+    pub(super) fn new(request: Request, flags: Flags) -> Self {
         Self { request, flags, format: Format::default(), missing: Missing::Refuse }
     }
 
-    fn shaped(request: Request, Shape { format, flags }: Shape) -> Self {
+    pub(super) fn shaped(request: Request, Shape { format, flags }: Shape) -> Self {
         Self { format, ..Self::new(request, flags) }
     }
 }

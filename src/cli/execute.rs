@@ -12,9 +12,10 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{lifetime::Lifetime, output::Output, table::Table};
+use super::{lifetime::Lifetime, output::Output, projections, table::Table};
 use crate::{
     app::{App, AppError, Caller, accounts::Joining},
+    projector::Tell,
     store::{EventFilter, StoredEvent, rows::AccountRow},
 };
 
@@ -47,6 +48,8 @@ pub enum Request {
     EventsList { after: u64, limit: u32, stream: Option<String>, type_name: Option<String> },
     /// Shows an event as stored.
     EventsShow { position: u64 },
+    /// Looks after read models.
+    Projections(projections::Asked),
 }
 
 impl Request {
@@ -66,6 +69,7 @@ impl Request {
             Self::TokenRevoke { .. } => "token revoke",
             Self::EventsList { .. } => "events list",
             Self::EventsShow { .. } => "events show",
+            Self::Projections(asked) => asked.name(),
         }
     }
 }
@@ -75,6 +79,14 @@ impl Request {
 /// # Errors
 /// Whatever the use case says, with what to do about it.
 pub async fn execute(app: &App, request: Request, actor: Actor) -> anyhow::Result<Output> {
+    execute_telling(app, request, actor, &|_| {}).await
+}
+
+/// The same, telling how far long work is.
+///
+/// # Errors
+/// As [`execute`].
+pub async fn execute_telling(app: &App, request: Request, actor: Actor, tell: Tell<'_>) -> anyhow::Result<Output> {
     let caller = Caller { actor, ..Caller::system() };
     match request {
         Request::AccountCreate { name, roles, password } => create(app, &caller, &name, &roles, password).await,
@@ -121,6 +133,7 @@ pub async fn execute(app: &App, request: Request, actor: Actor) -> anyhow::Resul
             let event = app.event(Position(position)).await.map_err(|error| known(error, "event", position))?;
             Ok(Output::Record(event_record(&event)?))
         }
+        Request::Projections(asked) => projections::execute(app, asked, &caller, tell).await,
     }
 }
 

@@ -24,6 +24,15 @@ pub enum Output {
     Listing(Table),
     /// One row, shown as a thing of its own.
     Record(Table),
+    /// What a search for problems came to: a row each, and what was looked at.
+    Findings {
+        /// The problems.
+        table: Table,
+        /// What was looked at and what to do.
+        about: String,
+        /// Whether there is a problem: the process says so in its exit code.
+        found: bool,
+    },
 }
 
 impl Output {
@@ -38,6 +47,12 @@ impl Output {
         }
     }
 
+    /// Whether it tells of a problem that was looked for.
+    #[must_use]
+    pub const fn found_a_problem(&self) -> bool {
+        matches!(self, Self::Findings { found: true, .. })
+    }
+
     fn write(&self, format: Format, out: &mut dyn Write, explain: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Sentence(sentence) => writeln!(out, "{sentence}")?,
@@ -49,6 +64,13 @@ impl Output {
             }
             Self::Listing(table) => table.write(format, out)?,
             Self::Record(table) => table.write_record(format, out)?,
+            // People need no table without rows; programs do.
+            Self::Findings { about, found: false, .. } if format == Format::Table => writeln!(out, "{about}")?,
+            Self::Findings { table, about, .. } => {
+                table.write(format, out)?;
+                out.flush()?;
+                writeln!(explain, "{about}")?;
+            }
         }
         out.flush()
     }
@@ -57,6 +79,24 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_found_is_a_listing_and_nothing_found_a_sentence() {
+        let written = |format, found| {
+            let (mut out, mut explain) = (vec![], vec![]);
+            let mut table = Table::new(&["key"]);
+            if found {
+                table.push([serde_json::json!("k")]);
+            }
+            let output = Output::Findings { table, about: "Looked.".to_owned(), found };
+            output.write(format, &mut out, &mut explain).unwrap();
+            assert_eq!(output.found_a_problem(), found);
+            (String::from_utf8(out).unwrap(), String::from_utf8(explain).unwrap())
+        };
+        assert_eq!(written(Format::Table, false), ("Looked.\n".to_owned(), String::new()));
+        assert_eq!(written(Format::Json, false), ("[]\n".to_owned(), "Looked.\n".to_owned()));
+        assert_eq!(written(Format::Csv, true), ("key\nk\n".to_owned(), "Looked.\n".to_owned()));
+    }
 
     #[test]
     fn a_secret_stands_alone_on_standard_output() {

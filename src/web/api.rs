@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod applications;
 pub mod notifications;
 pub mod posts;
+pub mod projections;
 pub mod shapes;
 
 use axum::{

@@ -289,6 +289,20 @@ impl ApiCaller {
         }
     }
 
+    /// An operator in a browser session; no token can do this.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn operator(self, app: &App) -> Result<Self, ApiError> {
+        let caller = self.cookie()?;
+        let member = app.state.member(caller.user_id).ok_or(ApiError::not_found())?;
+        if member.facts.roles.allow(Role::Operator) {
+            Ok(caller)
+        } else {
+            Err(AppError::RoleMissing(Role::Operator).into())
+        }
+    }
+
     /// As the sender of a command to a route; `Idempotency-Key` makes it one that can be repeated.
     #[must_use]
     pub fn caller(&self, route: &'static str, body: &[u8]) -> Caller {

@@ -198,13 +198,19 @@ pub(super) async fn healthz() -> &'static str {
 
 /// Ready: log and vault answer, and every read model follows.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
-    let behind = app.progress().into_iter().find(|(_, progress)| progress.error.is_some());
+    let all = app.progress();
+    let behind = all.iter().find(|(_, progress)| progress.error.is_some());
+    // A stream that rests is for an operator to see to; the site serves.
+    let rests = all.iter().find(|(_, progress)| progress.parked > 0);
     if !app.writes() {
         let problem = "the log does not take appends\n";
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], problem).into_response();
     }
     let problem = match (app.head().await, app.vault.ping().await, behind) {
-        (Ok(_), Ok(()), None) => return "ready\n".into_response(),
+        (Ok(_), Ok(()), None) => {
+            let rests = rests.map(|(name, _)| format!("incomplete: the read model {name} has parked events\n"));
+            return format!("ready\n{}", rests.unwrap_or_default()).into_response();
+        }
         (Err(_), ..) => "the log does not answer".to_owned(),
         (_, Err(_), _) => "the vault does not answer".to_owned(),
         (.., Some((name, _))) => format!("the read model {name} does not follow the log"),
