@@ -241,7 +241,7 @@ impl App {
         let (writer, writer_task) = Writer::start(stores.writer, world.clone(), after_commit);
         let (log, models, codec) = (stores.log.clone(), stores.models.clone(), stores.codec);
         let sources = Sources { log, models, keyring: keyring.clone(), codec, world: world.clone() };
-        let (notices, noticed) = mpsc::unbounded_channel();
+        let (notices, told) = mpsc::unbounded_channel();
         let projector = Projector::start(&sources, &woken, &notices).await?;
         let prefix =
             config.token_prefix.parse().map_err(|error| AppError::Setting(format!("token_prefix: {error}")))?;
@@ -274,7 +274,7 @@ impl App {
             swept: std::sync::Mutex::new(Timestamp::UNIX_EPOCH),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
         });
-        tokio::spawn(projections::keep_record(Arc::downgrade(&app), noticed));
+        tokio::spawn(projections::keep_record(Arc::downgrade(&app), told));
         app.sweep_held().await?;
         Ok(app)
     }

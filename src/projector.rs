@@ -7,6 +7,8 @@ mod follower;
 mod judge;
 mod pace;
 mod rebuild;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

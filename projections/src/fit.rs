@@ -28,12 +28,7 @@ impl Projection {
             if known { Ok(()) } else { Err(misfit(format!("{} has no table {}", self.name, table.name))) }
         };
         match change {
-            Change::Upsert { table, key, set } => {
-                own(table)?;
-                fits_key(table, key)?;
-                fits_set(table, set)
-            }
-            Change::Patch { table, key, set } => {
+            Change::Upsert { table, key, set } | Change::Patch { table, key, set } => {
                 own(table)?;
                 fits_key(table, key)?;
                 fits_set(table, set)

@@ -19,6 +19,7 @@ mod guide_flow;
 mod pages;
 mod prerequisites;
 mod projections;
+mod projections_real;
 mod readme;
 mod real_browser;
 mod real_guide;

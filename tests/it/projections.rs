@@ -165,7 +165,8 @@ async fn an_event_that_is_given_up_stays_out_of_later_generations() {
         "begin immediate;\n\
          insert into events (position, event_id, stream, version, type, type_version, recorded_at, actor, payload)\n\
          select (select position + 1 from head), randomblob(16), stream, version + 1, type, 1,\n\
-         (select recorded_at + 1 from head), actor, replace(payload, substr(payload, instr(payload, '\"comment_id\":') + 14, 8), '01234567')\n\
+         (select recorded_at + 1 from head), actor,\n\
+         json_set(payload, '$.comment_id', '01234567-0000-7000-8000-000000000001')\n\
          from events where position = {planted};\n\
          update head set position = position + 1, recorded_at = recorded_at + 1;\ncommit"
     );
