@@ -16,7 +16,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     secrets::RootKey,
-    store::{Generations as _, Head, StoredEvent, from_micros, sqlite::SqliteStore, sqlite::vault::SqliteVault},
+    store::{
+        Generations as _, Head, StoredEvent, from_micros, sqlite::SqliteStore, sqlite::SqliteWriter,
+        sqlite::vault::SqliteVault,
+    },
 };
 
 const COUNTS: Table =
@@ -69,9 +72,11 @@ fn vote(position: u64, voter: u128, version: u64) -> StoredEvent {
 struct Bench {
     sources: Sources,
     store: Arc<SqliteStore>,
+    writer: SqliteWriter,
+    voters: Vec<u128>,
     notices: mpsc::UnboundedReceiver<Notice>,
     follower: Arc<Follower>,
-    _woken: watch::Sender<()>,
+    woken: watch::Sender<()>,
 }
 
 /// A log with one vote of each voter, in this order, and a follower that has seen all of it.
@@ -81,27 +86,35 @@ async fn given(directory: &Path, voters: &[u128]) -> Bench {
     let vault = SqliteVault::open(directory).await.unwrap();
     let root = RootKey::load_or_create(directory, false, None, world.random()).unwrap();
     let keyring = Arc::new(Keyring::open(vault, &root, world.clone()).await.unwrap());
-    let mut writer = store.writer().unwrap();
-    let (head, _) = writer.begin(&[]).await.unwrap();
-    let mut events: Vec<StoredEvent> = vec![];
-    for (position, voter) in (1..).zip(voters) {
-        let version = 1 + voters[..events.len()].iter().filter(|earlier| *earlier == voter).count() as u64;
-        events.push(vote(position, *voter, version));
-    }
-    writer.insert(&events).await.unwrap();
-    writer.commit(Head { position: Position(events.len() as u64), ..head }).await.unwrap();
+    let writer = store.writer().unwrap();
     let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world };
     let (woken, receiver) = watch::channel(());
-    let (notices, told) = mpsc::unbounded_channel();
-    let follower = Follower::start(&COUNTING, &sources, &receiver, &notices).await.unwrap();
-    let end = Position(events.len() as u64);
-    let mut progress = follower.watch();
-    let there = progress.wait_for(|progress| progress.cursor.position == end);
-    tokio::time::timeout(Duration::from_secs(20), there).await.expect("it follows").unwrap();
-    Bench { sources, store, notices: told, follower, _woken: woken }
+    let (sender, notices) = mpsc::unbounded_channel();
+    let follower = Follower::start(&COUNTING, &sources, &receiver, &sender).await.unwrap();
+    let mut bench = Bench { sources, store, writer, voters: vec![], notices, follower, woken };
+    bench.vote(voters).await;
+    bench
 }
 
 impl Bench {
+    /// Appends votes in one commit, and waits until the follower has seen them.
+    async fn vote(&mut self, voters: &[u128]) {
+        let mut events = vec![];
+        for voter in voters {
+            self.voters.push(*voter);
+            let version = self.voters.iter().filter(|earlier| *earlier == voter).count() as u64;
+            events.push(vote(self.voters.len() as u64, *voter, version));
+        }
+        let (head, _) = self.writer.begin(&[]).await.unwrap();
+        self.writer.insert(&events).await.unwrap();
+        let end = Position(self.voters.len() as u64);
+        self.writer.commit(Head { position: end, ..head }).await.unwrap();
+        self.woken.send_replace(());
+        let mut progress = self.follower.watch();
+        let there = progress.wait_for(|progress| progress.cursor.position == end);
+        tokio::time::timeout(Duration::from_secs(20), there).await.expect("it follows").unwrap();
+    }
+
     async fn votes(&self) -> Value {
         let mut snapshot = self.store.snapshot(&COUNTING).await.unwrap();
         snapshot.rows(&COUNTS, None, 10).await.unwrap()[0][1].clone()
@@ -130,7 +143,8 @@ async fn what_panics_or_fits_no_table_parks_its_stream_and_the_rest_is_applied_o
 #[tokio::test]
 async fn what_the_database_refuses_is_parked_and_its_neighbours_are_applied_once() {
     let directory = tempfile::tempdir().unwrap();
-    let bench = given(directory.path(), &[1, 2, OVERFLOWS, 3, OVERFLOWS, 4]).await;
+    let mut bench = given(directory.path(), &[1]).await;
+    bench.vote(&[2, OVERFLOWS, 3, OVERFLOWS, 4]).await;
     assert_eq!(bench.votes().await, Value::Integer(4));
     assert_eq!(bench.parked().await, [(3, true), (5, false)]);
 }
