@@ -136,6 +136,15 @@ impl From<ParkedId> for String {
     }
 }
 
+/// What came of trying a parked stream again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retried {
+    /// Whether it follows again.
+    pub mended: Mended,
+    /// The generation that was built because other streams had gone on meanwhile.
+    pub rebuilt: Option<Rebuilt>,
+}
+
 /// The read model with this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Projection> {
@@ -300,15 +309,16 @@ impl App {
         Ok(all)
     }
 
-    /// Tries the stream of a parked event again.
+    /// Tries the stream of a parked event again. Whatever of it is applied now comes later than it should have: the read
+    /// model is built anew afterwards, so that it is what the log makes of it.
     ///
     /// # Errors
     /// [`AppError::NotFound`] when it is not parked.
-    pub async fn retry_parked(&self, caller: &Caller, id: &ParkedId) -> Result<Mended, AppError> {
+    pub async fn retry_parked(&self, caller: &Caller, id: &ParkedId, tell: Tell<'_>) -> Result<Retried, AppError> {
         let parked = self.parked_event(id).await?;
         let (name, position, at) = (id.name.clone(), id.position, self.now());
         self.record(caller, &id.name, ProjectionCommand::NoteRetried { name, position, at }).await?;
-        self.mend(id, &parked).await
+        self.mend(caller, id, &parked, tell).await
     }
 
     /// Gives a parked event up, for good, in this read model and whatever is built of it later; then tries the rest of
@@ -316,12 +326,18 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::NotFound`] when it is not parked; a refusal when the reason does not do.
-    pub async fn discard_parked(&self, caller: &Caller, id: &ParkedId, reason: &str) -> Result<Mended, AppError> {
+    pub async fn discard_parked(
+        &self,
+        caller: &Caller,
+        id: &ParkedId,
+        reason: &str,
+        tell: Tell<'_>,
+    ) -> Result<Retried, AppError> {
         let parked = self.parked_event(id).await?;
         let (name, position, at) = (id.name.clone(), id.position, self.now());
         let reason = Personal::from(reason);
         self.record(caller, &id.name, ProjectionCommand::Discard { name, position, reason, at }).await?;
-        self.mend(id, &parked).await
+        self.mend(caller, id, &parked, tell).await
     }
 
     async fn parked_event(&self, id: &ParkedId) -> Result<Parked, AppError> {
@@ -330,9 +346,14 @@ impl App {
         parked.into_iter().find(|parked| parked.position == id.position).ok_or(AppError::NotFound)
     }
 
-    async fn mend(&self, id: &ParkedId, parked: &Parked) -> Result<Mended, AppError> {
+    async fn mend(&self, caller: &Caller, id: &ParkedId, parked: &Parked, tell: Tell<'_>) -> Result<Retried, AppError> {
         let follower = self.projector.follower(&id.name).ok_or(AppError::NotFound)?;
-        Ok(follower.mend(&parked.stream).await?)
+        let mended = follower.mend(&parked.stream).await?;
+        let rebuilt = match mended {
+            Mended::Healed(applied) if applied > 0 => self.rebuild_projection(caller, &id.name, tell).await?,
+            Mended::Healed(_) | Mended::StillParked(_) => None,
+        };
+        Ok(Retried { mended, rebuilt })
     }
 
     async fn note_parked(&self, notice: &Notice) -> Result<(), AppError> {

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     app::{
         App, AppError, Caller,
-        projections::{ParkedId, find},
+        projections::{ParkedId, Retried, find},
     },
     config::{Config, Flags},
     projector::{Mended, Tell},
@@ -211,11 +211,12 @@ pub async fn execute(app: &App, asked: Asked, caller: &Caller, tell: Tell<'_>) -
         }
         Asked::ParkedList => parked(app).await,
         Asked::ParkedRetry { id } => {
-            let mended = app.retry_parked(caller, &id).await.map_err(|error| not_parked(error, &id))?;
+            let mended = app.retry_parked(caller, &id, tell).await.map_err(|error| not_parked(error, &id))?;
             Ok(Output::Sentence(mended_in_words(&id, "", mended)))
         }
         Asked::ParkedDiscard { id, reason } => {
-            let mended = app.discard_parked(caller, &id, &reason).await.map_err(|error| not_parked(error, &id))?;
+            let mended =
+                app.discard_parked(caller, &id, &reason, tell).await.map_err(|error| not_parked(error, &id))?;
             Ok(Output::Sentence(mended_in_words(&id, &format!("Event {} is given up. ", id.position), mended)))
         }
     }
@@ -309,15 +310,23 @@ async fn parked(app: &App) -> anyhow::Result<Output> {
     Ok(Output::Listing(table))
 }
 
-fn mended_in_words(id: &ParkedId, before: &str, mended: Mended) -> String {
+fn mended_in_words(id: &ParkedId, before: &str, Retried { mended, rebuilt }: Retried) -> String {
     let name = &id.name;
     match mended {
-        Mended::Healed(applied) => format!(
-            "{before}{name} follows the stream again; {applied} events of it were applied. Other streams went on \
-             meanwhile: `countersign projections check {name}` tells whether a rebuild is needed."
-        ),
+        Mended::Healed(0) => format!("{before}{name} follows the stream again; nothing else of it had waited."),
+        Mended::Healed(applied) => {
+            let anew = match rebuilt {
+                Some(rebuilt) => format!(
+                    "it was built anew, as generation {}, since other streams had gone on meanwhile",
+                    rebuilt.generation
+                ),
+                None => format!("`countersign projections check {name}` tells whether it has to be built anew"),
+            };
+            format!("{before}{name} follows the stream again: {applied} of its events were applied, and {anew}.")
+        }
         Mended::StillParked(parked) => {
-            format!("{before}{name} still cannot apply event {}: {}", parked.position, parked.error.unwrap_or_default())
+            let error = parked.error.unwrap_or_default();
+            format!("{before}{name} still cannot apply event {}: {error}", parked.position)
         }
     }
 }
