@@ -40,10 +40,14 @@ impl Progress {
             *shown = end.is_empty().then(|| (pace.name.clone(), Instant::now()));
             return;
         }
-        let due = shown.as_ref().is_none_or(|(name, at)| *name != pace.name || at.elapsed() >= BETWEEN);
-        if due && pace.done > 0 {
-            let _ = writeln!(io::stderr(), "{}", sentence(pace));
-            *shown = Some((pace.name.clone(), Instant::now()));
+        match shown.as_ref().filter(|(name, _)| *name == pace.name) {
+            Some((_, at)) if at.elapsed() < BETWEEN => {}
+            Some(_) => {
+                let _ = writeln!(io::stderr(), "{}", sentence(pace));
+                *shown = Some((pace.name.clone(), Instant::now()));
+            }
+            // What is done in a moment needs no line.
+            None => *shown = Some((pace.name.clone(), Instant::now())),
         }
     }
 }

@@ -196,16 +196,14 @@ pub async fn execute(app: &App, asked: Asked, caller: &Caller, tell: Tell<'_>) -
         Asked::Check { names } => check(app, &names, tell).await,
         Asked::Rebuild { names } => {
             let inline: Vec<_> = named(INLINE, &names).iter().map(|projection| projection.name).collect();
-            let stay = format!(
-                "{} change with the log itself: stop the site, then run `countersign projections rebuild`",
-                inline.join(", ")
-            );
+            let why = format!("{}: changed with the log itself, in each append", inline.join(", "));
+            let how = format!("stop the site, then run `countersign projections rebuild {}`", inline.join(" "));
             if !names.is_empty() && !inline.is_empty() {
-                bail!("{stay} with their names; nothing was built anew");
+                bail!("{why}; {how}. Nothing was built anew");
             }
             let mut said = rebuild(app, caller, &named(TRAILING, &names), tell).await?;
             if names.is_empty() {
-                said.push(format!("Left as they are: {stay}."));
+                said.push(format!("Left as they are, {why}; to build them anew, {how}."));
             }
             Ok(Output::Sentence(said.join("\n")))
         }

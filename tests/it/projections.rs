@@ -78,6 +78,8 @@ async fn given_a_poisoned_post() -> Scene {
     // The use cases read the stream as well, so what comes after is a vote on the one and a comment on the other post.
     site.app.vote(&by(ben), ben, poisoned, Direction::Up).await.expect("a vote");
     site.app.comment(&by(ben), ben, healthy, None, "Second.").await.expect("a comment");
+    // That it is parked is put on record a moment later, and followed like everything.
+    recorded(&site, "EventParked", 2).await;
     site.settle().await;
     Scene { site, ada, ben, poisoned, healthy, planted }
 }
