@@ -14,6 +14,7 @@ mod letters;
 pub mod messages;
 pub mod observe;
 pub mod posts;
+pub mod projections;
 pub mod queue;
 pub mod ranking;
 pub mod reviews;
@@ -32,7 +33,7 @@ use std::{
 
 use countersign_events::{
     account::Role,
-    codec,
+    codec::{self, Codec},
     decider::{Decider, fold},
     event::Event,
     ids::{ApplicationId, DataKeyId, EventId, UserId},
@@ -40,7 +41,7 @@ use countersign_events::{
     token::{PlainToken, TokenKind, TokenPrefix},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 pub use error::{AppError, Refused};
 
@@ -178,6 +179,7 @@ pub struct App {
     /// Counters.
     pub metrics: Metrics,
     projector: Projector,
+    sources: Sources,
     keyring: Arc<Keyring>,
     passwords: PasswordPool,
     keys: Keys,
@@ -212,6 +214,8 @@ pub struct Stores {
     pub models: Arc<dyn ReadModels>,
     /// The vault.
     pub vault: Arc<dyn Vault>,
+    /// What followers of trailing read models can read of the log.
+    pub codec: Codec,
 }
 
 impl App {
@@ -226,7 +230,7 @@ impl App {
         root: &RootKey,
         mut stores: Stores,
     ) -> Result<Arc<Self>, AppError> {
-        let missing = codec::missing_upcasts(codec::TYPES, codec::UPCASTS);
+        let missing = codec::missing_upcasts(stores.codec.types, stores.codec.upcasts);
         if !missing.is_empty() {
             return Err(AppError::Setting(format!("old events could not be read: no upcast for {missing:?}")));
         }
@@ -249,8 +253,10 @@ impl App {
             wake.send_replace(());
         });
         let (writer, writer_task) = Writer::start(stores.writer, world.clone(), after_commit);
-        let sources = Sources { log: stores.log.clone(), models: stores.models.clone(), keyring: keyring.clone() };
-        let projector = Projector::start(&sources, &woken).await?;
+        let (log, models, codec) = (stores.log.clone(), stores.models.clone(), stores.codec);
+        let sources = Sources { log, models, keyring: keyring.clone(), codec, world: world.clone() };
+        let (notices, told) = mpsc::unbounded_channel();
+        let projector = Projector::start(&sources, &woken, &notices).await?;
         let prefix =
             config.token_prefix.parse().map_err(|error| AppError::Setting(format!("token_prefix: {error}")))?;
         let app = Arc::new(Self {
@@ -265,6 +271,7 @@ impl App {
             vault: stores.vault,
             state,
             projector,
+            sources,
             keyring,
             passwords: PasswordPool::default(),
             keys: Keys {
@@ -283,6 +290,7 @@ impl App {
             house: housekeeping::House::default(),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
         });
+        tokio::spawn(projections::keep_record(Arc::downgrade(&app), told));
         app.sweep_leftovers().await?;
         Ok(app)
     }
@@ -301,17 +309,6 @@ impl App {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.world.now()
-    }
-
-    /// How the trailing read models do.
-    #[must_use]
-    pub fn progress(&self) -> Vec<(&'static str, projector::Progress)> {
-        self.projector.progress()
-    }
-
-    /// Waits until the trailing read models have seen `wanted`. Whether they have.
-    pub async fn wait_for(&self, wanted: Cursor) -> bool {
-        self.projector.wait(wanted, READ_YOUR_WRITES).await
     }
 
     /// The state of a stream and its version.

@@ -11,6 +11,8 @@ pub mod lifetime;
 pub mod open;
 pub mod operator;
 pub mod output;
+mod progress;
+pub mod projections;
 pub mod serve;
 pub mod table;
 
@@ -90,6 +92,7 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         Command::Review(review) => have_done(review.order()),
         Command::Token(token) => have_done(token.order()),
         Command::Events(events) => have_done(events.order()),
+        Command::Projections(projections) => have_done(projections.order()),
         Command::Config(Configuration::Show { shape: Shape { format, flags } }) => {
             let mut table = Table::new(&["key", "value", "source"]);
             for row in settings(&flags)?.rows() {

@@ -157,7 +157,22 @@ impl Keyring {
         stored: &StoredEvent,
         opens: fn(&Event) -> bool,
     ) -> Result<Recorded<Event>, StoreError> {
-        let mut recorded = decode(stored)?;
+        self.open_where(decode(stored)?, opens).await
+    }
+
+    /// Opens the personal fields of an event; those whose key is gone are erased.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the vault does not answer.
+    pub async fn open_fields(&self, recorded: Recorded<Event>) -> Result<Recorded<Event>, StoreError> {
+        self.open_where(recorded, |_| true).await
+    }
+
+    async fn open_where(
+        &self,
+        mut recorded: Recorded<Event>,
+        opens: fn(&Event) -> bool,
+    ) -> Result<Recorded<Event>, StoreError> {
         let event_id = recorded.envelope.event_id;
         if let Event::Account(AccountEvent::UserErased { user_id, .. }) = &recorded.event {
             self.erased.pin().insert(*user_id, ());

@@ -2,24 +2,37 @@
 //! trailing ones are followed by one loop that serves catching up and live alike. Wake-ups carry no
 //! position: a follower reads after its cursor until there is nothing more.
 
+mod check;
+mod follower;
+mod judge;
+mod pace;
+mod rebuild;
+#[cfg(test)]
+mod tests;
+
 use std::{sync::Arc, time::Duration};
 
-use countersign_events::{event::Event, recorded::Recorded};
+use countersign_events::{
+    codec::Codec,
+    event::Event,
+    recorded::{Position, Recorded, Timestamp},
+};
 use countersign_projections::{INLINE, Projection, TRAILING};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     keyring::Keyring,
-    store::{Cursor, EventLog, Generation, LogWriter, ReadModels, StoreError},
-    telemetry::SPANS,
+    store::{Cursor, EventLog, LogWriter, Parked, ReadModels, StoreError},
+    world::World,
 };
+
+pub use check::{Checked, Difference, check};
+pub use follower::{Follower, Mended};
+pub use pace::{Meter, Pace, Tell};
+pub use rebuild::{Rebuilt, replay_in_memory};
 
 /// So many events are read and applied at once.
 const PAGE: u32 = 1_000;
-/// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// How a trailing read model does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,11 +41,26 @@ pub struct Progress {
     pub cursor: Cursor,
     /// What stopped it, while it is stopped.
     pub error: Option<String>,
+    /// How many streams rest in it, because an event of theirs could not be applied.
+    pub parked: usize,
+    /// When it last moved, or was found to be at the end of the log.
+    pub moved_at: Timestamp,
+    /// How far a rebuild is, while there is one.
+    pub rebuilding: Option<Pace>,
+}
+
+/// An event that was parked, or was found parked at start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The read model.
+    pub projection: &'static str,
+    /// The event, with its error.
+    pub parked: Parked,
 }
 
 /// The followers of the trailing read models.
 pub struct Projector {
-    followers: Vec<(&'static str, watch::Receiver<Progress>)>,
+    followers: Vec<Arc<Follower>>,
 }
 
 /// What a follower needs.
@@ -44,35 +72,47 @@ pub struct Sources {
     pub models: Arc<dyn ReadModels>,
     /// The keys to personal fields.
     pub keyring: Arc<Keyring>,
+    /// What can be read of the log.
+    pub codec: Codec,
+    /// For telling how long something has stood still.
+    pub world: World,
 }
 
 impl Projector {
-    /// Starts a follower for each trailing read model. They end when the sender of `woken` is gone.
+    /// Starts a follower for each trailing read model. They end when the sender of `woken` is gone. What is parked
+    /// goes to `notices`, perhaps more than once.
     ///
     /// # Errors
     /// [`StoreError`] when a generation cannot be opened.
-    pub async fn start(sources: &Sources, woken: &watch::Receiver<()>) -> Result<Self, StoreError> {
+    pub async fn start(
+        sources: &Sources,
+        woken: &watch::Receiver<()>,
+        notices: &mpsc::UnboundedSender<Notice>,
+    ) -> Result<Self, StoreError> {
         let mut followers = vec![];
         for projection in TRAILING {
-            let cursor = sources.models.cursor(projection).await?;
-            let (progress, receiver) = watch::channel(Progress { cursor, error: None });
-            tokio::spawn(follow(projection, sources.clone(), woken.clone(), progress));
-            followers.push((projection.name, receiver));
+            followers.push(Follower::start(projection, sources, woken, notices).await?);
         }
         Ok(Self { followers })
+    }
+
+    /// The follower of a trailing read model.
+    #[must_use]
+    pub fn follower(&self, name: &str) -> Option<&Arc<Follower>> {
+        self.followers.iter().find(|follower| follower.projection().name == name)
     }
 
     /// How each does.
     #[must_use]
     pub fn progress(&self) -> Vec<(&'static str, Progress)> {
-        self.followers.iter().map(|(name, progress)| (*name, progress.borrow().clone())).collect()
+        self.followers.iter().map(|follower| (follower.projection().name, follower.progress())).collect()
     }
 
     /// Waits until every trailing read model has seen `wanted`, at most `patience`. Whether it has.
     pub async fn wait(&self, wanted: Cursor, patience: Duration) -> bool {
         let all_there = async {
-            for (_, progress) in &self.followers {
-                let mut progress = progress.clone();
+            for follower in &self.followers {
+                let mut progress = follower.watch();
                 if progress.wait_for(|progress| progress.cursor >= wanted).await.is_err() {
                     return false;
                 }
@@ -83,76 +123,6 @@ impl Projector {
     }
 }
 
-async fn follow(
-    projection: &'static Projection,
-    sources: Sources,
-    mut woken: watch::Receiver<()>,
-    progress: watch::Sender<Progress>,
-) {
-    let mut pause = FIRST_PAUSE;
-    let mut generation = None;
-    loop {
-        match catch_up(projection, &sources, &mut generation, &progress).await {
-            Ok(()) => {
-                pause = FIRST_PAUSE;
-                if woken.changed().await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => {
-                // Whatever was open may be what failed.
-                generation = None;
-                // Said once for each new error, not at every try.
-                let error = error.to_string();
-                let is_new = progress.borrow().error.as_ref() != Some(&error);
-                if is_new {
-                    tracing::error!(projection = projection.name, %error, "a read model cannot follow the log");
-                    progress.send_modify(|progress| progress.error = Some(error));
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                if woken.has_changed().is_err() {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-/// Applies everything after the cursor, page by page.
-async fn catch_up(
-    projection: &'static Projection,
-    sources: &Sources,
-    opened: &mut Option<Box<dyn Generation>>,
-    progress: &watch::Sender<Progress>,
-) -> Result<(), StoreError> {
-    let generation = match opened {
-        Some(generation) => generation,
-        None => opened.insert(sources.models.generation(projection).await?),
-    };
-    loop {
-        let from = generation.cursor().await?;
-        let epoch = sources.log.head().await?.epoch;
-        let page = sources.log.read_log(from.position, PAGE).await?;
-        let Some(last) = page.last() else {
-            progress.send_modify(|progress| *progress = Progress { cursor: Cursor { epoch, ..from }, error: None });
-            return generation.scrub().await;
-        };
-        let to = Cursor { epoch, position: last.envelope.position };
-        // Signed numbers: others become texts on the way.
-        let (events, last) = (i64::try_from(page.len()).unwrap_or_default(), to.position.0.cast_signed());
-        let _span = tracing::trace_span!(target: SPANS, "follow", projection = projection.name, events, to = last);
-        let mut changes = vec![];
-        for stored in &page {
-            changes.extend((projection.project)(&sources.keyring.read(stored).await?));
-        }
-        // Not at `from` any more: another follower was faster; begin again from where it is.
-        if generation.advance(changes, from, to).await? {
-            progress.send_modify(|progress| *progress = Progress { cursor: to, error: None });
-        }
-    }
-}
-
 /// Builds every inline read model whose revision is not the one that is stored, without the rows that are dead by
 /// the cut-off. Nothing is appended meanwhile: this runs before the writer starts.
 ///
@@ -160,29 +130,58 @@ async fn catch_up(
 /// [`StoreError`] when the log cannot be read or a table not be written.
 pub async fn build_inline(writer: &mut dyn LogWriter, log: &dyn EventLog, keyring: &Keyring) -> Result<(), StoreError> {
     for projection in INLINE {
-        if writer.inline_revision(projection.name).await? == Some(projection.revision) {
-            continue;
+        if writer.inline_revision(projection.name).await? != Some(projection.revision) {
+            tracing::info!(projection = projection.name, revision = projection.revision, "building a read model");
+            build_one(writer, log, keyring, projection, &|_| {}).await?;
         }
-        tracing::info!(projection = projection.name, revision = projection.revision, "building a read model");
-        writer.reset_inline(projection).await?;
-        let mut after = countersign_events::recorded::Position(0);
-        loop {
-            let page = log.read_log(after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = last.envelope.position;
-            let mut changes = vec![];
-            for stored in &page {
+    }
+    Ok(())
+}
+
+/// Builds an inline read model anew, whatever is stored of it; as [`build_inline`], before the writer starts. An event
+/// that cannot be applied fails it: nothing is parked here, a parked revocation would be a valid token.
+///
+/// # Errors
+/// [`StoreError`] when an event cannot be read or a table not be written. The next start builds it again.
+pub async fn rebuild_inline(
+    writer: &mut dyn LogWriter,
+    log: &dyn EventLog,
+    keyring: &Keyring,
+    world: &World,
+    projection: &'static Projection,
+    tell: Tell<'_>,
+) -> Result<(), StoreError> {
+    let meter = Meter::start(projection.name, world, Position(0), log.head().await?.position);
+    build_one(writer, log, keyring, projection, &|done| tell(meter.at(done, world))).await
+}
+
+async fn build_one(
+    writer: &mut dyn LogWriter,
+    log: &dyn EventLog,
+    keyring: &Keyring,
+    projection: &'static Projection,
+    tell: &(dyn Fn(Position) + Send + Sync),
+) -> Result<(), StoreError> {
+    writer.reset_inline(projection).await?;
+    let mut after = Position(0);
+    loop {
+        let page = log.replay(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = last.envelope.position;
+        let mut changes = vec![];
+        for stored in &page {
+            if projection.categories.contains(&stored.envelope.stream.category()) {
                 let recorded: Recorded<Event> = keyring.read(stored).await?;
                 changes.extend((projection.project)(&recorded));
             }
-            let (head, _) = writer.begin(&[]).await?;
-            writer.apply(changes).await?;
-            writer.commit(head).await?;
         }
-        for table in projection.tables {
-            while !writer.purge(table, PAGE).await?.is_empty() {}
-        }
-        writer.set_inline_revision(projection.name, projection.revision).await?;
+        let (head, _) = writer.begin(&[]).await?;
+        writer.apply(changes).await?;
+        writer.commit(head).await?;
+        tell(after);
     }
-    Ok(())
+    for table in projection.tables {
+        while !writer.purge(table, PAGE).await?.is_empty() {}
+    }
+    writer.set_inline_revision(projection.name, projection.revision).await
 }

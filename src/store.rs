@@ -1,8 +1,10 @@
 //! What is stored and what can be asked of it: the log, the read models, the vault, as traits, so
 //! that the rest of the shell names no database.
 
+mod bulk;
 pub mod changes;
 pub mod facts;
+pub mod generations;
 pub mod rows;
 pub mod sqlite;
 mod statements;
@@ -11,6 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use countersign_events::{
     application::Standing,
+    codec::{CODEC, CodecError},
     event::Event,
     ids::{ApplicationId, DataKeyId, MessageId, PostId, SecretId, TokenId, UserId, UsernameDigest, VerifierId},
     recorded::{Envelope, Position, Recorded, StreamName, Timestamp, Version},
@@ -20,6 +23,7 @@ use countersign_events::{
 };
 use countersign_projections::{Change, Projection, Table, Value, history::Subject};
 
+pub use generations::{Build, BuildPurpose, Generation, Generations, Parked, Snapshot, Step};
 use rows::{
     AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, Session, TokenRow,
 };
@@ -124,6 +128,8 @@ pub trait EventLog: Send + Sync {
     async fn head(&self) -> Result<Head, StoreError>;
     /// Events after `after`, in order, at most `limit`; positions have no gap.
     async fn read_log(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The same for a replay: without client address, ids of request and command, and causation, which no projection looks at.
+    async fn replay(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
     /// Events of a stream after version `after`, in order, all of them.
     async fn read_stream(&self, stream: &StreamName, after: Version) -> Result<Vec<StoredEvent>, StoreError>;
     /// The events at these positions, in any order; those that do not exist are left out.
@@ -173,19 +179,6 @@ pub trait LogWriter: Send {
     async fn truncate(&mut self) -> Result<bool, StoreError>;
 }
 
-/// One generation of a trailing read model, for its one follower.
-#[async_trait]
-pub trait Generation: Send {
-    /// How far it came.
-    async fn cursor(&mut self) -> Result<Cursor, StoreError>;
-    /// Applies changes and moves the cursor from `from` to `to` in one transaction.
-    /// `false`, and nothing changed, when the cursor is not at `from`.
-    async fn advance(&mut self, changes: Vec<Change>, from: Cursor, to: Cursor) -> Result<bool, StoreError>;
-    /// Leaves no copy of texts that set-based changes made null in the files; does nothing when there were none since
-    /// the last time, also before a stop.
-    async fn scrub(&mut self) -> Result<(), StoreError>;
-}
-
 /// A page of a list, newest first, from before a position.
 #[derive(Debug, Clone, Copy)]
 pub struct Page {
@@ -223,13 +216,9 @@ pub struct ReviewFilter {
     pub limit: u32,
 }
 
-/// The read models, for reading; and the generations of the trailing ones.
+/// The read models, for reading, and their generations.
 #[async_trait]
-pub trait ReadModels: Send + Sync {
-    /// The current generation of a trailing projection, made when it is not there or is of another revision.
-    async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError>;
-    /// How far the current generation of a trailing projection came.
-    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError>;
+pub trait ReadModels: Generations {
     /// The cut-off of dead rows: none that was over before it is kept, and none counts that has not left yet
     /// ([`Table::is_dead`]).
     async fn cut_off(&self) -> Result<Timestamp, StoreError>;
@@ -398,12 +387,9 @@ pub struct Aged {
 /// # Errors
 /// [`StoreError::Corrupt`] when the payload cannot be read.
 pub fn decode(stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
-    let corrupt = |error: countersign_events::codec::CodecError| StoreError::Corrupt {
-        position: stored.envelope.position,
-        detail: error.to_string(),
-    };
-    let event =
-        countersign_events::codec::decode(&stored.type_name, stored.type_version, &stored.payload).map_err(corrupt)?;
+    let corrupt =
+        |error: CodecError| StoreError::Corrupt { position: stored.envelope.position, detail: error.to_string() };
+    let event = CODEC.decode(&stored.type_name, stored.type_version, &stored.payload).map_err(corrupt)?;
     Ok(Recorded { envelope: stored.envelope.clone(), event })
 }
 

@@ -24,7 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use countersign_events::{
-    account::Role::{Auditor, Reviewer},
+    account::Role::{Auditor, Operator, Reviewer},
     scope::Scope::{Audit, Identity, Messages, Notifications, Read, Review, Vote, Write},
 };
 use tower::Layer;
@@ -147,6 +147,7 @@ pub fn doors(document: &Document) -> Vec<Door> {
         api(GET,    "/api/v1/review",                       Holder(Reviewer, Review), api::applications::review),
         api(POST,   "/api/v1/review/{id}/{verb}",           Holder(Reviewer, Review), api::applications::decide),
         api(GET,    "/api/v1/events",                       Holder(Auditor, Audit),   api::events::list),
+        api(GET,    "/api/v1/projections",                  SessionOf(Operator),      api::projections::list),
     ]
 }
 

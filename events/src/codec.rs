@@ -166,12 +166,34 @@ pub fn encode(event: &Event) -> Result<Encoded, CodecError> {
     }
 }
 
-/// The event behind a stored type and payload.
+/// What can be read: stored types, and the steps from their older versions to today's.
+#[derive(Debug, Clone, Copy)]
+pub struct Codec {
+    /// The types.
+    pub types: &'static [EventType],
+    /// The steps.
+    pub upcasts: &'static [Upcast],
+}
+
+/// Everything that this release reads.
+pub const CODEC: Codec = Codec { types: TYPES, upcasts: UPCASTS };
+
+impl Codec {
+    /// The event behind a stored type and payload.
+    ///
+    /// # Errors
+    /// [`CodecError::UnknownType`] or [`CodecError::Malformed`].
+    pub fn decode(&self, name: &str, version: u16, payload: &str) -> Result<Event, CodecError> {
+        decode_by(self.types, self.upcasts, name, version, payload)
+    }
+}
+
+/// The event behind a stored type and payload, as this release reads it.
 ///
 /// # Errors
 /// [`CodecError::UnknownType`] or [`CodecError::Malformed`].
 pub fn decode(name: &str, version: u16, payload: &str) -> Result<Event, CodecError> {
-    decode_by(TYPES, UPCASTS, name, version, payload)
+    CODEC.decode(name, version, payload)
 }
 
 fn decode_by(

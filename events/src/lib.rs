@@ -23,6 +23,7 @@ pub mod ids;
 pub mod inbox;
 pub mod leaf;
 pub mod post;
+pub mod projection;
 pub mod recorded;
 pub mod redirect_uri;
 pub mod scope;

@@ -9,7 +9,7 @@ use countersign_events::{
 
 use crate::{
     Projection,
-    change::{Change, Set, Table, Value, id, integer, text},
+    change::{Change, Set, Table, Value, id, integer, personal, text},
 };
 
 /// One row a member.
@@ -17,7 +17,7 @@ pub const ACCOUNTS: Table = Table {
     name: "accounts",
     key: &[text("user_id")],
     columns: &[
-        text("username"),
+        personal("username"),
         text("username_digest"),
         text("standing"),
         integer("reviewer"),
@@ -33,7 +33,8 @@ pub const ACCOUNTS: Table = Table {
 };
 
 /// Inline.
-pub const PROJECTION: Projection = Projection { name: "accounts", revision: 1, tables: &[&ACCOUNTS], project };
+pub const PROJECTION: Projection =
+    Projection { name: "accounts", revision: 1, tables: &[&ACCOUNTS], categories: &["account"], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use AccountEvent as E;

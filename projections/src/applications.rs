@@ -55,7 +55,8 @@ pub const APPLICATIONS: Table = Table {
 };
 
 /// Inline.
-pub const PROJECTION: Projection = Projection { name: "applications", revision: 2, tables: &[&APPLICATIONS], project };
+pub const PROJECTION: Projection =
+    Projection { name: "applications", revision: 2, tables: &[&APPLICATIONS], categories: &["application"], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use ApplicationEvent as E;

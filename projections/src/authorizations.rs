@@ -28,8 +28,13 @@ pub const AUTHORIZATIONS: Table = Table {
 };
 
 /// Inline.
-pub const PROJECTION: Projection =
-    Projection { name: "authorizations", revision: 2, tables: &[&AUTHORIZATIONS], project };
+pub const PROJECTION: Projection = Projection {
+    name: "authorizations",
+    revision: 2,
+    tables: &[&AUTHORIZATIONS],
+    categories: &["authorization"],
+    project,
+};
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use AuthorizationEvent as E;

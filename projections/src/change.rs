@@ -21,24 +21,32 @@ pub struct Column {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
+    /// Whether it holds what a person wrote or is called; such values are shown to nobody but its readers.
+    pub personal: bool,
 }
 
 /// An integer column.
 #[must_use]
 pub const fn integer(name: &'static str) -> Column {
-    Column { name, kind: Kind::Integer }
+    Column { name, kind: Kind::Integer, personal: false }
 }
 
 /// A text column.
 #[must_use]
 pub const fn text(name: &'static str) -> Column {
-    Column { name, kind: Kind::Text }
+    Column { name, kind: Kind::Text, personal: false }
+}
+
+/// A text column with a personal text.
+#[must_use]
+pub const fn personal(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text, personal: true }
 }
 
 /// A bytes column.
 #[must_use]
 pub const fn bytes(name: &'static str) -> Column {
-    Column { name, kind: Kind::Bytes }
+    Column { name, kind: Kind::Bytes, personal: false }
 }
 
 /// A table of a read model.
@@ -67,8 +75,8 @@ impl Table {
     }
 }
 
-/// A value of a column.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A value of a column. The order is that of the databases: texts and bytes by their bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     /// Nothing.
     Null,

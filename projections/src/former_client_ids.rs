@@ -18,8 +18,13 @@ pub const FORMER_CLIENT_IDS: Table = Table {
 };
 
 /// Inline.
-pub const PROJECTION: Projection =
-    Projection { name: "former_client_ids", revision: 1, tables: &[&FORMER_CLIENT_IDS], project };
+pub const PROJECTION: Projection = Projection {
+    name: "former_client_ids",
+    revision: 1,
+    tables: &[&FORMER_CLIENT_IDS],
+    categories: &["application"],
+    project,
+};
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     match &recorded.event {

@@ -10,7 +10,7 @@ use countersign_events::{
 
 use crate::{
     Projection,
-    change::{Change, Table, Value, id, integer, text},
+    change::{Change, Table, Value, id, integer, personal, text},
 };
 
 /// One row a post.
@@ -20,9 +20,9 @@ pub const POSTS: Table = Table {
     columns: &[
         text("author_id"),
         text("application_id"),
-        text("title"),
-        text("url"),
-        text("body"),
+        personal("title"),
+        personal("url"),
+        personal("body"),
         integer("created_at"),
         integer("comment_count"),
         integer("upvotes"),
@@ -41,7 +41,7 @@ pub const COMMENTS: Table = Table {
         text("parent_id"),
         text("author_id"),
         text("application_id"),
-        text("body"),
+        personal("body"),
         integer("created_at"),
     ],
     indexes: &[&["post_id", "created_at"], &["author_id"]],
@@ -49,8 +49,13 @@ pub const COMMENTS: Table = Table {
 };
 
 /// Trailing.
-pub const PROJECTION: Projection =
-    Projection { name: "front_page", revision: 2, tables: &[&POSTS, &COMMENTS], project };
+pub const PROJECTION: Projection = Projection {
+    name: "front_page",
+    revision: 2,
+    tables: &[&POSTS, &COMMENTS],
+    categories: &["post", "vote", "account"],
+    project,
+};
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     let application = || recorded.envelope.on_behalf_of.map(|application| application.to_string());

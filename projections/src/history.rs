@@ -25,7 +25,12 @@ pub const SUBJECTS: Table =
     Table { name: "subjects", key: &[text("subject"), integer("position")], columns: &[], indexes: &[], ends: &[] };
 
 /// Trailing.
-pub const PROJECTION: Projection = Projection { name: "history", revision: 1, tables: &[&SUBJECTS], project };
+pub const PROJECTION: Projection =
+    Projection { name: "history", revision: 1, tables: &[&SUBJECTS], categories: CATEGORIES, project };
+
+/// Every category there is: nothing happens that an auditor does not find.
+const CATEGORIES: &[&str] =
+    &["account", "username", "application", "authorization", "inbox", "post", "vote", "site", "projection"];
 
 /// What events can be looked up by.
 #[derive(Debug, Clone, PartialEq, Eq)]

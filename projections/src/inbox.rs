@@ -51,8 +51,13 @@ pub const AUDIENCE: Table = Table {
 };
 
 /// Trailing.
-pub const PROJECTION: Projection =
-    Projection { name: "inbox", revision: 2, tables: &[&NOTIFICATIONS, &AUDIENCE], project };
+pub const PROJECTION: Projection = Projection {
+    name: "inbox",
+    revision: 2,
+    tables: &[&NOTIFICATIONS, &AUDIENCE],
+    categories: &["inbox", "authorization", "application", "post", "account"],
+    project,
+};
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     match &recorded.event {

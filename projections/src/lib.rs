@@ -10,6 +10,8 @@ pub mod accounts;
 pub mod applications;
 pub mod authorizations;
 pub mod change;
+mod fit;
+pub mod fold;
 pub mod former_client_ids;
 pub mod front_page;
 pub mod history;
@@ -21,6 +23,7 @@ pub mod tokens;
 use countersign_events::{event::Event, recorded::Recorded};
 
 pub use change::{Change, Column, Kind, Source, Table, Value};
+pub use fit::Misfit;
 
 /// A read model: its tables and the function that fills them.
 #[derive(Debug)]
@@ -31,7 +34,10 @@ pub struct Projection {
     pub revision: u32,
     /// Its tables.
     pub tables: &'static [&'static Table],
-    /// What an event changes.
+    /// Categories of the streams that it looks at; an event of another one changes nothing in it.
+    pub categories: &'static [&'static str],
+    /// What an event changes. It may look at everything but the client address, the ids of request and command,
+    /// and the causation: a replay does not read those.
     pub project: fn(&Recorded<Event>) -> Vec<Change>,
 }
 

@@ -29,7 +29,8 @@ pub const TOKENS: Table = Table {
 };
 
 /// Inline.
-pub const PROJECTION: Projection = Projection { name: "tokens", revision: 2, tables: &[&TOKENS], project };
+pub const PROJECTION: Projection =
+    Projection { name: "tokens", revision: 2, tables: &[&TOKENS], categories: &["authorization"], project };
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     use AuthorizationEvent as E;

@@ -7,6 +7,7 @@ use countersign_events::{
     codec::CodecError,
     inbox::InboxRefusal,
     post::PostRefusal,
+    projection::ProjectionRefusal,
     recorded::Position,
     scope::Scope,
     site::AlreadySetUp,
@@ -34,6 +35,8 @@ pub enum Refused {
     Post(#[from] PostRefusal),
     #[error(transparent)]
     Site(#[from] AlreadySetUp),
+    #[error(transparent)]
+    Projection(#[from] ProjectionRefusal),
 }
 
 /// Why a use case did not happen.
@@ -124,7 +127,8 @@ refusals!(
     AuthorizationRefusal,
     InboxRefusal,
     PostRefusal,
-    AlreadySetUp
+    AlreadySetUp,
+    ProjectionRefusal
 );
 
 impl From<FieldError> for AppError {

@@ -28,10 +28,9 @@ pub struct Following {
     pub parked: u64,
 }
 
-/// The one place where parked streams are counted. None is while an event that cannot be applied stops its whole
-/// read model, which `progress.error` says.
-const fn parked(_progress: &Progress) -> u64 {
-    0
+/// The one place where parked streams are counted.
+const fn parked(progress: &Progress) -> u64 {
+    progress.parked as u64
 }
 
 impl App {

@@ -8,7 +8,9 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 use countersign_events::{account::Role, codec, ids::TokenId, scope::ScopeSet, text};
 
-use super::{events::Filters, execute::Request, lifetime::Lifetime, open::Missing, table::Format};
+use super::{
+    events::Filters, execute::Request, lifetime::Lifetime, open::Missing, projections::Projections, table::Format,
+};
 use crate::config::Flags;
 
 /// Longer than any password, in bytes.
@@ -51,6 +53,9 @@ pub(super) enum Command {
     /// Read the log
     #[command(subcommand)]
     Events(Events),
+    /// Look after read models: status, check, rebuild, parked events
+    #[command(subcommand)]
+    Projections(Projections),
     /// Look at a site, running or stopped, and say what is wrong and how to mend it; changes nothing
     #[command(after_help = "Examples:\n  countersign doctor\n  countersign doctor --deep --format json\n\n\
                             Ends with 3 when there is a problem; warnings end with 0.")]
@@ -230,11 +235,11 @@ pub(super) struct Order {
 }
 
 impl Order {
-    fn new(request: Request, flags: Flags) -> Self {
+    pub(super) fn new(request: Request, flags: Flags) -> Self {
         Self { request, flags, format: Format::default(), missing: Missing::Refuse }
     }
 
-    fn shaped(request: Request, Shape { format, flags }: Shape) -> Self {
+    pub(super) fn shaped(request: Request, Shape { format, flags }: Shape) -> Self {
         Self { format, ..Self::new(request, flags) }
     }
 }

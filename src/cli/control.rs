@@ -29,12 +29,14 @@ use tokio::{
 };
 
 use super::{
-    execute::{Request, execute},
+    execute::{Request, execute, execute_telling},
     open::{self, Lock, Missing},
     operator,
     output::Output,
+    progress::Progress,
+    projections,
 };
-use crate::{app::App, config::Config, world::World};
+use crate::{app::App, config::Config, projector::Pace, world::World};
 
 /// No request is longer.
 const REQUEST_BYTES: u64 = 64 * 1024;
@@ -44,6 +46,8 @@ const ANSWER_BYTES: u64 = 512 * 1024 * 1024;
 const LISTENING: Duration = Duration::from_secs(5);
 /// No request takes longer.
 const WORKING: Duration = Duration::from_mins(1);
+/// How often whoever waits for long work hears how far it is.
+const TELLING: Duration = Duration::from_millis(250);
 /// So many are answered at once; others wait.
 const AT_ONCE: usize = 16;
 /// How often, and how far apart, a command tries the lock and the socket in turn: a server may be about to start or stop.
@@ -73,6 +77,8 @@ pub enum Answer {
         /// Why, and what to do about it.
         message: String,
     },
+    /// Not done yet; further answers come.
+    Working(Pace),
 }
 
 /// Has a request carried out: by the running server, or else here, on the opened data directory.
@@ -85,6 +91,10 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
     for _ in 0..TRIES {
         let holder = match open::lock(&data_dir, missing)? {
             Lock::Ours(dir) => {
+                let request = match request {
+                    Request::Projections(asked) => return projections::carry_out(&dir, config, asked).await,
+                    request => request,
+                };
                 let app = dir.start(config, World::system()).await?;
                 let output = execute(&app, request, operator::current()).await;
                 app.stop().await;
@@ -151,17 +161,19 @@ async fn ask(mut stream: UnixStream, request: Request) -> anyhow::Result<Output>
     let Actor::Cli(operator) = operator::current() else { bail!("the command line has no operator") };
     let mut line = serde_json::to_vec(&Letter { operator, request })?;
     line.push(b'\n');
-    let conversation = async {
-        stream.write_all(&line).await?;
-        let mut answer = vec![];
-        BufReader::new(stream.take(ANSWER_BYTES)).read_until(b'\n', &mut answer).await?;
-        io::Result::Ok(answer)
-    };
     let unknown = "the server did not answer; look whether it has done this before you send it again";
-    let answer = timeout(WORKING + LISTENING, conversation).await.context(unknown)?.context(unknown)?;
-    match serde_json::from_slice(&answer).context(unknown)? {
-        Answer::Ok(output) => Ok(output),
-        Answer::Err { message } => Err(anyhow!(message)),
+    timeout(LISTENING, stream.write_all(&line)).await.context(unknown)?.context(unknown)?;
+    let mut answers = BufReader::new(stream.take(ANSWER_BYTES));
+    let progress = Progress::new();
+    loop {
+        let mut answer = vec![];
+        let read = answers.read_until(b'\n', &mut answer);
+        timeout(WORKING + LISTENING, read).await.context(unknown)?.context(unknown)?;
+        match serde_json::from_slice(&answer).context(unknown)? {
+            Answer::Ok(output) => return Ok(output),
+            Answer::Err { message } => bail!(message),
+            Answer::Working(pace) => progress.show(&pace),
+        }
     }
 }
 
@@ -250,7 +262,7 @@ async fn talk(mut stream: UnixStream, app: Arc<App>, owner: u32) {
         Err(error) => Err(error.into()),
     };
     let answer = match heard {
-        Ok(letter) => answer(&app, letter).await,
+        Ok(letter) => answer_telling(&mut stream, &app, letter).await,
         Err(error) => Answer::Err { message: format!("{error:#}") },
     };
     let Ok(mut line) = serde_json::to_vec(&answer) else { return };
@@ -274,6 +286,34 @@ async fn read_line(stream: impl AsyncRead + Unpin) -> anyhow::Result<Vec<u8>> {
         bail!("a request is one line of at most {REQUEST_BYTES} bytes");
     }
     Ok(line)
+}
+
+/// The answer; while it is worked on, how far that is.
+async fn answer_telling(stream: &mut UnixStream, app: &App, letter: Letter) -> Answer {
+    let Request::Projections(_) = &letter.request else { return answer(app, letter).await };
+    tracing::info!(command = letter.request.name(), "asked by the command line");
+    let (told, pace) = watch::channel(None);
+    let tell = |pace| drop(told.send_replace(Some(pace)));
+    // It takes as long as the log is; whoever asked hears from it all the time.
+    let work = execute_telling(app, letter.request, operator::actor(&letter.operator), &tell);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return match done {
+                Ok(output) => Answer::Ok(output),
+                Err(error) => Answer::Err { message: format!("{error:#}") },
+            },
+            () = tokio::time::sleep(TELLING) => {
+                let now = pace.borrow().clone();
+                let line = now.and_then(|pace| serde_json::to_vec(&Answer::Working(pace)).ok());
+                if let Some(mut line) = line {
+                    line.push(b'\n');
+                    // Whoever asked may have gone away; the work is done all the same.
+                    let _ = timeout(LISTENING, stream.write_all(&line)).await;
+                }
+            }
+        }
+    }
 }
 
 async fn answer(app: &App, letter: Letter) -> Answer {

@@ -272,11 +272,13 @@ pub(super) fn write_event(event: &Value, format: Format, out: &mut dyn Write) ->
 /// A filter without such a value, a site that is not there, or standard output that cannot be written to.
 pub(super) async fn tail(config: Config, after: Option<u64>, filter: Typed, format: Format) -> anyhow::Result<()> {
     tokio::select! {
+        // First, so that it listens before anything is printed.
+        biased;
+        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
         ended = follow_on(config, after, filter, format) => match ended {
             Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) => Ok(()),
             ended => ended,
         },
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
     }
 }
 

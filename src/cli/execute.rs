@@ -14,9 +14,10 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{doctor, events, lifetime::Lifetime, output::Output, table::Table};
+use super::{doctor, events, lifetime::Lifetime, output::Output, projections, table::Table};
 use crate::{
     app::{App, AppError, Caller, accounts::Joining, audit::Typed},
+    projector::Tell,
     store::rows::AccountRow,
 };
 
@@ -55,6 +56,8 @@ pub enum Request {
     Doctor,
     /// Waits a moment for new events, and lists them.
     EventsFollow { after: Option<u64>, filter: Typed },
+    /// Looks after read models.
+    Projections(projections::Asked),
 }
 
 impl Request {
@@ -77,6 +80,7 @@ impl Request {
             Self::EventsShow { .. } => "events show",
             Self::Doctor => "doctor",
             Self::EventsFollow { .. } => "events tail",
+            Self::Projections(asked) => asked.name(),
         }
     }
 }
@@ -86,6 +90,14 @@ impl Request {
 /// # Errors
 /// Whatever the use case says, with what to do about it.
 pub async fn execute(app: &App, request: Request, actor: Actor) -> anyhow::Result<Output> {
+    execute_telling(app, request, actor, &|_| {}).await
+}
+
+/// The same, telling how far long work is.
+///
+/// # Errors
+/// As [`execute`].
+pub async fn execute_telling(app: &App, request: Request, actor: Actor, tell: Tell<'_>) -> anyhow::Result<Output> {
     let caller = Caller { actor, ..Caller::system() };
     match request {
         Request::AccountCreate { name, roles, password } => create(app, &caller, &name, &roles, password).await,
@@ -133,6 +145,7 @@ pub async fn execute(app: &App, request: Request, actor: Actor) -> anyhow::Resul
         }
         Request::Doctor => doctor::of_running(app).await,
         Request::EventsFollow { after, filter } => events::follow(app, &filter, after).await,
+        Request::Projections(asked) => projections::execute(app, asked, &caller, tell).await,
     }
 }
 

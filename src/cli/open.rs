@@ -10,10 +10,14 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use countersign_events::codec::CODEC;
+use countersign_projections::Projection;
 
 use crate::{
     app::{App, Stores},
     config::{Config, HiddenText},
+    keyring::Keyring,
+    projector::{Tell, rebuild_inline},
     secrets::RootKey,
     store::sqlite::{SqliteStore, vault::SqliteVault},
     world::World,
@@ -127,14 +131,36 @@ impl DataDir {
     /// # Errors
     /// When the root key is missing or malformed, a store cannot be opened, or a setting does not hold.
     pub async fn start(&self, config: Config, world: World) -> anyhow::Result<Arc<App>> {
+        self.start_anew(config, world, &[], &|_| {}).await
+    }
+
+    /// The same, after these inline read models were built anew.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; also when an event cannot be applied to them.
+    pub async fn start_anew(
+        &self,
+        config: Config,
+        world: World,
+        inline: &[&'static Projection],
+        tell: Tell<'_>,
+    ) -> anyhow::Result<Arc<App>> {
         let data_exists = [LOG, VAULT].iter().any(|name| self.path.join(name).exists());
         let from_env = config.root_key.as_ref().map(HiddenText::expose);
         let root = RootKey::load_or_create(&self.path, data_exists, from_env, world.random())?;
         let opened = || format!("cannot open the data in {}", self.path.display());
         let log = SqliteStore::open(&self.path).await.with_context(opened)?;
-        let writer = log.writer().with_context(opened)?;
+        let mut writer = log.writer().with_context(opened)?;
         let vault = SqliteVault::open(&self.path).await.with_context(opened)?;
-        let stores = Stores { log: log.clone(), writer: Box::new(writer), models: log, vault };
+        if !inline.is_empty() {
+            let keyring = Keyring::open(vault.clone(), &root, world.clone()).await.with_context(opened)?;
+            for projection in inline {
+                rebuild_inline(&mut writer, log.as_ref(), &keyring, &world, projection, tell)
+                    .await
+                    .with_context(|| format!("{} cannot be built anew", projection.name))?;
+            }
+        }
+        let stores = Stores { log: log.clone(), writer: Box::new(writer), models: log, vault, codec: CODEC };
         App::start(config, world, &root, stores).await.context("the site cannot start")
     }
 }

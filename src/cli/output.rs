@@ -41,6 +41,15 @@ pub enum Output {
     Events(Listing),
     /// One event.
     Event(serde_json::Value),
+    /// What a search for problems came to: a row each, and what was looked at.
+    Checked {
+        /// The problems.
+        table: Table,
+        /// What was looked at and what to do.
+        about: String,
+        /// Whether there is a problem: the process says so in its exit code.
+        found: bool,
+    },
 }
 
 impl Output {
@@ -58,7 +67,11 @@ impl Output {
     /// Whether it tells of something that needs mending.
     #[must_use]
     pub fn is_problem(&self) -> bool {
-        matches!(self, Self::Findings(findings) if doctor::has_problem(findings))
+        match self {
+            Self::Findings(findings) => doctor::has_problem(findings),
+            Self::Checked { found, .. } => *found,
+            _ => false,
+        }
     }
 
     fn write(&self, format: Format, out: &mut dyn Write, explain: &mut dyn Write) -> io::Result<()> {
@@ -82,6 +95,13 @@ impl Output {
             Self::Findings(findings) => doctor::write(findings, format, out)?,
             Self::Events(listing) => listing.write(format, out, explain)?,
             Self::Event(event) => write_event(event, format, out)?,
+            // People need no table without rows; programs do.
+            Self::Checked { about, found: false, .. } if format == Format::Table => writeln!(out, "{about}")?,
+            Self::Checked { table, about, .. } => {
+                table.write(format, out)?;
+                out.flush()?;
+                writeln!(explain, "{about}")?;
+            }
         }
         out.flush()
     }
@@ -90,6 +110,24 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_found_is_a_listing_and_nothing_found_a_sentence() {
+        let written = |format, found| {
+            let (mut out, mut explain) = (vec![], vec![]);
+            let mut table = Table::new(&["key"]);
+            if found {
+                table.push([serde_json::json!("k")]);
+            }
+            let output = Output::Checked { table, about: "Looked.".to_owned(), found };
+            output.write(format, &mut out, &mut explain).unwrap();
+            assert_eq!(output.is_problem(), found);
+            (String::from_utf8(out).unwrap(), String::from_utf8(explain).unwrap())
+        };
+        assert_eq!(written(Format::Table, false), ("Looked.\n".to_owned(), String::new()));
+        assert_eq!(written(Format::Json, false), ("[]\n".to_owned(), "Looked.\n".to_owned()));
+        assert_eq!(written(Format::Csv, true), ("key\nk\n".to_owned(), "Looked.\n".to_owned()));
+    }
 
     #[test]
     fn a_secret_stands_alone_on_standard_output() {

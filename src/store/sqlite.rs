@@ -2,8 +2,10 @@
 //! trailing read model in a file of its own under `models`. One connection writes the log; a few
 //! read it. The vault has a file, and a module, of its own.
 
+mod build;
 mod convert;
 mod facts;
+mod generations;
 mod log;
 mod models;
 mod purge;
@@ -24,7 +26,7 @@ use sqlx::{ConnectOptions, SqlitePool};
 use super::StoreError;
 
 pub use facts::{Look, examine};
-use models::Models;
+use generations::Models;
 pub use writer::SqliteWriter;
 
 /// Readers of a database; sqlx gives each a thread.
@@ -56,7 +58,7 @@ impl SqliteStore {
         purge::truncate(&mut connection).await?;
         let store = Self {
             readers: schema::readers(&file, READERS),
-            models: Models::new(file, models_dir),
+            models: Models::open(file, models_dir)?,
             writer: Mutex::new(Some(SqliteWriter::new(connection))),
         };
         for projection in TRAILING {

@@ -10,6 +10,13 @@ macro_rules! event_columns {
 }
 pub(crate) use event_columns;
 
+/// The columns of an event that a replay reads.
+macro_rules! replay_columns {
+    () => {
+        "position, event_id, stream, version, type, type_version, recorded_at, actor, on_behalf_of, payload"
+    };
+}
+
 /// The columns of an outcome.
 macro_rules! outcome_columns {
     () => {
@@ -109,6 +116,8 @@ macro_rules! notifications {
 
 pub(crate) const HEAD: &str = "select epoch, position, recorded_at\nfrom head";
 pub(crate) const READ_LOG: &str = events!("where position > $1\norder by position\nlimit $2");
+pub(crate) const REPLAY: &str =
+    concat!("select ", replay_columns!(), "\nfrom events\nwhere position > $1\norder by position\nlimit $2");
 pub(crate) const READ_STREAM: &str = events!("where stream = $1 and version > $2\norder by version");
 /// Versions and positions of a stream run alike, so the index of the stream gives the order.
 pub(crate) const STREAM_POSITIONS: &str = "select position\nfrom events\n\
@@ -133,6 +142,10 @@ pub(crate) const GENERATION: &str = "select revision, generation\nfrom generatio
 pub(crate) const SET_GENERATION: &str = "insert into generations (name, revision, generation)\nvalues ($1, $2, $3)\n\
     on conflict (name) do update set revision = excluded.revision, generation = excluded.generation";
 pub(crate) const CURSOR: &str = "select epoch, position\nfrom cursor";
+pub(crate) const PARKED: &str = "select position, stream, error\nfrom parked\norder by position";
+pub(crate) const PARK: &str = "insert into parked (position, stream, error)\nvalues ($1, $2, $3)\n\
+    on conflict (position) do update set error = excluded.error";
+pub(crate) const FREE: &str = "delete from parked\nwhere position = $1";
 
 // Inline read models.
 

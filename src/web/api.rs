@@ -9,6 +9,7 @@ pub mod events;
 pub mod messages;
 pub mod notifications;
 pub mod posts;
+pub mod projections;
 pub mod shapes;
 
 use axum::{

@@ -12,6 +12,7 @@ use countersign_events::{
     ids::UserId,
     inbox::InboxRefusal,
     post::PostRefusal,
+    projection::ProjectionRefusal,
     recorded::Timestamp,
     scope::Scope,
     text::FieldError,
@@ -176,12 +177,16 @@ fn tell_refused(refused: &Refused) -> Told {
             | AuthorizationRefusal::NotPersonal
             | AuthorizationRefusal::TokenEnded,
         )
-        | Refused::Post(PostRefusal::AlreadyPublished) => conflict("wrong_state"),
+        | Refused::Post(PostRefusal::AlreadyPublished)
+        | Refused::Projection(ProjectionRefusal::Discarded(_)) => conflict("wrong_state"),
         Refused::Inbox(InboxRefusal::AlreadyRevealed { .. }) => conflict("already_revealed"),
         Refused::Inbox(InboxRefusal::SecretExpired { .. } | InboxRefusal::NotYetExpired { .. }) => {
             conflict("secret_expired")
         }
         Refused::Site(_) => conflict("already_set_up"),
+        Refused::Projection(ProjectionRefusal::Reason(_)) => {
+            told(StatusCode::UNPROCESSABLE_ENTITY, "fields", refused.to_string())
+        }
     }
 }
 

@@ -201,14 +201,18 @@ pub(super) async fn healthz() -> &'static str {
 
 /// Whether the site is ready, and what is in the way.
 pub(super) enum Readiness {
-    Ready,
+    /// It is; this read model shows less than the log has.
+    Ready(Option<&'static str>),
     NotReady(String),
 }
 
 impl IntoResponse for Readiness {
     fn into_response(self) -> Response {
         match self {
-            Self::Ready => "ready\n".into_response(),
+            Self::Ready(None) => "ready\n".into_response(),
+            Self::Ready(Some(name)) => {
+                format!("ready\nincomplete: the read model {name} has parked events\n").into_response()
+            }
             Self::NotReady(problem) => {
                 (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], format!("{problem}\n")).into_response()
             }
@@ -225,12 +229,15 @@ impl Answers for Readiness {
 
 /// Ready: log and vault answer, and every read model follows.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
-    let behind = app.progress().into_iter().find(|(_, progress)| progress.error.is_some());
+    let all = app.progress();
+    let behind = all.iter().find(|(_, progress)| progress.error.is_some());
+    // A stream that rests is for an operator to see to; the site serves.
+    let rests = all.iter().find(|(_, progress)| progress.parked > 0);
     if !app.writes() {
         return Readiness::NotReady("the log does not take appends".to_owned());
     }
     Readiness::NotReady(match (app.head().await, app.vault.ping().await, behind) {
-        (Ok(_), Ok(()), None) => return Readiness::Ready,
+        (Ok(_), Ok(()), None) => return Readiness::Ready(rests.map(|(name, _)| *name)),
         (Err(_), ..) => "the log does not answer".to_owned(),
         (_, Err(_), _) => "the vault does not answer".to_owned(),
         (.., Some((name, _))) => format!("the read model {name} does not follow the log"),

@@ -237,7 +237,7 @@ async fn append_only_the_event(site: TestApp, user: UserId) -> TestApp {
     drop(writer);
     task.await.expect("it ends");
     drop(store);
-    let app = crate::support::open(&directory.path().join("site"), clock.clone(), &[], 2_000_000).await;
+    let app = crate::support::open(&directory.path().join("site"), clock.clone(), &[], 2_000_000, codec::CODEC).await;
     TestApp { app, clock, directory }
 }
 

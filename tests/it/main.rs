@@ -26,6 +26,8 @@ mod letters;
 mod observability;
 mod pages;
 mod prerequisites;
+mod projections;
+mod projections_real;
 mod readme;
 mod real_browser;
 mod real_events;

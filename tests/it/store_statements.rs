@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use countersign::store::{EventLog, LogWriter, ReadModels, StoreError, sqlite::SqliteStore};
+use countersign::store::{EventLog, Generations as _, LogWriter, StoreError, sqlite::SqliteStore};
 use countersign_events::recorded::Position;
 use countersign_projections::{INLINE, Projection, front_page};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection, raw_sql, sqlite::SqliteConnectOptions};

@@ -19,6 +19,7 @@ use countersign::{
 };
 use countersign_events::{
     account::Role,
+    codec::{CODEC, Codec},
     ids::{ApplicationId, MessageId, UserId},
     recorded::{Actor, Timestamp},
 };
@@ -48,6 +49,9 @@ impl Entropy for SeededEntropy {
     }
 }
 
+/// Where the entropy of the next restarted site begins.
+static RESTARTS: AtomicU64 = AtomicU64::new(1_000_000);
+
 /// A site with its directory.
 pub struct TestApp {
     pub app: Arc<App>,
@@ -64,15 +68,22 @@ impl TestApp {
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000_000)));
-        let app = open(&directory.path().join("site"), clock.clone(), settings, 0).await;
+        let app = open(&directory.path().join("site"), clock.clone(), settings, 0, CODEC).await;
         Self { app, clock, directory }
     }
 
     /// The same site after a stop and a start.
     pub async fn restart(self) -> Self {
+        self.restart_reading(CODEC).await
+    }
+
+    /// The same, with followers that read the log with this codec.
+    pub async fn restart_reading(self, codec: Codec) -> Self {
         let Self { app, clock, directory } = self;
         app.stop().await;
-        let app = open(&directory.path().join("site"), clock.clone(), &[], 1_000_000).await;
+        // Whatever comes after draws other numbers than what came before.
+        let seed = RESTARTS.fetch_add(1_000_000, Ordering::SeqCst);
+        let app = open(&directory.path().join("site"), clock.clone(), &[], seed, codec).await;
         Self { app, clock, directory }
     }
 
@@ -136,7 +147,13 @@ pub fn named(user: UserId, id: &str, body: u8) -> Caller {
     Caller { command: Some(command), ..by(user) }
 }
 
-pub async fn open(data_dir: &Path, clock: Arc<TestClock>, settings: &[(&str, &str)], seed: u64) -> Arc<App> {
+pub async fn open(
+    data_dir: &Path,
+    clock: Arc<TestClock>,
+    settings: &[(&str, &str)],
+    seed: u64,
+    codec: Codec,
+) -> Arc<App> {
     let variables = settings.iter().map(|(key, value)| (format!("COUNTERSIGN_{key}"), (*value).to_owned()));
     let config = Config::load(&Flags::default(), variables).expect("good settings");
     let world = World::new(clock, Arc::new(SeededEntropy(AtomicU64::new(seed))));
@@ -145,6 +162,6 @@ pub async fn open(data_dir: &Path, clock: Arc<TestClock>, settings: &[(&str, &st
     let vault = SqliteVault::open(data_dir).await.expect("a vault");
     let root = RootKey::load_or_create(data_dir, exists, None, world.random()).expect("a root key");
     let writer = store.writer().expect("the writer");
-    let stores = Stores { log: store.clone(), writer: Box::new(writer), models: store, vault };
+    let stores = Stores { log: store.clone(), writer: Box::new(writer), models: store, vault, codec };
     App::start(config, world, &root, stores).await.expect("a start")
 }

@@ -26,6 +26,17 @@ impl Memory {
         }
     }
 
+    /// The rows of a table as a fold hands them over: key and columns in order, sorted.
+    pub fn sorted(&self, table: &Table) -> Vec<Vec<V>> {
+        let row = |(key, row): (&Key, &Row)| {
+            let columns = table.columns.iter().map(|column| row.get(column.name).cloned().unwrap_or(V::Null));
+            key.iter().cloned().chain(columns).collect::<Vec<_>>()
+        };
+        let mut rows: Vec<_> = self.rows(table).map(row).collect();
+        rows.sort();
+        rows
+    }
+
     pub fn rows(&self, table: &Table) -> impl Iterator<Item = (&Key, &Row)> {
         self.0.get(table.name).into_iter().flatten()
     }

@@ -187,6 +187,21 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
+    fn a_fold_of_the_log_has_the_rows_that_applying_each_change_leads_to(asks in asks()) {
+        let log = log(&asks);
+        let memory = Memory::of(&log);
+        for projection in INLINE.iter().chain(TRAILING) {
+            let mut fold = crate::fold::Fold::default();
+            for change in log.iter().flat_map(projection.project) {
+                fold.apply(change);
+            }
+            for table in projection.tables {
+                prop_assert_eq!(fold.take(table), memory.sorted(table), "{}", table.name);
+            }
+        }
+    }
+
+    #[test]
     fn replaying_a_log_makes_the_same_rows_also_with_a_stop_in_between(asks in asks(), cut in any::<prop::sample::Index>()) {
         let log = log(&asks);
         let memory = Memory::of(&log);

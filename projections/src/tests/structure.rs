@@ -52,6 +52,62 @@ fn what_tells_that_a_row_is_over_is_an_instant_with_an_index() {
 }
 
 #[test]
+fn an_event_of_another_category_changes_nothing() {
+    for (sample, known) in samples().into_iter().zip(codec::TYPES) {
+        let recorded = recorded(9, sample);
+        for projection in INLINE.iter().chain(TRAILING) {
+            if !projection.categories.contains(&known.category) {
+                assert_eq!((projection.project)(&recorded), [], "{} looks at {}", projection.name, known.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_replay_does_not_read_is_looked_at_by_no_projection() {
+    for sample in all_samples() {
+        let mut told = sample.clone();
+        told.envelope.client_address = Some("203.0.113.7".into());
+        told.envelope.request_id = Some("request".to_owned());
+        told.envelope.command_id = Some("command".to_owned());
+        told.envelope.causation = Some(event_id(8));
+        assert_eq!(changes(&told), changes(&sample));
+    }
+}
+
+#[test]
+fn what_projections_write_fits_and_what_does_not_is_found() {
+    for recorded in all_samples() {
+        for projection in INLINE.iter().chain(TRAILING) {
+            for change in (projection.project)(&recorded) {
+                assert_eq!(projection.check(&change), Ok(()), "{change:?}");
+            }
+        }
+    }
+    let (posts, board) = (&front_page::POSTS, &front_page::PROJECTION);
+    let key = || vec![V::from("p")];
+    let misfits = [
+        Change::Delete { table: &inbox::NOTIFICATIONS, key: key() },
+        Change::Delete { table: posts, key: vec![] },
+        Change::Delete { table: posts, key: vec![V::Null] },
+        Change::Delete { table: posts, key: vec![V::from(1_i64)] },
+        Change::Patch { table: posts, key: key(), set: vec![("upvotes", "many".into())] },
+        Change::Patch { table: posts, key: key(), set: vec![("nowhere", V::Null)] },
+        Change::Increment { table: posts, key: key(), by: vec![("title", 1)] },
+        Change::Copy {
+            into: &front_page::COMMENTS,
+            from: posts,
+            by: "post_id",
+            equals: "p".into(),
+            columns: vec![("comment_id", Source::Column("title"))],
+        },
+    ];
+    for change in misfits {
+        board.check(&change).unwrap_err();
+    }
+}
+
+#[test]
 fn every_stored_type_has_a_sample() {
     assert_eq!(samples().len(), codec::TYPES.len());
 }

@@ -12,7 +12,7 @@ use countersign_events::{
     sensitive::Personal,
     token::{TokenDigest, TokenKind},
 };
-use countersign_projections::Value;
+use countersign_projections::{Kind, Value};
 use sqlx::{
     Row, Sqlite, SqlitePool,
     query::Query,
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::{json, signed, unavailable};
 use crate::store::{
-    CommandKey, Head, Outcome, Span, StoreError, StoredEvent, from_micros,
+    CommandKey, Head, Outcome, Parked, Span, StoreError, StoredEvent, from_micros,
     rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow},
 };
 
@@ -109,6 +109,69 @@ fn event_at(row: &SqliteRow, position: Position) -> Result<StoredEvent, StoreErr
         type_name: get(row, "type")?,
         type_version: number(row, "type_version")?,
         payload: get(row, "payload")?,
+    })
+}
+
+/// An event as a replay reads it. Columns go by their places: names would be looked up for every row.
+pub(super) fn replayed(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
+    let position = Position(at::<i64>(row, 0)?.try_into().map_err(|_| corrupt("position", "out of range"))?);
+    replayed_at(row, position).map_err(|error| match error {
+        StoreError::Corrupt { detail, .. } => StoreError::Corrupt { position, detail },
+        error => error,
+    })
+}
+
+fn replayed_at(row: &SqliteRow, position: Position) -> Result<StoredEvent, StoreError> {
+    let event_id = Uuid::from_slice(at(row, 1)?).map_err(|error| corrupt("event_id", error))?;
+    let envelope = Envelope {
+        position,
+        event_id: EventId(event_id),
+        stream: at::<&str>(row, 2)?.parse().map_err(|_| corrupt("stream", "cannot be read"))?,
+        version: Version(at::<i64>(row, 3)?.try_into().map_err(|_| corrupt("version", "out of range"))?),
+        recorded_at: from_micros(at(row, 6)?),
+        actor: at::<&str>(row, 7)?.parse().map_err(|_| corrupt("actor", "cannot be read"))?,
+        on_behalf_of: match at::<Option<&str>>(row, 8)? {
+            Some(id) => Some(id.parse().map_err(|_| corrupt("on_behalf_of", "cannot be read"))?),
+            None => None,
+        },
+        client_address: None,
+        request_id: None,
+        command_id: None,
+        causation: None,
+    };
+    Ok(StoredEvent {
+        envelope,
+        type_name: at(row, 4)?,
+        type_version: at::<i64>(row, 5)?.try_into().map_err(|_| corrupt("type_version", "out of range"))?,
+        payload: at(row, 9)?,
+    })
+}
+
+fn at<'r, T>(row: &'r SqliteRow, place: usize) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+{
+    row.try_get(place).map_err(|error| corrupt("of a replay", error))
+}
+
+/// The values of a row, of columns of these kinds.
+pub(super) fn values(row: &SqliteRow, kinds: impl Iterator<Item = Kind>) -> Result<Vec<Value>, StoreError> {
+    let read = |(place, kind): (usize, Kind)| {
+        Ok(match kind {
+            Kind::Integer => at::<Option<i64>>(row, place)?.into(),
+            Kind::Text => at::<Option<String>>(row, place)?.into(),
+            Kind::Bytes => at::<Option<Vec<u8>>>(row, place)?.map_or(Value::Null, Value::Bytes),
+        })
+    };
+    kinds.enumerate().map(read).collect()
+}
+
+/// A parked event.
+pub(super) fn parked(row: &SqliteRow) -> Result<Parked, StoreError> {
+    Ok(Parked {
+        position: Position(number(row, "position")?),
+        stream: parse(row, "stream")?,
+        error: get(row, "error")?,
     })
 }
 

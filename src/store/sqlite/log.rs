@@ -28,6 +28,20 @@ impl SqliteStore {
     }
 }
 
+/// A missing event is arithmetic.
+fn without_gap(after: Position, page: Vec<StoredEvent>) -> Result<Vec<StoredEvent>, StoreError> {
+    let mut expected = after;
+    for stored in &page {
+        expected = expected.next();
+        let found = stored.envelope.position;
+        if found != expected {
+            let detail = format!("the log has a gap: the next event is at position {found}");
+            return Err(StoreError::Corrupt { position: expected, detail });
+        }
+    }
+    Ok(page)
+}
+
 #[async_trait]
 impl EventLog for SqliteStore {
     async fn head(&self) -> Result<Head, StoreError> {
@@ -37,16 +51,13 @@ impl EventLog for SqliteStore {
 
     async fn read_log(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         let page = self.events(query(statements::READ_LOG).bind(signed(after.0)).bind(i64::from(limit))).await?;
-        let mut expected = after;
-        for stored in &page {
-            expected = expected.next();
-            let found = stored.envelope.position;
-            if found != expected {
-                let detail = format!("the log has a gap: the next event is at position {found}");
-                return Err(StoreError::Corrupt { position: expected, detail });
-            }
-        }
-        Ok(page)
+        without_gap(after, page)
+    }
+
+    async fn replay(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        let statement = query(statements::REPLAY).bind(signed(after.0)).bind(i64::from(limit));
+        let rows = statement.fetch_all(&self.readers).await.map_err(unavailable)?;
+        without_gap(after, rows.iter().map(convert::replayed).collect::<Result<_, _>>()?)
     }
 
     async fn read_stream(&self, stream: &StreamName, after: Version) -> Result<Vec<StoredEvent>, StoreError> {

@@ -75,7 +75,13 @@ pub(super) fn readers(file: &Path, count: u32) -> SqlitePool {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_lazy_with(options(file).read_only(true))
+        .connect_lazy_with(reader(file))
+}
+
+/// One connection that only reads.
+pub(super) fn reader(file: &Path) -> SqliteConnectOptions {
+    // A page of the log passes between the threads without either waiting for each row.
+    options(file).read_only(true).row_buffer_size(1_000)
 }
 
 /// For a look that changes nothing. `unwatched` is for a file that nobody has open and that has no write-ahead log:

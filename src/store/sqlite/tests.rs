@@ -8,13 +8,14 @@ use super::{
         changes::{Placeholders, Planner, ddl, purge},
         statements as s,
     },
-    log, models, schema, writer,
+    generations, log, models, schema, writer,
 };
 
 /// Statements of `statements.rs`, by the database that they run in.
 const LOG: &[&str] = &[
     s::HEAD,
     s::READ_LOG,
+    s::REPLAY,
     s::READ_STREAM,
     s::STREAM_POSITIONS,
     s::STREAM_POSITIONS_BACK,
@@ -50,6 +51,9 @@ const LOG: &[&str] = &[
 ];
 const TRAILING: &[&str] = &[
     s::CURSOR,
+    s::PARKED,
+    s::PARK,
+    s::FREE,
     s::NOTIFICATIONS,
     s::NOTIFICATIONS_UNREAD,
     s::MESSAGES,
@@ -64,7 +68,7 @@ const TRAILING: &[&str] = &[
 ];
 /// Those that differ from `PostgreSQL`.
 const LOG_DIALECT: &[&str] = &[log::READ_AT, log::OF_STREAM, writer::BEGIN, writer::COMMIT, writer::OUTCOMES];
-const TRAILING_DIALECT: &[&str] = &[models::POSTS, models::AMONG, models::MOVE_CURSOR];
+const TRAILING_DIALECT: &[&str] = &[models::POSTS, models::AMONG, generations::MOVE_CURSOR];
 
 /// A database with every table there is: those of the log, of inline and of trailing read models.
 async fn everything() -> (tempfile::TempDir, SqliteConnection) {
@@ -73,7 +77,8 @@ async fn everything() -> (tempfile::TempDir, SqliteConnection) {
     schema::make_file(&file).unwrap();
     let mut connection = sqlx::ConnectOptions::connect(&schema::log_writer(&file)).await.unwrap();
     schema::migrate(&mut connection).await.unwrap();
-    raw_sql(models::CREATE_CURSOR).execute(&mut connection).await.unwrap();
+    raw_sql(generations::CREATE_CURSOR).execute(&mut connection).await.unwrap();
+    raw_sql(generations::CREATE_PARKED).execute(&mut connection).await.unwrap();
     for table in tables() {
         for statement in ddl(table) {
             raw_sql(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
@@ -165,7 +170,7 @@ async fn only_the_scan_by_position_walks_the_log() {
         let scans = plan.iter().any(|line| line.starts_with("SCAN events"));
         let walks = plan.iter().any(|line| line.contains("events USING INTEGER PRIMARY KEY (rowid>?)"));
         assert!(!scans, "{plan:#?}: {statement}");
-        assert_eq!(walks, statement == s::READ_LOG, "{plan:#?}: {statement}");
+        assert_eq!(walks, [s::READ_LOG, s::REPLAY].contains(&statement.as_str()), "{plan:#?}: {statement}");
     }
 }
 

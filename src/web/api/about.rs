@@ -151,6 +151,7 @@ pub const GROUPS: &[Group] = &[
         doors: &[
             door("GET /healthz", "Whether the program runs", &[]),
             door("GET /readyz", "Whether it can answer: log and vault are there, read models follow", &[]),
+            door("GET /api/v1/projections", "How each read model does", &[]),
             door("GET /openapi.json", "This description", &[]),
         ],
     },

@@ -1,0 +1,337 @@
+//! `countersign projections`: how read models do, checking them, building them anew, parked events. The same beside a
+//! running server and without one, but for inline read models: those change with the log itself, and are built
+//! anew only while the site is stopped.
+
+use anyhow::{anyhow, bail};
+use clap::Subcommand;
+use countersign_projections::{INLINE, Projection, TRAILING};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{
+    args::{Order, Shape},
+    execute::Request,
+    open::DataDir,
+    operator,
+    output::Output,
+    progress::Progress,
+    table::Table,
+};
+use crate::{
+    app::{
+        App, AppError, Caller,
+        projections::{ParkedId, Retried, find},
+    },
+    config::{Config, Flags},
+    projector::{Mended, Tell},
+    world::World,
+};
+
+#[derive(Subcommand)]
+pub(super) enum Projections {
+    /// Show how each read model does: where it is, how far behind, what stopped it, what is parked
+    #[command(after_help = "Example:\n  countersign projections status --format json")]
+    Status {
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Hold read models against a fresh fold of the log; exit code 3 when something differs
+    #[command(after_help = "Examples:\n  countersign projections check\n  \
+                            countersign projections check inbox tokens --format csv")]
+    Check {
+        /// Read models; all of them when none is named
+        #[arg(value_name = "NAME", value_parser = known)]
+        names: Vec<String>,
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Build read models anew from the log; trailing ones while the site serves, inline ones while it is stopped
+    #[command(
+        after_help = "Examples:\n  countersign projections rebuild front_page\n  countersign projections rebuild"
+    )]
+    Rebuild {
+        /// Read models; all of them when none is named
+        #[arg(value_name = "NAME", value_parser = known)]
+        names: Vec<String>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Events that could not be applied, and those that wait behind them
+    #[command(subcommand)]
+    Parked(Parked),
+}
+
+#[derive(Subcommand)]
+pub(super) enum Parked {
+    /// List what is parked
+    List {
+        #[command(flatten)]
+        shape: Shape,
+    },
+    /// Try a parked event and the rest of its stream again, such as after an upgrade
+    #[command(after_help = "Example:\n  countersign projections parked retry inbox-1234")]
+    Retry {
+        /// Id, as `parked list` shows it
+        id: ParkedId,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Give a parked event up for good, on record, and go on with the rest of its stream
+    #[command(after_help = "Example:\n  \
+                            countersign projections parked discard inbox-1234 --reason \"A copy of 1230\"")]
+    Discard {
+        /// Id, as `parked list` shows it
+        id: ParkedId,
+        /// Why; it stays on record
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        #[command(flatten)]
+        flags: Flags,
+    },
+}
+
+/// What is asked, with its arguments.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(missing_docs, reason = "the arguments of the command line, by their names")]
+pub enum Asked {
+    /// How read models do.
+    Status,
+    /// Hold some or all against the log.
+    Check { names: Vec<String> },
+    /// Build some or all anew.
+    Rebuild { names: Vec<String> },
+    /// What is parked.
+    ParkedList,
+    /// Try it again.
+    ParkedRetry { id: ParkedId },
+    /// Give it up.
+    ParkedDiscard { id: ParkedId, reason: String },
+}
+
+impl Asked {
+    /// What it is called.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Status => "projections status",
+            Self::Check { .. } => "projections check",
+            Self::Rebuild { .. } => "projections rebuild",
+            Self::ParkedList => "projections parked list",
+            Self::ParkedRetry { .. } => "projections parked retry",
+            Self::ParkedDiscard { .. } => "projections parked discard",
+        }
+    }
+}
+
+impl Projections {
+    pub(super) fn order(self) -> Order {
+        match self {
+            Self::Status { shape } => Order::shaped(Request::Projections(Asked::Status), shape),
+            Self::Check { names, shape } => Order::shaped(Request::Projections(Asked::Check { names }), shape),
+            Self::Rebuild { names, flags } => Order::new(Request::Projections(Asked::Rebuild { names }), flags),
+            Self::Parked(Parked::List { shape }) => Order::shaped(Request::Projections(Asked::ParkedList), shape),
+            Self::Parked(Parked::Retry { id, flags }) => {
+                Order::new(Request::Projections(Asked::ParkedRetry { id }), flags)
+            }
+            Self::Parked(Parked::Discard { id, reason, flags }) => {
+                Order::new(Request::Projections(Asked::ParkedDiscard { id, reason }), flags)
+            }
+        }
+    }
+}
+
+/// A name that is one; what is none gets the nearest.
+fn known(name: &str) -> Result<String, String> {
+    if find(name).is_some() {
+        return Ok(name.to_owned());
+    }
+    let names = || INLINE.iter().chain(TRAILING).map(|projection| projection.name);
+    let nearest = names().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+    let all = names().collect::<Vec<_>>().join(", ");
+    Err(format!("there is no such read model; did you mean {}? There are {all}", nearest.unwrap_or_default()))
+}
+
+/// Those that are named, or all, in the order in which they are declared.
+fn named(among: &'static [Projection], names: &[String]) -> Vec<&'static Projection> {
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|named| named == name);
+    among.iter().filter(|projection| wanted(projection.name)).collect()
+}
+
+/// Carries it out here, on a data directory that is ours.
+pub(super) async fn carry_out(dir: &DataDir, config: Config, asked: Asked) -> anyhow::Result<Output> {
+    let progress = Progress::new();
+    let tell = |pace| progress.show(&pace);
+    let caller = Caller { actor: operator::current(), ..Caller::system() };
+    let Asked::Rebuild { names } = &asked else {
+        let app = dir.start(config, World::system()).await?;
+        let output = execute(&app, asked, &caller, &tell).await;
+        app.stop().await;
+        return output;
+    };
+    let inline = named(INLINE, names);
+    let app = dir.start_anew(config, World::system(), &inline, &tell).await?;
+    let done = async {
+        let mut said = vec![];
+        for projection in inline {
+            let through = app.head().await?.position;
+            app.note_rebuilt(&caller, projection.name, 0, through).await?;
+            said.push(format!("{} is built anew, through event {through}.", projection.name));
+        }
+        said.extend(rebuild(&app, &caller, &named(TRAILING, names), &tell).await?);
+        Ok(Output::Sentence(said.join("\n")))
+    };
+    let output = done.await;
+    app.stop().await;
+    output
+}
+
+/// Carries it out on an app.
+///
+/// # Errors
+/// Whatever the use case says, with what to do about it.
+pub async fn execute(app: &App, asked: Asked, caller: &Caller, tell: Tell<'_>) -> anyhow::Result<Output> {
+    match asked {
+        Asked::Status => status(app).await,
+        Asked::Check { names } => check(app, &names, tell).await,
+        Asked::Rebuild { names } => {
+            let inline: Vec<_> = named(INLINE, &names).iter().map(|projection| projection.name).collect();
+            let why = format!("{}: changed with the log itself, in each append", inline.join(", "));
+            let how = format!("stop the site, then run `countersign projections rebuild {}`", inline.join(" "));
+            if !names.is_empty() && !inline.is_empty() {
+                bail!("{why}; {how}. Nothing was built anew");
+            }
+            let mut said = rebuild(app, caller, &named(TRAILING, &names), tell).await?;
+            if names.is_empty() {
+                said.push(format!("Left as they are, {why}; to build them anew, {how}."));
+            }
+            Ok(Output::Sentence(said.join("\n")))
+        }
+        Asked::ParkedList => parked(app).await,
+        Asked::ParkedRetry { id } => {
+            let mended = app.retry_parked(caller, &id, tell).await.map_err(|error| not_parked(error, &id))?;
+            Ok(Output::Sentence(mended_in_words(&id, "", mended)))
+        }
+        Asked::ParkedDiscard { id, reason } => {
+            let mended =
+                app.discard_parked(caller, &id, &reason, tell).await.map_err(|error| not_parked(error, &id))?;
+            Ok(Output::Sentence(mended_in_words(&id, &format!("Event {} is given up. ", id.position), mended)))
+        }
+    }
+}
+
+async fn status(app: &App) -> anyhow::Result<Output> {
+    let mut table = Table::new(&[
+        "name",
+        "kind",
+        "state",
+        "cursor",
+        "head",
+        "lag_events",
+        "lag_seconds",
+        "parked_streams",
+        "parked_events",
+        "generation",
+        "revision",
+        "stalled",
+        "detail",
+        "last_error",
+    ]);
+    for one in app.projections().await? {
+        table.push([
+            json!(one.name),
+            json!(one.kind),
+            json!(one.state.as_str()),
+            json!(one.cursor),
+            json!(one.head),
+            json!(one.lag_events),
+            json!(one.lag_seconds),
+            json!(one.parked_streams),
+            json!(one.parked_events),
+            json!(one.generation),
+            json!(one.revision),
+            json!(one.stalled),
+            json!(one.detail),
+            json!(one.last_error),
+        ]);
+    }
+    Ok(Output::Listing(table))
+}
+
+async fn check(app: &App, names: &[String], tell: Tell<'_>) -> anyhow::Result<Output> {
+    let mut table = Table::new(&["projection", "table", "key", "column", "live", "log"]);
+    let mut about = vec![];
+    let mut found = false;
+    for projection in named(INLINE, names).into_iter().chain(named(TRAILING, names)) {
+        let name = projection.name;
+        let checked = app.check_projection(name, tell).await?;
+        let (rows, through) = (checked.rows, checked.through);
+        about.push(match checked.found {
+            0 => format!("{name} is as the log has it: {rows} rows, through event {through}."),
+            count => format!(
+                "{name} differs from the log in {count} places: `countersign projections rebuild {name}` mends it."
+            ),
+        });
+        found |= checked.found > 0;
+        for one in checked.differences {
+            let column = one.column.unwrap_or("(row)");
+            table.push([json!(name), json!(one.table), json!(one.key), json!(column), json!(one.live), json!(one.log)]);
+        }
+    }
+    Ok(Output::Checked { table, about: about.join("\n"), found })
+}
+
+async fn rebuild(
+    app: &App,
+    caller: &Caller,
+    projections: &[&'static Projection],
+    tell: Tell<'_>,
+) -> anyhow::Result<Vec<String>> {
+    let mut said = vec![];
+    for projection in projections {
+        let name = projection.name;
+        let Some(rebuilt) = app.rebuild_projection(caller, name, tell).await? else {
+            bail!("{name} is being built anew already; `countersign projections status` shows how far it is");
+        };
+        let (generation, through) = (rebuilt.generation, rebuilt.through);
+        said.push(format!("{name} is built anew, through event {through}; generation {generation} is read now."));
+    }
+    Ok(said)
+}
+
+async fn parked(app: &App) -> anyhow::Result<Output> {
+    let mut table = Table::new(&["id", "stream", "error"]);
+    for (id, parked) in app.parked().await? {
+        let error = parked.error.unwrap_or_else(|| "waits behind an earlier event of its stream".to_owned());
+        table.push([json!(id.to_string()), json!(parked.stream.to_string()), json!(error)]);
+    }
+    Ok(Output::Listing(table))
+}
+
+fn mended_in_words(id: &ParkedId, before: &str, Retried { mended, rebuilt }: Retried) -> String {
+    let name = &id.name;
+    match mended {
+        Mended::Healed(0) => format!("{before}{name} follows the stream again; nothing else of it had waited."),
+        Mended::Healed(applied) => {
+            let anew = match rebuilt {
+                Some(rebuilt) => format!(
+                    "it was built anew, as generation {}, since other streams had gone on meanwhile",
+                    rebuilt.generation
+                ),
+                None => format!("`countersign projections check {name}` tells whether it has to be built anew"),
+            };
+            format!("{before}{name} follows the stream again: {applied} of its events were applied, and {anew}.")
+        }
+        Mended::StillParked(parked) => {
+            let error = parked.error.unwrap_or_default();
+            format!("{before}{name} still cannot apply event {}: {error}", parked.position)
+        }
+    }
+}
+
+fn not_parked(error: AppError, id: &ParkedId) -> anyhow::Error {
+    match error {
+        AppError::NotFound => anyhow!("{id} is not parked; `countersign projections parked list` shows what is"),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,178 @@
+//! Events that no codec stops: a projection that panics on them, changes that fit no table, rows that the database
+//! refuses. Each parks its own stream, and its neighbours are applied once.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use countersign_events::{
+    codec::{CODEC, encode},
+    event::Event,
+    ids::{EventId, PostId, UserId},
+    post::{Direction, VoteEvent},
+    recorded::{Actor, Envelope, Position, Recorded, StreamName, Version},
+};
+use countersign_projections::{Change, Table, Value, change};
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    secrets::RootKey,
+    store::{
+        Generations as _, Head, StoredEvent, from_micros, sqlite::SqliteStore, sqlite::SqliteWriter,
+        sqlite::vault::SqliteVault,
+    },
+};
+
+const COUNTS: Table = Table {
+    name: "counts",
+    key: &[change::text("post_id")],
+    columns: &[change::integer("votes")],
+    indexes: &[],
+    ends: &[],
+};
+
+/// Counts votes; what it does with a vote hangs on the number in the voter's id.
+static COUNTING: Projection =
+    Projection { name: "counting", revision: 1, tables: &[&COUNTS], categories: &["vote"], project: count };
+
+const PANICS: u128 = 1_001;
+const FITS_NOTHING: u128 = 1_002;
+const OVERFLOWS: u128 = 1_003;
+
+fn count(recorded: &Recorded<Event>) -> Vec<Change> {
+    let Event::Vote(VoteEvent::VoteCast { post_id, user_id, .. }) = &recorded.event else { return vec![] };
+    let key = || vec![change::id(post_id)];
+    match user_id.0.as_u128() {
+        // The first vote makes the row.
+        1 => vec![Change::Upsert { table: &COUNTS, key: key(), set: vec![("votes", 1_i64.into())] }],
+        PANICS => panic!("no such voter"),
+        FITS_NOTHING => vec![Change::Patch { table: &COUNTS, key: key(), set: vec![("votes", "many".into())] }],
+        OVERFLOWS => vec![Change::Increment { table: &COUNTS, key: key(), by: vec![("votes", i64::MAX)] }],
+        _ => vec![Change::Increment { table: &COUNTS, key: key(), by: vec![("votes", 1)] }],
+    }
+}
+
+/// A vote of a member, the so-manyth of their stream.
+fn vote(position: u64, voter: u128, version: u64) -> StoredEvent {
+    let (post_id, user_id) = (PostId(Uuid::from_u128(7)), UserId(Uuid::from_u128(voter)));
+    let at = from_micros(1_000_000);
+    let (direction, previous) = (Direction::Up, Direction::None);
+    let encoded = encode(&VoteEvent::VoteCast { post_id, user_id, direction, previous, at }.into()).unwrap();
+    let envelope = Envelope {
+        position: Position(position),
+        event_id: EventId(Uuid::from_u128(position.into())),
+        stream: StreamName::Vote(post_id, user_id),
+        version: Version(version),
+        recorded_at: at,
+        actor: Actor::System,
+        on_behalf_of: None,
+        client_address: None,
+        request_id: None,
+        command_id: None,
+        causation: None,
+    };
+    let (type_name, type_version) = (encoded.event_type.name.to_owned(), encoded.event_type.version);
+    StoredEvent { envelope, type_name, type_version, payload: encoded.payload }
+}
+
+struct Bench {
+    sources: Sources,
+    store: Arc<SqliteStore>,
+    writer: SqliteWriter,
+    voters: Vec<u128>,
+    notices: mpsc::UnboundedReceiver<Notice>,
+    follower: Arc<Follower>,
+    woken: watch::Sender<()>,
+}
+
+/// A log with one vote of each voter, in this order, and a follower that has seen all of it.
+async fn given(directory: &Path, voters: &[u128]) -> Bench {
+    let world = World::system();
+    let store = SqliteStore::open(directory).await.unwrap();
+    let vault = SqliteVault::open(directory).await.unwrap();
+    let root = RootKey::load_or_create(directory, false, None, world.random()).unwrap();
+    let keyring = Arc::new(Keyring::open(vault, &root, world.clone()).await.unwrap());
+    let writer = store.writer().unwrap();
+    let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world };
+    let (woken, receiver) = watch::channel(());
+    let (sender, notices) = mpsc::unbounded_channel();
+    let follower = Follower::start(&COUNTING, &sources, &receiver, &sender).await.unwrap();
+    let mut bench = Bench { sources, store, writer, voters: vec![], notices, follower, woken };
+    bench.vote(voters).await;
+    bench
+}
+
+impl Bench {
+    /// Appends votes in one commit, and waits until the follower has seen them.
+    async fn vote(&mut self, voters: &[u128]) {
+        let mut events = vec![];
+        for voter in voters {
+            self.voters.push(*voter);
+            let version = self.voters.iter().filter(|earlier| *earlier == voter).count() as u64;
+            events.push(vote(self.voters.len() as u64, *voter, version));
+        }
+        let (head, _) = self.writer.begin(&[]).await.unwrap();
+        self.writer.insert(&events).await.unwrap();
+        let end = Position(self.voters.len() as u64);
+        self.writer.commit(Head { position: end, ..head }).await.unwrap();
+        self.woken.send_replace(());
+        let mut progress = self.follower.watch();
+        let there = progress.wait_for(|progress| progress.cursor.position == end);
+        tokio::time::timeout(Duration::from_secs(20), there).await.expect("it follows").unwrap();
+    }
+
+    async fn votes(&self) -> Value {
+        let mut snapshot = self.store.snapshot(&COUNTING).await.unwrap();
+        snapshot.rows(&COUNTS, None, 10).await.unwrap()[0][1].clone()
+    }
+
+    /// What is parked: positions, and whether each has an error of its own.
+    async fn parked(&self) -> Vec<(u64, bool)> {
+        let parked = self.store.parked(&COUNTING).await.unwrap();
+        parked.iter().map(|parked| (parked.position.0, parked.error.is_some())).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_panics_or_fits_no_table_parks_its_stream_and_the_rest_is_applied_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let voters = [1, 2, PANICS, 3, PANICS, FITS_NOTHING, 4];
+    let mut bench = given(directory.path(), &voters).await;
+    assert_eq!(bench.votes().await, Value::Integer(4));
+    assert_eq!(bench.parked().await, [(3, true), (5, false), (6, true)]);
+    let errors: Vec<_> = std::iter::from_fn(|| bench.notices.try_recv().ok()).map(|notice| notice.parked).collect();
+    let errors: Vec<_> = errors.iter().filter_map(|parked| parked.error.as_deref()).collect();
+    assert_eq!(errors, ["the projection panicked: no such voter", "a value does not fit counts.votes"]);
+    assert_eq!(bench.follower.progress().parked, 2);
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_is_parked_and_its_neighbours_are_applied_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut bench = given(directory.path(), &[1]).await;
+    bench.vote(&[2, OVERFLOWS, 3, OVERFLOWS, 4]).await;
+    assert_eq!(bench.votes().await, Value::Integer(4));
+    assert_eq!(bench.parked().await, [(3, true), (5, false)]);
+}
+
+#[tokio::test]
+async fn a_rebuild_switches_and_leaves_one_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let bench = given(directory.path(), &[1, 2, PANICS, 3]).await;
+    let paces = std::sync::Mutex::new(vec![]);
+    let rebuilt = bench.follower.rebuild(&|pace| paces.lock().unwrap().push(pace.done)).await.unwrap();
+    assert_eq!(rebuilt, Some(Rebuilt { generation: 2, through: Position(4) }));
+    assert_eq!(bench.votes().await, Value::Integer(3));
+    assert_eq!(bench.parked().await, [(3, true)]);
+    let paces = paces.into_inner().unwrap();
+    assert!(paces.is_sorted() && paces.last() == Some(&4), "{paces:?}");
+    let files = || std::fs::read_dir(directory.path().join("models")).unwrap().map(|file| file.unwrap().file_name());
+    for _ in 0..500 {
+        if files().all(|file| !file.to_string_lossy().starts_with("counting-1.")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let left: Vec<_> = files().filter(|file| file.to_string_lossy().ends_with(".db")).collect();
+    assert!(left.contains(&"counting-2.db".into()) && !left.contains(&"counting-1.db".into()), "{left:?}");
+    assert_eq!(check(&COUNTING, &bench.sources, &|_| {}).await.unwrap().differences, []);
+}

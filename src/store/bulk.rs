@@ -1,0 +1,32 @@
+//! Whole tables at once, as SQL made from their declarations: filling an empty one, and reading one page by page in
+//! the order of its key.
+
+use countersign_projections::Table;
+
+use super::changes::{Placeholders, value_rows};
+
+/// Rows that are filled in come with so many to a statement: the more, the fewer trips to the connection's thread.
+/// Sixteen columns, the widest table, times the first is below what `SQLite` binds at most.
+pub(super) const LADDER: [usize; 4] = [512, 64, 8, 1];
+
+/// Inserts so many rows into an empty table.
+pub(super) fn insert(table: &Table, rows: usize, placeholders: Placeholders) -> String {
+    let values = value_rows(rows, table.key.len() + table.columns.len(), placeholders);
+    format!("insert into {} ({})\nvalues {values}", table.name, columns(table))
+}
+
+/// Reads rows in the order of the key, from the first one or after a key.
+pub(super) fn page(table: &Table, after_key: bool) -> String {
+    let key: Vec<_> = table.key.iter().map(|column| column.name).collect();
+    let key = key.join(", ");
+    let after = if after_key {
+        format!("where ({key}) > {}\n", value_rows(1, table.key.len(), Placeholders::Anonymous))
+    } else {
+        String::new()
+    };
+    format!("select {}\nfrom {}\n{after}order by {key}\nlimit ?", columns(table), table.name)
+}
+
+fn columns(table: &Table) -> String {
+    table.key.iter().chain(table.columns).map(|column| column.name).collect::<Vec<_>>().join(", ")
+}

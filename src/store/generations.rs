@@ -1,0 +1,115 @@
+//! Read models as their followers and operators see them: what one transaction of a generation does, what is
+//! parked in it, building one beside the one that is read, and snapshots of live rows for comparing.
+
+use async_trait::async_trait;
+use countersign_events::recorded::{Position, StreamName};
+use countersign_projections::{Change, Projection, Table, Value, fold::Row};
+
+use super::{Cursor, StoreError};
+
+/// An event that a generation does not show: it could not be applied, or waits behind one of its stream that could not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// The event.
+    pub position: Position,
+    /// Its stream.
+    pub stream: StreamName,
+    /// Why it could not be applied; `None` when it waits behind another.
+    pub error: Option<String>,
+}
+
+/// What one transaction of a generation does, besides moving the cursor.
+#[derive(Debug, Clone, Default)]
+pub struct Step {
+    /// Changes to rows.
+    pub changes: Vec<Change>,
+    /// Events to park; one that is parked already gets the new error.
+    pub parks: Vec<Parked>,
+    /// Parked events that rest no longer.
+    pub frees: Vec<Position>,
+}
+
+/// One generation of a trailing read model, for its one follower.
+#[async_trait]
+pub trait Generation: Send {
+    /// How far it came.
+    async fn cursor(&mut self) -> Result<Cursor, StoreError>;
+    /// What is parked, in the order of the log.
+    async fn parked(&mut self) -> Result<Vec<Parked>, StoreError>;
+    /// Takes a step and moves the cursor from `from` to `to` in one transaction.
+    /// `false`, and nothing changed, when the cursor is not at `from`.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when the database refuses a row, which is an event's fault.
+    async fn step(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError>;
+    /// Applies changes and moves the cursor, as [`Self::step`] does.
+    async fn advance(&mut self, changes: Vec<Change>, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
+        self.step(Step { changes, ..Step::default() }, from, to).await
+    }
+    /// Leaves no copy of texts that set-based changes made null in the files; does nothing when there were none since
+    /// the last time, also before a stop.
+    async fn scrub(&mut self) -> Result<(), StoreError>;
+}
+
+/// What a generation is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildPurpose {
+    /// To be read in the place of the current one.
+    Switch,
+    /// To be compared with the current one and thrown away. Inline read models can be built so, too.
+    Compare,
+}
+
+/// A generation that nobody reads yet. Dropping it throws it away, unless [`Generations::switch`] took it.
+#[async_trait]
+pub trait Build: Send {
+    /// Its number.
+    fn number(&self) -> u64;
+    /// Fills an empty table with rows that are sorted by their keys.
+    async fn fill(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), StoreError>;
+    /// Makes what was filled durable, with its indexes, cursor and parked events; from here on it can be followed.
+    async fn finish(&mut self, parked: &[Parked], through: Cursor) -> Result<(), StoreError>;
+    /// It, for following the log further.
+    async fn generation(&self) -> Result<Box<dyn Generation>, StoreError>;
+    /// Its rows.
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
+    /// Dropping it throws it away no longer.
+    fn keep(&mut self);
+}
+
+/// Rows at one moment; nobody waits for it, and it sees nothing that is written later.
+#[async_trait]
+pub trait Snapshot: Send {
+    /// Through which position the rows were made.
+    fn through(&self) -> Cursor;
+    /// What is parked; nothing ever in an inline read model.
+    async fn parked(&mut self) -> Result<Vec<Parked>, StoreError>;
+    /// Rows of a table in the order of its key, after a key, at most `limit`.
+    async fn rows(
+        &mut self,
+        table: &'static Table,
+        after: Option<&[Value]>,
+        limit: u32,
+    ) -> Result<Vec<Row>, StoreError>;
+}
+
+/// The generations of read models.
+#[async_trait]
+pub trait Generations: Send + Sync {
+    /// The current generation of a trailing projection, made when it is not there or is of another revision.
+    async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError>;
+    /// How far the current generation of a trailing projection came.
+    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError>;
+    /// The number of the current generation of a trailing projection.
+    async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError>;
+    /// What is parked in the current generation of a trailing projection, in the order of the log.
+    async fn parked(&self, projection: &'static Projection) -> Result<Vec<Parked>, StoreError>;
+    /// Begins a generation beside the current one; what an earlier, broken-off build left is removed.
+    async fn build(&self, projection: &'static Projection, purpose: BuildPurpose)
+    -> Result<Box<dyn Build>, StoreError>;
+    /// Has a finished generation read from now on, by moving the pointer in one transaction. Readers of the old one
+    /// finish undisturbed; then it is removed.
+    async fn switch(&self, projection: &'static Projection, build: Box<dyn Build>) -> Result<(), StoreError>;
+    /// The live rows of a projection, inline or trailing.
+    async fn snapshot(&self, projection: &'static Projection) -> Result<Box<dyn Snapshot>, StoreError>;
+}

@@ -1,0 +1,406 @@
+//! The generations of trailing read models: a file each, with the pointer to the current one in the log's
+//! database. Building one beside it is in `build`.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use countersign_events::recorded::Position;
+use countersign_projections::{INLINE, Projection};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool, query, raw_sql, sqlite::SqliteRow,
+};
+use tokio::sync::RwLock;
+
+use super::{
+    super::{
+        Build, BuildPurpose, Cursor, Generation, Generations, Parked, Snapshot, Step, StoreError,
+        changes::{self, Placeholders, Planner, ddl},
+        statements,
+    },
+    READERS, SqliteStore,
+    build::{SqliteBuild, SqliteSnapshot},
+    convert, purge, schema, signed, unavailable,
+    writer::undo,
+};
+
+pub(super) const CREATE_CURSOR: &str = "create table cursor (\n\
+    id integer primary key not null check (id = 1),\n\
+    epoch integer not null,\n\
+    position integer not null\n) strict;\n\
+    insert into cursor (id, epoch, position) values (1, 0, 0)";
+/// A generation that an earlier release made has no such table yet.
+pub(super) const CREATE_PARKED: &str = "create table if not exists parked (\n\
+    position integer primary key not null,\n\
+    stream text not null,\n\
+    error text\n) strict";
+/// Begins; answers with a row only when the cursor was where it had to be.
+pub(super) const MOVE_CURSOR: &str = "begin immediate;\nupdate cursor\nset epoch = ?, position = ?\n\
+    where epoch = ? and position = ?\nreturning position";
+/// What is built only to be compared lies in files that begin with this.
+const SCRATCH: &str = "check-";
+/// A pointer is moved between two commits of the log; so often it is tried.
+const TRIES: u32 = 12;
+/// How often it is looked whether the readers of an old generation are done, and for how long.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOKS: u32 = 6_000;
+
+/// The current generations.
+pub(super) struct Models {
+    log: PathBuf,
+    directory: PathBuf,
+    open: RwLock<HashMap<&'static str, Current>>,
+    scratches: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Current {
+    revision: u32,
+    generation: u64,
+    /// Whoever reads holds it; a generation is removed when nobody does any more.
+    readers: Arc<SqlitePool>,
+}
+
+impl Models {
+    /// Removes what comparing left behind when it was broken off.
+    pub(super) fn open(log: PathBuf, directory: PathBuf) -> Result<Self, StoreError> {
+        remove_matching(&directory, |file| file.starts_with(SCRATCH))?;
+        Ok(Self { log, directory, open: RwLock::default(), scratches: AtomicU64::default() })
+    }
+
+    fn file(&self, name: &str, generation: u64) -> PathBuf {
+        self.directory.join(format!("{name}-{generation}.db"))
+    }
+
+    /// The current generation of a projection; a new one when there is none of its revision.
+    pub(super) async fn ensure(&self, projection: &'static Projection) -> Result<u64, StoreError> {
+        if let Some(current) = self.open.read().await.get(projection.name)
+            && current.revision == projection.revision
+        {
+            return Ok(current.generation);
+        }
+        let mut open = self.open.write().await;
+        let generation = self.point(projection).await?;
+        let file = self.file(projection.name, generation);
+        let mut connection = schema::model_writer(&file).connect().await.map_err(unavailable)?;
+        raw_sql(CREATE_PARKED).execute(&mut connection).await.map_err(unavailable)?;
+        connection.close().await.map_err(unavailable)?;
+        let readers = Arc::new(schema::readers(&file, READERS));
+        let current = Current { revision: projection.revision, generation, readers };
+        if let Some(old) = open.insert(projection.name, current) {
+            old.readers.close().await;
+        }
+        let is_other = |file: &str| number_of(file, projection.name).is_some_and(|number| number != generation);
+        remove_matching(&self.directory, is_other)?;
+        Ok(generation)
+    }
+
+    /// Finds the pointer, or moves it to a generation that it makes, under the lock of the log's database.
+    async fn point(&self, projection: &'static Projection) -> Result<u64, StoreError> {
+        let mut connection = schema::log_writer(&self.log).connect().await.map_err(unavailable)?;
+        raw_sql("begin immediate").execute(&mut connection).await.map_err(unavailable)?;
+        let row = query(statements::GENERATION)
+            .bind(projection.name)
+            .fetch_optional(&mut connection)
+            .await
+            .map_err(unavailable)?;
+        let before: Option<(u32, u64)> = match &row {
+            Some(row) => Some((convert::number(row, "revision")?, convert::number(row, "generation")?)),
+            None => None,
+        };
+        let generation = match before {
+            Some((revision, generation))
+                if revision == projection.revision && self.file(projection.name, generation).exists() =>
+            {
+                generation
+            }
+            _ => {
+                let next = before.map_or(1, |(_, generation)| generation + 1);
+                create(&self.file(projection.name, next), projection).await?;
+                set_pointer(&mut connection, projection, next).await?;
+                next
+            }
+        };
+        raw_sql("commit").execute(&mut connection).await.map_err(unavailable)?;
+        connection.close().await.map_err(unavailable)?;
+        Ok(generation)
+    }
+
+    /// Moves the pointer. The log's writer commits all the time; in between there is room for a short transaction.
+    async fn repoint(&self, projection: &'static Projection, generation: u64) -> Result<(), StoreError> {
+        let mut connection = schema::log_writer(&self.log).connect().await.map_err(unavailable)?;
+        let mut tries = 1;
+        while let Err(error) = raw_sql("begin immediate").execute(&mut connection).await {
+            if tries == TRIES {
+                return Err(unavailable(error));
+            }
+            tries += 1;
+        }
+        set_pointer(&mut connection, projection, generation).await?;
+        raw_sql("commit").execute(&mut connection).await.map_err(unavailable)?;
+        connection.close().await.map_err(unavailable)
+    }
+
+    /// Connections that read the current generation. Hold it while you read.
+    pub(super) async fn readers(&self, name: &str) -> Result<Arc<SqlitePool>, StoreError> {
+        let missing = || StoreError::Unavailable(format!("there is no read model {name}"));
+        self.open.read().await.get(name).map(|current| current.readers.clone()).ok_or_else(missing)
+    }
+}
+
+async fn set_pointer(
+    connection: &mut SqliteConnection,
+    projection: &Projection,
+    generation: u64,
+) -> Result<(), StoreError> {
+    let statement = query(statements::SET_GENERATION)
+        .bind(projection.name)
+        .bind(i64::from(projection.revision))
+        .bind(signed(generation));
+    statement.execute(connection).await.map(drop).map_err(unavailable)
+}
+
+/// The number of the generation that a file belongs to, when it is one of this projection.
+fn number_of(file: &str, name: &str) -> Option<u64> {
+    file.strip_prefix(name)?.strip_prefix('-')?.split_once(".db")?.0.parse().ok()
+}
+
+/// Removes files of a directory, by their names.
+fn remove_matching(directory: &Path, matches: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+    let failed = |error| StoreError::Unavailable(format!("cannot tidy {}: {error}", directory.display()));
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_str().is_some_and(&matches) {
+            fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes a database with the files beside it, as far as they are there.
+pub(super) fn remove(file: &Path) -> Result<(), StoreError> {
+    for beside in ["", "-wal", "-shm"] {
+        let mut path = file.as_os_str().to_owned();
+        path.push(beside);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::Unavailable(format!("cannot remove {}: {error}", file.display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Makes the file of a generation: its tables, and a cursor before the first event.
+async fn create(file: &Path, projection: &Projection) -> Result<(), StoreError> {
+    // Left over from a start that was cut short: nothing points at it.
+    remove(file)?;
+    schema::make_file(file)?;
+    let mut connection = schema::model_writer(file).connect().await.map_err(unavailable)?;
+    let mut transaction = connection.begin().await.map_err(unavailable)?;
+    for statement in projection.tables.iter().flat_map(|table| ddl(table)) {
+        raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await.map_err(unavailable)?;
+    }
+    raw_sql(CREATE_CURSOR).execute(&mut *transaction).await.map_err(unavailable)?;
+    transaction.commit().await.map_err(unavailable)?;
+    connection.close().await.map_err(unavailable)
+}
+
+/// A generation, for its one follower.
+pub(super) struct SqliteGeneration {
+    connection: SqliteConnection,
+    planner: Planner,
+    /// Whether the file may hold copies of texts that were made null.
+    scrub_wanted: bool,
+}
+
+impl SqliteGeneration {
+    pub(super) async fn open(file: &Path) -> Result<Self, StoreError> {
+        let mut connection = schema::model_writer(file).connect().await.map_err(unavailable)?;
+        let scrub_wanted = purge::is_scrub_wanted(&mut connection).await?;
+        Ok(Self { connection, planner: Planner::new(Placeholders::Anonymous), scrub_wanted })
+    }
+
+    async fn take(
+        &mut self,
+        steps: Vec<changes::Step>,
+        nulls: bool,
+        parks: &[Parked],
+        frees: &[Position],
+    ) -> Result<(), StoreError> {
+        for changes::Step { sql, values } in steps {
+            let statement = values.into_iter().fold(query(AssertSqlSafe(sql)), convert::bind_value);
+            statement.execute(&mut self.connection).await.map_err(refused)?;
+        }
+        for parked in parks {
+            park(&mut self.connection, parked).await?;
+        }
+        for position in frees {
+            let free = query(statements::FREE).bind(signed(position.0));
+            free.execute(&mut self.connection).await.map_err(unavailable)?;
+        }
+        if nulls {
+            raw_sql(purge::WANT_SCRUB).execute(&mut self.connection).await.map_err(unavailable)?;
+        }
+        raw_sql("commit").execute(&mut self.connection).await.map(drop).map_err(unavailable)
+    }
+}
+
+pub(super) async fn park(connection: &mut SqliteConnection, parked: &Parked) -> Result<(), StoreError> {
+    let statement = query(statements::PARK)
+        .bind(signed(parked.position.0))
+        .bind(parked.stream.to_string())
+        .bind(parked.error.clone());
+    statement.execute(connection).await.map(drop).map_err(unavailable)
+}
+
+/// A row that the database refuses (too big, against a constraint, of the wrong type) is its event's fault;
+/// everything else is the database's.
+fn refused(error: sqlx::Error) -> StoreError {
+    const TOO_BIG: u32 = 18;
+    const CONSTRAINT: u32 = 19;
+    const MISMATCH: u32 = 20;
+    let code = error.as_database_error().and_then(|told| told.code()?.parse::<u32>().ok());
+    match (code.map(|extended| extended & 0xFF), &error) {
+        (Some(TOO_BIG | CONSTRAINT | MISMATCH), sqlx::Error::Database(told)) => {
+            StoreError::Conflict(told.message().to_owned())
+        }
+        _ => unavailable(error),
+    }
+}
+
+#[async_trait]
+impl Generation for SqliteGeneration {
+    async fn cursor(&mut self) -> Result<Cursor, StoreError> {
+        let row = query(statements::CURSOR).fetch_one(&mut self.connection).await.map_err(unavailable)?;
+        cursor(&row)
+    }
+
+    async fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
+        let rows = query(statements::PARKED).fetch_all(&mut self.connection).await.map_err(unavailable)?;
+        rows.iter().map(convert::parked).collect()
+    }
+
+    async fn step(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
+        let nulls = purge::make_texts_null(&step.changes);
+        let steps = self.planner.plan(step.changes);
+        let moved = query(MOVE_CURSOR)
+            .bind(i64::from(to.epoch))
+            .bind(signed(to.position.0))
+            .bind(i64::from(from.epoch))
+            .bind(signed(from.position.0))
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(unavailable);
+        let result = match moved {
+            Ok(moved) if moved.is_empty() => Ok(false),
+            Ok(_) => self.take(steps, nulls, &step.parks, &step.frees).await.map(|()| true),
+            Err(error) => Err(error),
+        };
+        if !matches!(result, Ok(true)) {
+            undo(&mut self.connection).await?;
+        } else if nulls {
+            self.scrub_wanted = true;
+        }
+        result
+    }
+
+    async fn scrub(&mut self) -> Result<(), StoreError> {
+        if self.scrub_wanted {
+            self.scrub_wanted = !purge::scrub(&mut self.connection).await?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn cursor(row: &SqliteRow) -> Result<Cursor, StoreError> {
+    Ok(Cursor { epoch: convert::number(row, "epoch")?, position: Position(convert::number(row, "position")?) })
+}
+
+/// Waits until nobody reads an old generation any more, then removes it. What is cut short here, the next start tidies.
+async fn retire(old: Current, file: PathBuf) {
+    for _ in 0..LOOKS {
+        if Arc::strong_count(&old.readers) == 1 {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    old.readers.close().await;
+    if let Err(error) = remove(&file) {
+        tracing::warn!(%error, "an old generation stays until the next start");
+    }
+}
+
+#[async_trait]
+impl Generations for SqliteStore {
+    async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError> {
+        let generation = self.models.ensure(projection).await?;
+        Ok(Box::new(SqliteGeneration::open(&self.models.file(projection.name, generation)).await?))
+    }
+
+    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
+        self.models.ensure(projection).await?;
+        let readers = self.models.readers(projection.name).await?;
+        let row = query(statements::CURSOR).fetch_one(&*readers).await.map_err(unavailable)?;
+        cursor(&row)
+    }
+
+    async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {
+        self.models.ensure(projection).await
+    }
+
+    async fn parked(&self, projection: &'static Projection) -> Result<Vec<Parked>, StoreError> {
+        self.models.ensure(projection).await?;
+        let readers = self.models.readers(projection.name).await?;
+        let rows = query(statements::PARKED).fetch_all(&*readers).await.map_err(unavailable)?;
+        rows.iter().map(convert::parked).collect()
+    }
+
+    async fn build(
+        &self,
+        projection: &'static Projection,
+        purpose: BuildPurpose,
+    ) -> Result<Box<dyn Build>, StoreError> {
+        let (number, file) = match purpose {
+            BuildPurpose::Switch => {
+                let number = self.models.ensure(projection).await? + 1;
+                (number, self.models.file(projection.name, number))
+            }
+            BuildPurpose::Compare => {
+                let number = self.models.scratches.fetch_add(1, Ordering::Relaxed);
+                (number, self.models.directory.join(format!("{SCRATCH}{}-{number}.db", projection.name)))
+            }
+        };
+        Ok(Box::new(SqliteBuild::begin(projection, number, file).await?))
+    }
+
+    async fn switch(&self, projection: &'static Projection, mut build: Box<dyn Build>) -> Result<(), StoreError> {
+        let generation = build.number();
+        let readers = Arc::new(schema::readers(&self.models.file(projection.name, generation), READERS));
+        let current = Current { revision: projection.revision, generation, readers };
+        self.models.repoint(projection, generation).await?;
+        build.keep();
+        if let Some(old) = self.models.open.write().await.insert(projection.name, current) {
+            let file = self.models.file(projection.name, old.generation);
+            tokio::spawn(retire(old, file));
+        }
+        Ok(())
+    }
+
+    async fn snapshot(&self, projection: &'static Projection) -> Result<Box<dyn Snapshot>, StoreError> {
+        if INLINE.iter().any(|inline| inline.name == projection.name) {
+            return Ok(Box::new(SqliteSnapshot::open(&self.models.log, true).await?));
+        }
+        let generation = self.models.ensure(projection).await?;
+        Ok(Box::new(SqliteSnapshot::open(&self.models.file(projection.name, generation), false).await?))
+    }
+}
