@@ -160,15 +160,11 @@ impl Keyring {
         self.open_where(decode(stored)?, opens).await
     }
 
-    /// Opens the personal fields of an event; those whose key is gone are erased.
+    /// Opens the personal fields of an event where `opens` says so; those whose key is gone are erased.
     ///
     /// # Errors
     /// [`StoreError`] when the vault does not answer.
-    pub async fn open_fields(&self, recorded: Recorded<Event>) -> Result<Recorded<Event>, StoreError> {
-        self.open_where(recorded, |_| true).await
-    }
-
-    async fn open_where(
+    pub async fn open_where(
         &self,
         mut recorded: Recorded<Event>,
         opens: fn(&Event) -> bool,

@@ -41,6 +41,14 @@ pub struct Projection {
     pub project: fn(&Recorded<Event>) -> Vec<Change>,
 }
 
+impl Projection {
+    /// Whether it keeps personal texts. One that does not looks at none either: they need not be opened for it.
+    #[must_use]
+    pub fn keeps_texts(&self) -> bool {
+        self.tables.iter().any(|table| table.key.iter().chain(table.columns).any(|column| column.personal))
+    }
+}
+
 /// Read models that change in the append's transaction.
 pub const INLINE: &[Projection] = &[
     accounts::PROJECTION,

@@ -40,6 +40,7 @@ pub(super) async fn judge(
     page: Vec<StoredEvent>,
     skipped: &HashSet<Position>,
 ) -> Result<Vec<Judged>, StoreError> {
+    let opens: fn(&Event) -> bool = if projection.keeps_texts() { |_| true } else { |_| false };
     let mut judged = Vec::with_capacity(page.len());
     for StoredEvent { envelope, type_name, type_version, payload } in page {
         let (position, stream) = (envelope.position, envelope.stream.clone());
@@ -47,7 +48,10 @@ pub(super) async fn judge(
             continue;
         }
         let effect = match sources.codec.decode(&type_name, type_version, &payload) {
-            Ok(event) => project(projection, &sources.keyring.open_fields(Recorded { envelope, event }).await?),
+            Ok(event) => {
+                let recorded = sources.keyring.open_where(Recorded { envelope, event }, opens).await?;
+                project(projection, &recorded)
+            }
             Err(error) => Effect::Failed(error.to_string()),
         };
         judged.push(Judged { position, stream, effect });

@@ -9,6 +9,7 @@ mod generations;
 mod log;
 mod models;
 mod purge;
+mod replay;
 mod reviews;
 mod schema;
 pub mod vault;

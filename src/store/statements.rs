@@ -10,13 +10,6 @@ macro_rules! event_columns {
 }
 pub(crate) use event_columns;
 
-/// The columns of an event that a replay reads.
-macro_rules! replay_columns {
-    () => {
-        "position, event_id, stream, version, type, type_version, recorded_at, actor, on_behalf_of, payload"
-    };
-}
-
 /// The columns of an outcome.
 macro_rules! outcome_columns {
     () => {
@@ -116,8 +109,6 @@ macro_rules! notifications {
 
 pub(crate) const HEAD: &str = "select epoch, position, recorded_at\nfrom head";
 pub(crate) const READ_LOG: &str = events!("where position > $1\norder by position\nlimit $2");
-pub(crate) const REPLAY: &str =
-    concat!("select ", replay_columns!(), "\nfrom events\nwhere position > $1\norder by position\nlimit $2");
 pub(crate) const READ_STREAM: &str = events!("where stream = $1 and version > $2\norder by version");
 /// Versions and positions of a stream run alike, so the index of the stream gives the order.
 pub(crate) const STREAM_POSITIONS: &str = "select position\nfrom events\n\

@@ -64,6 +64,21 @@ fn an_event_of_another_category_changes_nothing() {
 }
 
 #[test]
+fn a_projection_that_keeps_no_texts_looks_at_none() {
+    for sample in all_samples() {
+        let mut sealed = sample.clone();
+        for (_, _, field) in sealed.event.personal_fields() {
+            *field = countersign_events::sensitive::Personal::Erased;
+        }
+        for projection in INLINE.iter().chain(TRAILING).filter(|projection| !projection.keeps_texts()) {
+            assert_eq!((projection.project)(&sealed), (projection.project)(&sample), "{}", projection.name);
+        }
+    }
+    let keeps: Vec<_> = INLINE.iter().chain(TRAILING).filter(|one| one.keeps_texts()).map(|one| one.name).collect();
+    assert_eq!(keeps, ["accounts", "front_page"]);
+}
+
+#[test]
 fn what_a_replay_does_not_read_is_looked_at_by_no_projection() {
     for sample in all_samples() {
         let mut told = sample.clone();

@@ -28,7 +28,7 @@ use crate::store::{
 
 pub(super) type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-fn corrupt(column: &str, detail: impl std::fmt::Display) -> StoreError {
+pub(super) fn corrupt(column: &str, detail: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt { position: Position(0), detail: format!("column {column}: {detail}") }
 }
 
@@ -112,42 +112,7 @@ fn event_at(row: &SqliteRow, position: Position) -> Result<StoredEvent, StoreErr
     })
 }
 
-/// An event as a replay reads it. Columns go by their places: names would be looked up for every row.
-pub(super) fn replayed(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
-    let position = Position(at::<i64>(row, 0)?.try_into().map_err(|_| corrupt("position", "out of range"))?);
-    replayed_at(row, position).map_err(|error| match error {
-        StoreError::Corrupt { detail, .. } => StoreError::Corrupt { position, detail },
-        error => error,
-    })
-}
-
-fn replayed_at(row: &SqliteRow, position: Position) -> Result<StoredEvent, StoreError> {
-    let event_id = Uuid::from_slice(at(row, 1)?).map_err(|error| corrupt("event_id", error))?;
-    let envelope = Envelope {
-        position,
-        event_id: EventId(event_id),
-        stream: at::<&str>(row, 2)?.parse().map_err(|_| corrupt("stream", "cannot be read"))?,
-        version: Version(at::<i64>(row, 3)?.try_into().map_err(|_| corrupt("version", "out of range"))?),
-        recorded_at: from_micros(at(row, 6)?),
-        actor: at::<&str>(row, 7)?.parse().map_err(|_| corrupt("actor", "cannot be read"))?,
-        on_behalf_of: match at::<Option<&str>>(row, 8)? {
-            Some(id) => Some(id.parse().map_err(|_| corrupt("on_behalf_of", "cannot be read"))?),
-            None => None,
-        },
-        client_address: None,
-        request_id: None,
-        command_id: None,
-        causation: None,
-    };
-    Ok(StoredEvent {
-        envelope,
-        type_name: at(row, 4)?,
-        type_version: at::<i64>(row, 5)?.try_into().map_err(|_| corrupt("type_version", "out of range"))?,
-        payload: at(row, 9)?,
-    })
-}
-
-fn at<'r, T>(row: &'r SqliteRow, place: usize) -> Result<T, StoreError>
+pub(super) fn at<'r, T>(row: &'r SqliteRow, place: usize) -> Result<T, StoreError>
 where
     T: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
 {

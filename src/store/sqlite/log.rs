@@ -11,7 +11,7 @@ use super::{
     },
     SqliteStore,
     convert::{self, Statement},
-    json, signed, unavailable,
+    json, replay, signed, unavailable,
 };
 
 /// `PostgreSQL` takes a list as an array instead.
@@ -55,9 +55,7 @@ impl EventLog for SqliteStore {
     }
 
     async fn replay(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        let statement = query(statements::REPLAY).bind(signed(after.0)).bind(i64::from(limit));
-        let rows = statement.fetch_all(&self.readers).await.map_err(unavailable)?;
-        without_gap(after, rows.iter().map(convert::replayed).collect::<Result<_, _>>()?)
+        without_gap(after, replay::page(&self.readers, after, limit).await?)
     }
 
     async fn read_stream(&self, stream: &StreamName, after: Version) -> Result<Vec<StoredEvent>, StoreError> {

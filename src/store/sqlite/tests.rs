@@ -8,14 +8,13 @@ use super::{
         changes::{Placeholders, Planner, ddl, purge},
         statements as s,
     },
-    generations, log, models, schema, writer,
+    generations, log, models, replay, schema, writer,
 };
 
 /// Statements of `statements.rs`, by the database that they run in.
 const LOG: &[&str] = &[
     s::HEAD,
     s::READ_LOG,
-    s::REPLAY,
     s::READ_STREAM,
     s::STREAM_POSITIONS,
     s::STREAM_POSITIONS_BACK,
@@ -67,7 +66,8 @@ const TRAILING: &[&str] = &[
     s::SUBJECT_POSITIONS_BACK,
 ];
 /// Those that differ from `PostgreSQL`.
-const LOG_DIALECT: &[&str] = &[log::READ_AT, log::OF_STREAM, writer::BEGIN, writer::COMMIT, writer::OUTCOMES];
+const LOG_DIALECT: &[&str] =
+    &[log::READ_AT, log::OF_STREAM, replay::PAGE, replay::ROWS, writer::BEGIN, writer::COMMIT, writer::OUTCOMES];
 const TRAILING_DIALECT: &[&str] = &[models::POSTS, models::AMONG, generations::MOVE_CURSOR];
 
 /// A database with every table there is: those of the log, of inline and of trailing read models.
@@ -170,7 +170,11 @@ async fn only_the_scan_by_position_walks_the_log() {
         let scans = plan.iter().any(|line| line.starts_with("SCAN events"));
         let walks = plan.iter().any(|line| line.contains("events USING INTEGER PRIMARY KEY (rowid>?)"));
         assert!(!scans, "{plan:#?}: {statement}");
-        assert_eq!(walks, [s::READ_LOG, s::REPLAY].contains(&statement.as_str()), "{plan:#?}: {statement}");
+        assert_eq!(
+            walks,
+            [s::READ_LOG, replay::PAGE, replay::ROWS].contains(&statement.as_str()),
+            "{plan:#?}: {statement}"
+        );
     }
 }
 
