@@ -116,7 +116,7 @@ settings! {
     held_secret_days: u32 = "7";
     /// Approvals take two reviewers: the first signs, the second decides
     two_person_rule: bool = "false";
-    /// TOML file with the clauses of the policy that decisions name, each [[clause]] with code, title and text; when not given, those built in
+    /// TOML file with the clauses of the policy that decisions name, each with code, title and text; when not given, those built in
     review_policy: PathBuf = "";
     /// Days within which a request should be decided; what waits longer is overdue
     review_target_days: u32 = "3";

@@ -1,5 +1,5 @@
 //! Every event as one sentence: who did what to what, and why. Names are those of now; whoever is erased is
-//! "[erased]". Texts that people wrote stand beside the sentence, not in it, but for the titles of posts.
+//! `[erased]`. Texts that people wrote stand beside the sentence, not in it, but for the titles of posts.
 
 use countersign_events::{
     account::{AccountEvent, UsernameEvent},
