@@ -66,4 +66,6 @@ pub struct ModelFacts {
     pub wanted: u32,
     /// How far it came, when it follows the log and could be read.
     pub cursor: Option<Cursor>,
+    /// Streams that rest in it.
+    pub parked: u64,
 }

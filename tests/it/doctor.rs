@@ -208,6 +208,16 @@ async fn a_cursor_of_an_epoch_that_was_cut_short_is_reported() {
 }
 
 #[tokio::test]
+async fn a_stream_that_is_parked_is_a_problem_whether_the_site_runs_or_not() {
+    let mut site = given_stopped();
+    let file = site.data_dir().join("models/inbox-1.db");
+    tamper(&file, "insert into parked (position, stream, error) values (1, 'site', 'It cannot be read.')").await;
+    doctor(&site, &[]).has("problem", "read model inbox", "incomplete: 1 stream is parked", "projections parked list");
+    site.restart();
+    doctor(&site, &[]).has("problem", "read model inbox", "incomplete: 1 stream is parked", "projections parked list");
+}
+
+#[tokio::test]
 async fn a_head_that_is_not_at_the_last_event_is_a_problem() {
     let site = given_stopped();
     tamper(&site.data_dir().join("log.db"), "update head set position = position - 1").await;

@@ -132,6 +132,12 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
     }
     let following =
         site.running.as_ref().and_then(|running| running.following.iter().find(|one| one.name == model.name));
+    let parked = following.map_or(model.parked, |following| following.parked);
+    if parked > 0 && following.is_none_or(|following| following.progress.error.is_none()) {
+        let found = format!("incomplete: {parked} {} parked", if parked == 1 { "stream is" } else { "streams are" });
+        let remedy = "countersign projections parked list says why; then projections parked retry or discard";
+        return Finding::problem(about, found, remedy);
+    }
     let Some(following) = following else {
         let behind = head.0 - position.0;
         let later = if behind == 0 { "" } else { "; the site catches up when it starts" };
@@ -141,14 +147,6 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
     if let Some(error) = &following.progress.error {
         let found = format!("stopped {events} events behind: {error}");
         return Finding::problem(about, found, format!("mend what the error names; if the file is damaged: {rebuild}"));
-    }
-    if following.parked > 0 {
-        let found = format!("incomplete: {} streams are parked, {events} events behind", following.parked);
-        return Finding::problem(
-            about,
-            found,
-            "countersign projections parked list says why; then projections parked retry or discard",
-        );
     }
     let found = format!("revision {}, {events} events and {seconds:.1} s behind", model.wanted);
     if seconds >= LAG_WARNING_SECONDS {

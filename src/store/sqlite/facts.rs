@@ -63,9 +63,9 @@ pub async fn examine(data_dir: &Path, look: Look) -> Facts {
         let mut database = Database { file: directory.join(format!("{name}-{generation}.db")), ..Database::default() };
         let read = async {
             let mut connection = open(&mut database, look).await?;
-            let cursor = cursor(&mut connection).await?;
+            let (cursor, parked) = (cursor(&mut connection).await?, parked(&mut connection).await?);
             for model in facts.models.iter_mut().filter(|model| model.trailing && model.name == *name) {
-                model.cursor = Some(cursor);
+                (model.cursor, model.parked) = (Some(cursor), parked);
             }
             finish(connection, &mut database, look).await
         };
@@ -163,7 +163,7 @@ async fn models(
             pointed_at.push((projection.name, convert::number(&row, "generation")?));
         }
         let (name, wanted) = (projection.name, projection.revision);
-        models.push(ModelFacts { name, trailing, revision, wanted, cursor: None });
+        models.push(ModelFacts { name, trailing, revision, wanted, cursor: None, parked: 0 });
     }
     Ok(models)
 }
@@ -171,6 +171,16 @@ async fn models(
 async fn cursor(connection: &mut SqliteConnection) -> Result<Cursor, StoreError> {
     let row = query(statements::CURSOR).fetch_one(connection).await.map_err(unavailable)?;
     Ok(Cursor { epoch: convert::number(&row, "epoch")?, position: Position(convert::number(&row, "position")?) })
+}
+
+/// How many streams rest. A generation that an earlier release made has no table of them, and none.
+async fn parked(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    let table = query("select 1\nfrom sqlite_master\nwhere type = 'table' and name = 'parked'");
+    if table.fetch_optional(&mut *connection).await.map_err(unavailable)?.is_none() {
+        return Ok(0);
+    }
+    let row = query("select count(distinct stream) as streams\nfrom parked").fetch_one(connection).await;
+    convert::number(&row.map_err(unavailable)?, "streams")
 }
 
 async fn site_key(connection: &mut SqliteConnection) -> Result<Option<(DataKeyId, Vec<u8>)>, StoreError> {
