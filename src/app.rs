@@ -99,7 +99,8 @@ impl Caller {
 
     fn command_key(&self) -> Option<CommandKey> {
         let command = self.command.as_ref()?;
-        Some(CommandKey { scope: format!("{} {}", self.actor, command.route), id: command.id.clone() })
+        let through = self.on_behalf_of.map(|id| format!(" through {id}")).unwrap_or_default();
+        Some(CommandKey { scope: format!("{}{through} {}", self.actor, command.route), id: command.id.clone() })
     }
 }
 

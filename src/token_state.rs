@@ -9,7 +9,7 @@ use countersign_events::{
     event::Event,
     ids::{ApplicationId, DataKeyId, TokenId, UserId, VerifierId},
     recorded::{Recorded, Timestamp},
-    scope::ScopeSet,
+    scope::{Scope, ScopeSet},
     token::TokenDigest,
 };
 use countersign_projections::{Table, Value, authorizations::AUTHORIZATIONS, tokens::TOKENS};
@@ -51,6 +51,8 @@ pub struct Client {
     pub name: String,
     /// Where it stands.
     pub standing: Standing,
+    /// What it may do: a token that was issued when it was more does no more than this.
+    pub scopes: ScopeSet,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +105,11 @@ impl TokenState {
     /// [`StoreError`] when they cannot be read.
     pub async fn load(models: &dyn ReadModels, site_name: &str) -> Result<Self, StoreError> {
         let state = Self::default();
-        let site = Client { name: site_name.to_owned(), standing: Standing::Approved };
+        let site = Client {
+            name: site_name.to_owned(),
+            standing: Standing::Approved,
+            scopes: Scope::ALL.into_iter().collect(),
+        };
         state.clients.pin().insert(ApplicationId::SITE, site);
         let mut after = None;
         loop {
@@ -161,7 +167,9 @@ impl TokenState {
     }
 
     fn put_application(&self, row: &ApplicationRow) {
-        self.clients.pin().insert(row.application_id, Client { name: row.name.clone(), standing: row.standing });
+        self.clients
+            .pin()
+            .insert(row.application_id, Client { name: row.name.clone(), standing: row.standing, scopes: row.scopes });
     }
 
     fn put_authorization(&self, row: &AuthorizationRow) {
@@ -191,9 +199,16 @@ impl TokenState {
             token_id: token.id,
             user_id: token.user,
             application_id: token.application,
-            scopes: token.facts.scopes,
+            scopes: self.within(token.application, token.facts.scopes),
             expires_at: token.facts.expires_at,
         })
+    }
+
+    /// Of these scopes, those that the application has now.
+    #[must_use]
+    pub fn within(&self, application: ApplicationId, scopes: ScopeSet) -> ScopeSet {
+        let clients = self.clients.pin();
+        clients.get(&application).map_or(scopes, |client| scopes.intersection(client.scopes))
     }
 
     /// [`token_valid`] over what is known here of the token's authorization, application and member.
@@ -246,7 +261,7 @@ impl TokenState {
 
     /// Whether somebody holds a role who is none of these.
     #[must_use]
-    pub fn another_holds(&self, role: Role, but: [UserId; 2]) -> bool {
+    pub fn another_holds(&self, role: Role, but: &[UserId]) -> bool {
         self.members.pin().iter().any(|(user, member)| !but.contains(user) && member.may(role))
     }
 
@@ -343,13 +358,13 @@ impl TokenState {
 
     fn apply_application(&self, event: &ApplicationEvent) {
         use ApplicationEvent as E;
-        let (application, standing, name) = match event {
+        let (application, standing, asked) = match event {
             E::ApplicationRequested { application_id, asked, .. }
             | E::ApplicationResubmitted { application_id, asked, .. } => {
-                (application_id, Some(Standing::UnderReview), Some(&asked.name))
+                (application_id, Some(Standing::UnderReview), Some(asked))
             }
             E::ApplicationEdited { application_id, asked, .. } | E::ChangeApproved { application_id, asked, .. } => {
-                (application_id, None, Some(&asked.name))
+                (application_id, None, Some(asked))
             }
             E::ChangesRequested { application_id, .. } => (application_id, Some(Standing::ChangesRequested), None),
             E::ApplicationApproved { application_id, .. } | E::ApplicationReinstated { application_id, .. } => {
@@ -370,9 +385,13 @@ impl TokenState {
         };
         let clients = self.clients.pin();
         let before = clients.get(application);
-        let name = name.or(before.map(|client| &client.name)).cloned().unwrap_or_default();
+        let (name, scopes) = match (asked, before) {
+            (Some(asked), _) => (asked.name.clone(), asked.scopes),
+            (None, Some(before)) => (before.name.clone(), before.scopes),
+            (None, None) => Default::default(),
+        };
         let standing = standing.or(before.map(|client| client.standing)).unwrap_or(Standing::UnderReview);
-        clients.insert(*application, Client { name, standing });
+        clients.insert(*application, Client { name, standing, scopes });
     }
 
     fn apply_authorization(&self, event: &AuthorizationEvent) {

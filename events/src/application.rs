@@ -218,6 +218,8 @@ impl Record {
             Standing::Approved if self.proposed.as_ref().unwrap_or(&self.asked) == &asked => Ok(vec![]),
             // Back to what holds: nothing is left to decide.
             Standing::Approved if asked == self.asked => self.withdraw_change(at),
+            // Members have agreed to a web application; a personal one would be its owner's alone.
+            Standing::Approved if asked.purpose != self.asked.purpose => Err(ApplicationRefusal::PurposeHolds),
             Standing::Approved => Ok(vec![ApplicationEvent::ChangeProposed { application_id, asked, revision, at }]),
             _ => Err(self.wrong_standing()),
         }

@@ -1,7 +1,8 @@
 //! Applications from their owner's side: ask, edit, withdraw, look.
 
 use countersign_events::{
-    application::{self, Application, ApplicationCommand, Asked, Record},
+    account::{self, Account, AccountRefusal, AccountStanding},
+    application::{self, Application, ApplicationCommand, Asked, Record, Standing},
     decider::Decider,
     ids::{ApplicationId, UserId},
     recorded::Version,
@@ -109,10 +110,6 @@ impl App {
     }
 
     async fn check_open_requests(&self, owner: UserId) -> Result<(), AppError> {
-        use countersign_events::{
-            account::{AccountRefusal, AccountStanding},
-            application::Standing,
-        };
         // Nobody would look after what an erased member asks for; an erasure takes the same turn.
         if self.state.member(owner).is_some_and(|owner| owner.facts.standing == AccountStanding::Erased) {
             return Err(AccountRefusal::Erased.into());
@@ -234,12 +231,27 @@ impl App {
             if record.owner != owner {
                 return Err(AppError::NotFound);
             }
-            match application.decide(command()) {
-                Ok(events) => Ok(Plan::answering(()).with(&stream, version, events)),
-                Err(refusal) => Err(self.overtaken(record, refusal).await?),
-            }
+            let plan = Plan::answering(());
+            let plan = match application.decide(command()) {
+                Ok(events) => plan.with(&stream, version, events),
+                Err(refusal) => return Err(self.overtaken(record, refusal).await?),
+            };
+            self.guard_active(plan, owner).await
         })
         .await
+    }
+
+    /// A member who is suspended or erased at the same moment does nothing any more.
+    pub(super) async fn guard_active<T>(&self, plan: Plan<T>, member: UserId) -> Result<Plan<T>, AppError> {
+        let stream = account::stream(member);
+        match self.load::<Account>(&stream).await? {
+            (Account::Registered { standing: AccountStanding::Active, .. }, version) => {
+                Ok(plan.guarded(stream, version))
+            }
+            (Account::Registered { standing: AccountStanding::Erased, .. }, _) => Err(AccountRefusal::Erased.into()),
+            (Account::Registered { .. }, _) => Err(AppError::Suspended),
+            (Account::Unregistered, _) => Err(AppError::NotFound),
+        }
     }
 
     /// An application as its owner sees it.

@@ -192,6 +192,10 @@ impl App {
         let mut complete_to = self.log.head().await?.position;
         if !filter.subjects.is_empty() {
             complete_to = complete_to.min(self.models.cursor(&history::PROJECTION).await?.position);
+            // The index goes on without a stream that rests, and so is complete only to before it.
+            if let Some(first) = self.models.parked(&history::PROJECTION).await?.first() {
+                complete_to = complete_to.min(Position(first.position.0 - 1));
+            }
         }
         let span = self.span(filter, after, newest_first, complete_to).await?;
         let (positions, next) = self.search(filter, span, limit, effort).await?;

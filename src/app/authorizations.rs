@@ -251,9 +251,10 @@ impl App {
                     },
                     at,
                 };
-                Ok(Plan::answering(Some(token_id))
+                let plan = Plan::answering(Some(token_id))
                     .with(&stream, version, authorization.decide(command)?)
-                    .guarded(countersign_events::application::stream(id), application_version))
+                    .guarded(countersign_events::application::stream(id), application_version);
+                self.guard_active(plan, user_id).await
             })
             .await?;
         self.as_answered(consent, done).await

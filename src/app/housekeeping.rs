@@ -64,10 +64,13 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn look_after(&self) -> Result<(), AppError> {
-        for (user, message) in self.models.overdue_secrets(self.now(), AT_ONCE).await? {
-            self.expire_secret(user, message).await?;
-        }
         self.finish_erasures().await?;
+        for (user, message) in self.models.overdue_secrets(self.now(), AT_ONCE).await? {
+            // One that cannot be expired keeps nothing else from being done.
+            if let Err(error) = self.expire_secret(user, message).await {
+                tracing::warn!(%error, "an unrevealed token could not be ended; it is tried again");
+            }
+        }
         self.sweep_held().await?;
         self.sweep_orphans().await?;
         let swept = self.vault.sweep(self.now()).await?;

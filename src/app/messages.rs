@@ -26,6 +26,10 @@ impl App {
         title: &str,
         body: &str,
     ) -> Result<Done<MessageId>, AppError> {
+        // What was sent is sent, whatever became of the recipient since.
+        if let Some(done) = self.repeated(caller).await? {
+            return Ok(done);
+        }
         let mut errors = FieldErrors::default();
         let to = self.recipient(from, to).await?;
         let to = to.map_err(|error| errors.push(error)).ok();
@@ -65,7 +69,7 @@ impl App {
                 wrong("yourself", "This is your own name. Write to somebody else.".to_owned())
             }
             Some(account) if account.standing != AccountStanding::Active => {
-                wrong("suspended", format!("{name} is suspended and gets no messages."))
+                wrong("unavailable", format!("{name} gets no messages now."))
             }
             Some(account) => Ok(Ok(account.user_id)),
         }

@@ -7,6 +7,7 @@ use countersign_events::{
     event::Event,
     ids::{ApplicationId, UserId},
     recorded::{Timestamp, Version},
+    text::FieldError,
 };
 
 use super::{App, AppError};
@@ -143,6 +144,10 @@ impl App {
                 let read = self.asked_at(record.application_id, *seen).await?;
                 let difference = read.map(|read| difference(&read, newest)).unwrap_or_default();
                 (record.owner, record.revised_at, difference)
+            }
+            ApplicationRefusal::PurposeHolds => {
+                let message = format!("W{}.", &refusal.to_string()[1..]);
+                return Ok(FieldError::new("purpose", "fixed", message).into());
             }
             ApplicationRefusal::AlreadyRequested
             | ApplicationRefusal::NotRequested

@@ -242,7 +242,9 @@ impl App {
             None => (Signatures::One, None),
         };
         // Only whoever is appealed against has to know whether somebody else could; it takes a look at every member.
-        let another = record.appealed_from == Some(by) && self.state.another_holds(Role::Reviewer, [by, record.owner]);
+        // Whoever signed first is no second.
+        let but: Vec<_> = [by, record.owner].into_iter().chain(record.signed).collect();
+        let another = record.appealed_from == Some(by) && self.state.another_holds(Role::Reviewer, &but);
         Ok((Bench { signatures, another }, signer))
     }
 

@@ -63,7 +63,7 @@ impl App {
         Ok(self.models.tokens_of(user).await?.into_iter().map(|row| self.as_mine(row)).collect())
     }
 
-    fn as_mine(&self, row: TokenRow) -> MyToken {
+    fn as_mine(&self, mut row: TokenRow) -> MyToken {
         let facts = TokenFacts {
             grant: row.grant,
             scopes: row.scopes,
@@ -71,6 +71,7 @@ impl App {
             ended: row.ended_at.is_some(),
         };
         let valid = self.state.valid(row.application_id, row.user_id, &facts, self.now());
+        row.scopes = self.state.within(row.application_id, row.scopes);
         let application = self.state.client(row.application_id).map(|client| client.name).unwrap_or_default();
         MyToken { row, application, valid }
     }
@@ -95,6 +96,16 @@ impl App {
         id: TokenId,
     ) -> Result<Done<String>, AppError> {
         let row = self.models.token(id).await?.filter(|row| row.user_id == user_id).ok_or(AppError::NotFound)?;
+        if let Some(done) = self.repeated::<TokenId>(caller).await? {
+            return self.as_shown(done).await;
+        }
+        // What an operator issued for a time ends at that time, whatever its text.
+        let issued_until = row.expires_at.filter(|_| row.application_id == ApplicationId::SITE);
+        if row.application_id == ApplicationId::SITE
+            && (row.ended_at.is_some() || issued_until.is_some_and(|end| end <= self.now()))
+        {
+            return Err(AuthorizationRefusal::TokenEnded.into());
+        }
         // A token of an application that has ended would be dead when it is shown.
         if let Some(client) = self.state.client(row.application_id)
             && matches!(client.standing, Standing::Revoked | Standing::Withdrawn)
@@ -115,16 +126,21 @@ impl App {
                     user_id,
                     application_id: row.application_id,
                     token_id: id,
-                    token: Self::new_token(new_id, &token, self.token_expiry(at)),
+                    token: Self::new_token(new_id, &token, issued_until.or_else(|| self.token_expiry(at))),
                     at,
                 };
                 Ok(Plan::answering(new_id).with(&stream, version, authorization.decide(command)?))
             })
             .await?;
-        let answer = match done.repeated {
-            None => token.expose().to_owned(),
-            Some(_) => self.kept_outcome(done.answer).await?.ok_or(AppError::OtherBody)?,
-        };
+        if done.repeated.is_some() {
+            return self.as_shown(done).await;
+        }
+        Ok(Done { answer: token.expose().to_owned(), cursor: done.cursor, repeated: None })
+    }
+
+    /// The text of a token that was regenerated before, for whoever repeats that command in time.
+    async fn as_shown(&self, done: Done<TokenId>) -> Result<Done<String>, AppError> {
+        let answer = self.kept_outcome(done.answer).await?.ok_or(AppError::SecretLost)?;
         Ok(Done { answer, cursor: done.cursor, repeated: done.repeated })
     }
 

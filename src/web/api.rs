@@ -20,6 +20,7 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{
     context::{POSITION, position_value},
@@ -99,6 +100,26 @@ impl<T> List<T> {
     #[must_use]
     pub const fn whole(data: Vec<T>) -> Self {
         Self { data, next: None }
+    }
+}
+
+impl<T> List<T> {
+    /// The page of all there is that begins behind the row with this id.
+    #[must_use]
+    pub fn page_of(all: Vec<T>, page: &Page<Uuid>, id: impl Fn(&T) -> Uuid) -> Self {
+        let begins =
+            page.after.map_or(0, |after| all.iter().position(|row| id(row) == after).map_or(all.len(), |at| at + 1));
+        let mut data: Vec<_> = all.into_iter().skip(begins).take(page.limit as usize + 1).collect();
+        let more = data.len() > page.limit as usize;
+        data.truncate(page.limit as usize);
+        let next = data.last().filter(|_| more).map(|last| id(last).to_string());
+        Self { data, next }
+    }
+
+    /// With its rows as they are shown.
+    #[must_use]
+    pub fn map<U>(self, shown: impl Fn(T) -> U) -> List<U> {
+        List { data: self.data.into_iter().map(shown).collect(), next: self.next }
     }
 }
 

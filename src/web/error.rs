@@ -198,6 +198,7 @@ const fn conflict_code(refusal: &ApplicationRefusal) -> &'static str {
         | ApplicationRefusal::NotRequested
         | ApplicationRefusal::OwnApplication
         | ApplicationRefusal::OwnDenial
+        | ApplicationRefusal::PurposeHolds
         | ApplicationRefusal::WrongStanding { .. }
         | ApplicationRefusal::NoChange { .. }
         | ApplicationRefusal::ChangeOver(_) => "wrong_state",

@@ -61,7 +61,7 @@ async fn a_message_comes_from_its_sender_and_can_be_answered() {
 async fn what_does_not_fit_in_a_message_names_its_field_and_sends_nothing() {
     let scene = Scene::start().await;
     let dora = scene.site.given_member("dora", &[]).await;
-    scene.site.app.suspend_account(&by(scene.rob), dora).await.expect("suspended");
+    scene.site.app.suspend_account(&by(scene.rob), dora).await.expect("unavailable");
     let mut ben = scene.browser_of(scene.ben).await;
     let before = scene.head().await;
     let long = "x".repeat(20_001);
@@ -70,7 +70,7 @@ async fn what_does_not_fit_in_a_message_names_its_field_and_sends_nothing() {
         ("no body", "Hello", "You", "to", "unknown"),
         ("", "Hello", "You", "to", "required"),
         ("ben", "Hello", "You", "to", "yourself"),
-        ("dora", "Hello", "You", "to", "suspended"),
+        ("dora", "Hello", "You", "to", "unavailable"),
         ("cleo", " ", "You", "title", "required"),
         ("cleo", "Hello", "\n", "body", "required"),
         ("cleo", "Hello", "a\u{0}b", "body", "control_character"),

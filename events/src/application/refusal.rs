@@ -48,6 +48,9 @@ pub enum ApplicationRefusal {
         /// When.
         at: Timestamp,
     },
+    /// Others have agreed to an application of this purpose.
+    #[error("what an approved application is for cannot be changed; ask for another one")]
+    PurposeHolds,
     /// No change was proposed.
     #[error("no change of this application waits for a decision; it is {standing}")]
     NoChange {

@@ -76,7 +76,7 @@ pub const GROUPS: &[Group] = &[
         name: "Applications",
         about: "A member's own applications: asked for, edited, withdrawn.",
         doors: &[
-            door("GET /api/v1/applications", "The member's applications", &[]),
+            door("GET /api/v1/applications", "The member's applications, newest first", PAGED),
             door("POST /api/v1/applications", "Asks for an application", &["too_many_open_requests"]),
             door("GET /api/v1/applications/{id}", "An application", &[]),
             door(
@@ -108,15 +108,15 @@ pub const GROUPS: &[Group] = &[
         name: "Authorizations and tokens",
         about: "What a member lets applications do, and the tokens of it.",
         doors: &[
-            door("GET /api/v1/authorizations", "The applications with access to the member's account", &[]),
+            door("GET /api/v1/authorizations", "The applications with access to the member's account", PAGED),
             door("DELETE /api/v1/authorizations/{id}", "Takes an application's access back; its tokens end", &[]),
             door("DELETE /api/v1/authorizations", "Takes all access back", &[]),
-            door("GET /api/v1/tokens", "The member's tokens; never their texts", &[]),
+            door("GET /api/v1/tokens", "The member's tokens; never their texts", PAGED),
             door("DELETE /api/v1/tokens/{id}", "Revokes a token", &[]),
             door(
                 "POST /api/v1/tokens/{id}/regenerate",
                 "Ends a personal token and shows another in its place, once",
-                &["wrong_state", "scope_not_granted", "revised"],
+                &["wrong_state", "secret_lost"],
             ),
         ],
     },

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use countersign_events::ids::{ApplicationId, TokenId};
+use uuid::Uuid;
 
 use super::{
-    Changed, List, Silent,
+    Asks, Changed, List, Page, Silent,
     answers::{MemberShape, ShownTokenShape},
     shapes::{AuthorizationShape, BearerShape, Named, TokenShape},
 };
@@ -42,9 +43,10 @@ pub(in crate::web) async fn me(State(app): State<Arc<App>>, caller: ApiCaller) -
 pub(in crate::web) async fn authorizations(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
+    Asks(page): Asks<Page<Uuid>>,
 ) -> Result<List<AuthorizationShape>, ApiError> {
-    let data = app.my_authorizations(caller.user_id).await?.into_iter().map(AuthorizationShape::from).collect();
-    Ok(List::whole(data))
+    let mine = app.my_authorizations(caller.user_id).await?;
+    Ok(List::page_of(mine, &page, |one| one.row.application_id.0).map(AuthorizationShape::from))
 }
 
 pub(in crate::web) async fn remove_authorization(
@@ -67,9 +69,10 @@ pub(in crate::web) async fn remove_authorizations(
 pub(in crate::web) async fn tokens(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
+    Asks(page): Asks<Page<Uuid>>,
 ) -> Result<List<TokenShape>, ApiError> {
-    let data = app.my_tokens(caller.user_id).await?.into_iter().map(TokenShape::from).collect();
-    Ok(List::whole(data))
+    let mine = app.my_tokens(caller.user_id).await?;
+    Ok(List::page_of(mine, &page, |one| one.row.token_id.0).map(TokenShape::from))
 }
 
 pub(in crate::web) async fn revoke_token(

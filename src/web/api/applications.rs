@@ -9,9 +9,10 @@ use countersign_events::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{
-    Asks, Changed, Created, List, Parameters, Silent, after_parameter,
+    Asks, Changed, Created, List, Page, Parameters, Silent, after_parameter,
     application_shapes::{ApplicationShape, HappeningShape, MyApplicationShape, QueueShape},
     limit_parameter,
     shapes::purpose,
@@ -42,9 +43,11 @@ async fn shapes(app: &App, rows: Vec<ApplicationRow>) -> Result<Vec<ApplicationS
 pub(in crate::web) async fn list(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
+    Asks(page): Asks<Page<Uuid>>,
 ) -> Result<List<ApplicationShape>, ApiError> {
     let mine = app.my_applications(caller.user_id).await?;
-    Ok(List::whole(shapes(&app, mine).await?))
+    let List { data, next } = List::page_of(mine, &page, |row| row.application_id.0);
+    Ok(List { data: shapes(&app, data).await?, next })
 }
 
 pub(in crate::web) async fn show(

@@ -130,6 +130,20 @@ fn proposing_what_holds_takes_the_change_back_and_proposing_the_same_does_nothin
 }
 
 #[test]
+fn what_an_approved_application_is_for_stays() {
+    let personal = Asked { purpose: Purpose::Personal, redirect_uris: vec![], ..asked("Reader") };
+    given([requested(), approved(REVIEWER, 10)])
+        .when(C::Edit { asked: personal.clone(), at: at(30) })
+        .refused(ApplicationRefusal::PurposeHolds);
+    given([requested()]).when(C::Edit { asked: personal.clone(), at: at(30) }).then([E::ApplicationEdited {
+        application_id: ID,
+        asked: personal,
+        revision: 2,
+        at: at(30),
+    }]);
+}
+
+#[test]
 fn a_proposed_change_is_no_way_to_escape_a_suspension() {
     for revision in [1, 2] {
         let decision = decision(REVIEWER, revision, 30);
