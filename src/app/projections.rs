@@ -279,9 +279,13 @@ impl App {
     ) -> Result<Option<Rebuilt>, AppError> {
         let follower = self.projector.follower(name).ok_or(AppError::NotFound)?;
         let Some(rebuilt) = follower.rebuild(tell).await? else { return Ok(None) };
+        self.note_built(caller, name, rebuilt).await.map(Some)
+    }
+
+    async fn note_built(&self, caller: &Caller, name: &str, rebuilt: Rebuilt) -> Result<Rebuilt, AppError> {
         let generation = u32::try_from(rebuilt.generation).unwrap_or(u32::MAX);
         self.note_rebuilt(caller, name, generation, rebuilt.through).await?;
-        Ok(Some(rebuilt))
+        Ok(rebuilt)
     }
 
     /// Puts on record that a read model was built anew; an inline one has generation 0.
@@ -314,8 +318,8 @@ impl App {
         Ok(all)
     }
 
-    /// Tries the stream of a parked event again. Whatever of it is applied now comes later than it should have: the read
-    /// model is built anew afterwards, so that it is what the log makes of it.
+    /// Tries the stream of a parked event again. Where it can be applied now, the read model is built anew, since what
+    /// is applied late is out of order; until then it shows what it showed.
     ///
     /// # Errors
     /// [`AppError::NotFound`] when it is not parked.
@@ -353,12 +357,19 @@ impl App {
 
     async fn mend(&self, caller: &Caller, id: &ParkedId, parked: &Parked, tell: Tell<'_>) -> Result<Retried, AppError> {
         let follower = self.projector.follower(&id.name).ok_or(AppError::NotFound)?;
-        let mended = follower.mend(&parked.stream).await?;
-        let rebuilt = match mended {
-            Mended::Healed(applied) if applied > 0 => self.rebuild_projection(caller, &id.name, tell).await?,
-            Mended::Healed(_) | Mended::StillParked(_) => None,
-        };
-        Ok(Retried { mended, rebuilt })
+        match follower.mend(&parked.stream).await? {
+            Mended::Healed(applied) if applied > 0 => {
+                let rebuilt = follower.rebuild_afterwards(tell).await?;
+                let rebuilt = self.note_built(caller, &id.name, rebuilt).await?;
+                let left = self.models.parked(follower.projection()).await?;
+                let left = left.into_iter().find(|one| one.stream == parked.stream && one.error.is_some());
+                Ok(Retried {
+                    mended: left.map_or(Mended::Healed(applied), Mended::StillParked),
+                    rebuilt: Some(rebuilt),
+                })
+            }
+            mended => Ok(Retried { mended, rebuilt: None }),
+        }
     }
 
     async fn note_parked(&self, notice: &Notice) -> Result<(), AppError> {

@@ -57,6 +57,7 @@ pub enum Lock {
 /// # Errors
 /// When the directory is missing and may not be made, or the system refuses.
 pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
+    may_enter(path)?;
     // Looked at before anything is written: a mistyped path stays as it was.
     let is_empty = || !path.join(LOG).exists();
     if missing == Missing::Refuse && is_empty() && !path.join(LOCK).exists() {
@@ -89,6 +90,16 @@ pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     Ok(Lock::Ours(DataDir { path: path.to_owned(), _lock: file }))
 }
 
+/// What somebody else's directory holds cannot be told from nothing.
+fn may_enter(path: &Path) -> anyhow::Result<()> {
+    match path.join(LOG).try_exists() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            bail!("{} belongs to another account: run this as the account that runs the site", path.display())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Who is at a data directory, found out without changing anything in it.
 #[derive(Debug)]
 pub enum Presence {
@@ -103,6 +114,7 @@ pub enum Presence {
 /// # Errors
 /// When there is no site, or the system refuses.
 pub fn presence(path: &Path) -> anyhow::Result<Presence> {
+    may_enter(path)?;
     if !path.join(LOG).exists() && !path.join(VAULT).exists() {
         bail!(nothing_there(path));
     }

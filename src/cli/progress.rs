@@ -32,12 +32,11 @@ impl Progress {
     pub fn show(&self, pace: &Pace) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if self.terminal {
-            let end = if pace.done >= pace.of { "\n" } else { "" };
-            let again = shown.as_ref().is_some_and(|(name, _)| *name == pace.name);
-            if again || !end.is_empty() {
-                let _ = write!(io::stderr(), "\r\x1b[2K{} {}{end}", bar(pace), sentence(pace));
-            }
-            *shown = end.is_empty().then(|| (pace.name.clone(), Instant::now()));
+            // One name, one line: it ends when another begins, or with the command.
+            let other = shown.as_ref().is_some_and(|(name, _)| *name != pace.name);
+            let begin = if other { "\n" } else { "" };
+            let _ = write!(io::stderr(), "{begin}\r\x1b[2K{} {}", bar(pace), sentence(pace));
+            *shown = Some((pace.name.clone(), Instant::now()));
             return;
         }
         match shown.as_ref().filter(|(name, _)| *name == pace.name) {
@@ -48,6 +47,15 @@ impl Progress {
             }
             // What is done in a moment needs no line.
             None => *shown = Some((pace.name.clone(), Instant::now())),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        let shown = self.shown.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if self.terminal && shown.is_some() {
+            let _ = writeln!(io::stderr());
         }
     }
 }

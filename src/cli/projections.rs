@@ -165,6 +165,7 @@ pub(super) async fn carry_out(dir: &DataDir, config: Config, asked: Asked) -> an
     let caller = Caller { actor: operator::current(), ..Caller::system() };
     let Asked::Rebuild { names } = &asked else {
         let app = dir.start(config, World::system()).await?;
+        catch_up(&app).await?;
         let output = execute(&app, asked, &caller, &tell).await;
         app.stop().await;
         return output;
@@ -184,6 +185,17 @@ pub(super) async fn carry_out(dir: &DataDir, config: Config, asked: Asked) -> an
     let output = done.await;
     app.stop().await;
     output
+}
+
+/// On a stopped site nobody has followed the log meanwhile: waits until that is done, or cannot be.
+async fn catch_up(app: &App) -> anyhow::Result<()> {
+    let head = app.head().await?;
+    while !app.wait_for(head).await {
+        if app.progress().iter().any(|(_, progress)| progress.error.is_some()) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Carries it out on an app.
@@ -210,12 +222,12 @@ pub async fn execute(app: &App, asked: Asked, caller: &Caller, tell: Tell<'_>) -
         Asked::ParkedList => parked(app).await,
         Asked::ParkedRetry { id } => {
             let mended = app.retry_parked(caller, &id, tell).await.map_err(|error| not_parked(error, &id))?;
-            Ok(Output::Sentence(mended_in_words(&id, "", mended)))
+            mended_in_words(&id, "", mended)
         }
         Asked::ParkedDiscard { id, reason } => {
             let mended =
                 app.discard_parked(caller, &id, &reason, tell).await.map_err(|error| not_parked(error, &id))?;
-            Ok(Output::Sentence(mended_in_words(&id, &format!("Event {} is given up. ", id.position), mended)))
+            mended_in_words(&id, &format!("Event {} is given up. ", id.position), mended)
         }
     }
 }
@@ -266,8 +278,10 @@ async fn check(app: &App, names: &[String], tell: Tell<'_>) -> anyhow::Result<Ou
         let name = projection.name;
         let checked = app.check_projection(name, tell).await?;
         let (rows, through) = (checked.rows, checked.through);
+        let parked = app.parked().await?.iter().filter(|(id, _)| id.name == name).count();
+        let without = if parked == 0 { String::new() } else { format!(", but for {parked} parked events") };
         about.push(match checked.found {
-            0 => format!("{name} is as the log has it: {rows} rows, through event {through}."),
+            0 => format!("{name} is as the log has it: {rows} rows, through event {through}{without}."),
             count => format!(
                 "{name} differs from the log in {count} places: `countersign projections rebuild {name}` mends it."
             ),
@@ -308,10 +322,13 @@ async fn parked(app: &App) -> anyhow::Result<Output> {
     Ok(Output::Listing(table))
 }
 
-fn mended_in_words(id: &ParkedId, before: &str, Retried { mended, rebuilt }: Retried) -> String {
+fn mended_in_words(id: &ParkedId, before: &str, Retried { mended, rebuilt }: Retried) -> anyhow::Result<Output> {
     let name = &id.name;
     match mended {
-        Mended::Healed(0) => format!("{before}{name} follows the stream again; nothing else of it had waited."),
+        Mended::Healed(0) => {
+            let said = format!("{before}{name} follows the stream again; nothing else of it had waited.");
+            Ok(Output::Sentence(said))
+        }
         Mended::Healed(applied) => {
             let anew = match rebuilt {
                 Some(rebuilt) => format!(
@@ -320,11 +337,13 @@ fn mended_in_words(id: &ParkedId, before: &str, Retried { mended, rebuilt }: Ret
                 ),
                 None => format!("`countersign projections check {name}` tells whether it has to be built anew"),
             };
-            format!("{before}{name} follows the stream again: {applied} of its events were applied, and {anew}.")
+            let said =
+                format!("{before}{name} follows the stream again: {applied} of its events were applied, and {anew}.");
+            Ok(Output::Sentence(said))
         }
         Mended::StillParked(parked) => {
             let error = parked.error.unwrap_or_default();
-            format!("{before}{name} still cannot apply event {}: {error}", parked.position)
+            Err(anyhow!("{before}{name} still cannot apply event {}: {error}", parked.position))
         }
     }
 }

@@ -8,7 +8,7 @@ use countersign_projections::{Column, Projection, Table, Value, fold::Row};
 
 use super::{
     Meter, Sources, Tell,
-    follower::{Opened, discarded},
+    follower::{Opened, discarded, not_ahead},
     rebuild::{Until, fold_log},
 };
 use crate::store::{BuildPurpose, Parked, Snapshot, StoreError};
@@ -64,6 +64,7 @@ impl Checked {
 pub async fn check(projection: &'static Projection, sources: &Sources, tell: Tell<'_>) -> Result<Checked, StoreError> {
     let mut live = sources.models.snapshot(projection).await?;
     let through = live.through();
+    not_ahead(projection, through, sources.log.head().await?)?;
     let mut skipped = discarded(projection, sources).await?;
     skipped.extend(live.parked().await?.iter().map(|parked| parked.position));
     let skipped = Arc::new(skipped);

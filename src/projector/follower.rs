@@ -17,7 +17,7 @@ use super::{
     judge::{Effect, Judged, judge, settle},
 };
 use crate::{
-    store::{Cursor, Generation, Parked, Step, StoreError, StoredEvent, decode},
+    store::{Cursor, Generation, Head, Parked, Step, StoreError, StoredEvent, decode},
     telemetry::SPANS,
 };
 
@@ -156,9 +156,12 @@ impl Follower {
     pub(super) async fn know(&self, mut generation: Box<dyn Generation>) -> Result<Opened, StoreError> {
         let skipped = Arc::new(discarded(self.projection, &self.sources).await?);
         let parked = generation.parked().await?;
-        let given_up: HashSet<_> =
-            parked.iter().filter(|parked| skipped.contains(&parked.position)).map(|one| one.stream.clone()).collect();
-        let resting = parked.iter().map(|parked| parked.stream.clone()).collect();
+        let resting: HashSet<_> = parked.iter().map(|parked| parked.stream.clone()).collect();
+        let is_given_up = |stream: &&StreamName| {
+            parked.iter().filter(|one| one.stream == **stream).all(|one| skipped.contains(&one.position))
+        };
+        // What waits behind an event that was given up is for an operator to try.
+        let given_up: Vec<_> = resting.iter().filter(is_given_up).cloned().collect();
         let mut opened = Opened { generation, resting, skipped };
         for stream in given_up {
             opened.mend(self.projection, &self.sources, &stream).await?;
@@ -215,6 +218,20 @@ pub(super) async fn discarded(projection: &Projection, sources: &Sources) -> Res
     Ok(fold::<ProjectionRecord>(events).discarded.into_iter().collect())
 }
 
+/// A cursor that is ahead of the log has read another one: nothing is clamped, it stops there and says so.
+pub(super) fn not_ahead(projection: &Projection, cursor: Cursor, head: Head) -> Result<(), StoreError> {
+    if cursor <= head.into() {
+        return Ok(());
+    }
+    let (name, position) = (projection.name, cursor.position);
+    let detail = format!(
+        "the cursor of {name} is ahead of the log, which ends at {}.{}: the log was replaced by an older one; \
+         `countersign projections rebuild {name}` builds it anew",
+        head.epoch, head.position
+    );
+    Err(StoreError::Corrupt { position, detail })
+}
+
 impl Opened {
     /// Applies the next page, none beyond `through`.
     pub(super) async fn advance(
@@ -224,7 +241,9 @@ impl Opened {
         through: Position,
     ) -> Result<Advanced, StoreError> {
         let from = self.generation.cursor().await?;
-        let epoch = sources.log.head().await?.epoch;
+        let head = sources.log.head().await?;
+        not_ahead(projection, from, head)?;
+        let epoch = head.epoch;
         let limit = u32::try_from(through.0.saturating_sub(from.position.0)).unwrap_or(PAGE).min(PAGE);
         let page = sources.log.replay(from.position, limit).await?;
         let Some(last) = page.last() else {
@@ -284,31 +303,31 @@ impl Opened {
         Ok(Advanced { cursor: from, at_the_end: false, parked })
     }
 
-    /// Applies what is parked of a stream, in order, until something cannot be applied. Each event is applied and freed
-    /// in one transaction.
+    /// Tries what is parked of a stream, in order, without applying any of it: that has to come in the order of the
+    /// log, so the read model is built anew for it. What was given up alone needs no such thing and is let go here.
     pub(super) async fn mend(
         &mut self,
         projection: &'static Projection,
         sources: &Sources,
         stream: &StreamName,
     ) -> Result<Mended, StoreError> {
-        let parked = self.generation.parked().await?;
-        let mut applied = 0;
-        for one in parked.into_iter().filter(|one| one.stream == *stream) {
-            let frees = vec![one.position];
-            let (step, counts) = match self.judge_parked(projection, sources, one.position).await? {
-                None => (Step { frees, ..Step::default() }, 0),
-                Some(Effect::Changes(changes)) => (Step { changes, frees, ..Step::default() }, 1),
-                Some(Effect::Failed(error)) => return self.keep(one, error).await,
-            };
-            match self.step_in_place(step).await {
-                Ok(()) => applied += counts,
-                Err(StoreError::Conflict(error)) => return self.keep(one, error).await,
-                Err(error) => return Err(error),
+        let parked: Vec<_> = self.generation.parked().await?.into_iter().filter(|one| one.stream == *stream).collect();
+        let mut applies = 0;
+        for one in &parked {
+            match self.judge_parked(projection, sources, one.position).await? {
+                None => {}
+                Some(Effect::Changes(_)) => applies += 1,
+                // What comes before it can be applied; then it is where the stream rests.
+                Some(Effect::Failed(_)) if applies > 0 => break,
+                Some(Effect::Failed(error)) => return self.keep(one.clone(), error).await,
             }
         }
-        self.resting.remove(stream);
-        Ok(Mended::Healed(applied))
+        if applies == 0 {
+            let frees = parked.iter().map(|one| one.position).collect();
+            self.step_in_place(Step { frees, ..Step::default() }).await?;
+            self.resting.remove(stream);
+        }
+        Ok(Mended::Healed(applies))
     }
 
     /// What a parked event does; nothing when it was given up.

@@ -5,7 +5,10 @@ use std::{collections::HashSet, sync::Arc};
 
 use countersign_events::recorded::{Position, StreamName};
 use countersign_projections::{Projection, fold::Fold};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{MutexGuard, mpsc},
+    task::JoinHandle,
+};
 
 use super::{
     Follower, Meter, Sources, Tell,
@@ -172,10 +175,24 @@ impl Follower {
     /// # Errors
     /// [`StoreError`]; the old generation is read on, then.
     pub async fn rebuild(&self, tell: Tell<'_>) -> Result<Option<Rebuilt>, StoreError> {
-        let Ok(_alone) = self.rebuilding.try_lock() else { return Ok(None) };
+        let Ok(alone) = self.rebuilding.try_lock() else { return Ok(None) };
+        self.build_alone(alone, tell).await.map(Some)
+    }
+
+    /// The same, after whatever is being built already: that may have begun before what this is for.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the old generation is read on, then.
+    pub async fn rebuild_afterwards(&self, tell: Tell<'_>) -> Result<Rebuilt, StoreError> {
+        let alone = self.rebuilding.lock().await;
+        self.build_alone(alone, tell).await
+    }
+
+    async fn build_alone(&self, alone: MutexGuard<'_, ()>, tell: Tell<'_>) -> Result<Rebuilt, StoreError> {
         let rebuilt = self.build_and_switch(tell).await;
         self.progress.send_modify(|progress| progress.rebuilding = None);
-        rebuilt.map(Some)
+        drop(alone);
+        rebuilt
     }
 
     async fn build_and_switch(&self, tell: Tell<'_>) -> Result<Rebuilt, StoreError> {

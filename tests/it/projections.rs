@@ -227,6 +227,30 @@ async fn a_rebuild_parks_what_the_follower_parks() {
 }
 
 #[tokio::test]
+async fn a_cursor_that_is_ahead_of_the_log_stops_its_read_model_and_a_rebuild_mends_it() {
+    let Scene { site, ben, healthy, .. } = given_a_poisoned_post().await;
+    let ahead = site.app.head().await.expect("a head").position.0 + 4;
+    let mut models = database(site.directory.path().join("site/models/front_page-1.db")).await;
+    let move_it = format!("update cursor set position = {ahead}");
+    sqlx::raw_sql(AssertSqlSafe(move_it)).execute(&mut models).await.expect("moved");
+    let site = site.restart().await;
+    for _ in 0..500 {
+        if status(&site, "front_page").await.state == State::Stopped {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let told = status(&site, "front_page").await;
+    assert_eq!(told.state, State::Stopped);
+    assert!(told.last_error.expect("an error").contains("is ahead of the log"), "it says why");
+    assert!(site.app.check_projection("front_page", &|_| {}).await.is_err(), "nothing can be compared");
+    site.app.rebuild_projection(&operator(), "front_page", &|_| {}).await.expect("rebuilt").expect("nobody else does");
+    site.app.comment(&by(ben), ben, healthy, None, "More.").await.expect("a comment");
+    site.settle().await;
+    assert_eq!(comments_and_votes(&site, healthy).await.0, 2);
+}
+
+#[tokio::test]
 async fn a_check_names_the_one_value_that_was_altered_and_prints_nothing_personal() {
     let Scene { site, ada, healthy, .. } = given_a_poisoned_post().await;
     for name in ["accounts", "applications", "authorizations", "tokens", "inbox", "front_page"] {
