@@ -251,6 +251,26 @@ async fn a_cursor_that_is_ahead_of_the_log_stops_its_read_model_and_a_rebuild_me
 }
 
 #[tokio::test]
+async fn a_read_model_whose_file_is_damaged_is_built_anew_at_the_next_start() {
+    let Scene { site, healthy, .. } = given_a_poisoned_post().await;
+    let file = site.directory.path().join("site/models/front_page-1.db");
+    let site = {
+        let TestApp { app, clock, directory } = site;
+        app.stop().await;
+        for beside in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{beside}", file.display()));
+        }
+        std::fs::write(&file, [0x5a; 8_192]).expect("damaged");
+        let data_dir = directory.path().join("site");
+        let app = crate::support::open(&data_dir, clock.clone(), &[], 3_000_000, CODEC).await;
+        TestApp { app, clock, directory }
+    };
+    site.settle().await;
+    assert_eq!(comments_and_votes(&site, healthy).await, (1, 1, 0));
+    assert!(!file.exists(), "the damaged one is gone");
+}
+
+#[tokio::test]
 async fn a_check_names_the_one_value_that_was_altered_and_prints_nothing_personal() {
     let Scene { site, ada, healthy, .. } = given_a_poisoned_post().await;
     for name in ["accounts", "applications", "authorizations", "tokens", "inbox", "front_page"] {

@@ -118,7 +118,7 @@ impl Models {
         };
         let generation = match before {
             Some((revision, generation))
-                if revision == projection.revision && self.file(projection.name, generation).exists() =>
+                if revision == projection.revision && is_readable(&self.file(projection.name, generation)).await? =>
             {
                 generation
             }
@@ -146,7 +146,9 @@ impl Models {
         }
         set_pointer(&mut connection, projection, generation).await?;
         raw_sql("commit").execute(&mut connection).await.map_err(unavailable)?;
-        connection.close().await.map_err(unavailable)
+        // It is done; what closing says changes nothing of that.
+        let _ = connection.close().await;
+        Ok(())
     }
 
     /// Connections that read the current generation. Hold it while you read.
@@ -154,6 +156,28 @@ impl Models {
         let missing = || StoreError::Unavailable(format!("there is no read model {name}"));
         self.open.read().await.get(name).map(|current| current.readers.clone()).ok_or_else(missing)
     }
+}
+
+/// Whether a generation is there and is a database. One that is damaged is made anew like one that is lost: the log
+/// has everything.
+async fn is_readable(file: &Path) -> Result<bool, StoreError> {
+    const CORRUPT: u32 = 11;
+    const NOT_A_DATABASE: u32 = 26;
+    if !file.exists() {
+        return Ok(false);
+    }
+    let read = async {
+        let mut connection = schema::model_writer(file).connect().await?;
+        query(statements::CURSOR).fetch_one(&mut connection).await?;
+        connection.close().await
+    };
+    let Err(error) = read.await else { return Ok(true) };
+    let code = error.as_database_error().and_then(|told| told.code()?.parse::<u32>().ok());
+    if matches!(code.map(|extended| extended & 0xFF), Some(CORRUPT | NOT_A_DATABASE)) {
+        tracing::warn!(file = %file.display(), "a read model is damaged; it is built anew from the log");
+        return Ok(false);
+    }
+    Err(unavailable(error))
 }
 
 async fn set_pointer(
