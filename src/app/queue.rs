@@ -89,6 +89,16 @@ impl App {
         }
     }
 
+    /// How many wait for a reviewer, and how many of them are overdue.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn queue_length(&self) -> Result<(u64, u64), AppError> {
+        let all = self.models.queue_ahead(Timestamp::MAX_UTC, ApplicationId(uuid::Uuid::max())).await?;
+        let overdue = self.models.queue_ahead(self.overdue_before(), ApplicationId(uuid::Uuid::nil())).await?;
+        Ok((all, overdue))
+    }
+
     /// What waits since before this instant is overdue.
     #[must_use]
     pub fn overdue_before(&self) -> Timestamp {

@@ -2,12 +2,15 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod audit;
 pub mod authorize;
 pub mod docs;
 pub mod front;
 pub mod inbox;
+pub mod operations;
 pub mod requests;
 pub mod settings;
+pub mod staff;
 
 use std::{borrow::Cow, sync::Arc};
 

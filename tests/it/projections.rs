@@ -36,9 +36,15 @@ async fn database(file: PathBuf) -> SqliteConnection {
 /// Those that look at posts.
 const LOOK_AT_POSTS: [&str; 3] = ["inbox", "front_page", "history"];
 
+/// Runs statements in the log's database, as somebody with a tool would.
+pub async fn in_the_log(site: &TestApp, statements: String) {
+    let mut log = database(site.directory.path().join("site/log.db")).await;
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut log).await.expect("it can be run");
+}
+
 /// Puts one more event at the end of the log: the newest one of a type again, as a version that this release does
 /// not know, in the same stream.
-async fn plant(site: &TestApp, type_name: &str) -> Position {
+pub async fn plant(site: &TestApp, type_name: &str) -> Position {
     let mut log = database(site.directory.path().join("site/log.db")).await;
     let text = format!(
         "begin immediate;\n\
@@ -53,17 +59,17 @@ async fn plant(site: &TestApp, type_name: &str) -> Position {
     site.app.head().await.expect("a head").position
 }
 
-struct Scene {
-    site: TestApp,
+pub struct Scene {
+    pub site: TestApp,
     ada: UserId,
     ben: UserId,
     poisoned: PostId,
     healthy: PostId,
-    planted: Position,
+    pub planted: Position,
 }
 
 /// Two posts; under the first a comment that this release cannot read, then one that it can.
-async fn given_a_poisoned_post() -> Scene {
+pub async fn given_a_poisoned_post() -> Scene {
     let site = TestApp::start().await;
     let ada = site.given_member("ada", &[]).await;
     let ben = site.given_member("ben", &[]).await;
