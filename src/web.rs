@@ -115,6 +115,8 @@ pub fn doors(document: &Document) -> Vec<Door> {
         page(GET,   "/admin/audit/{id}",                    SessionOf(Auditor),       pages::audit::event),
         page(GET,   "/admin/operations",                    SessionOf(Operator),      pages::operations::show),
         page(GET,   "/style.css",                           Anyone,                   pages::style),
+        page(GET,   "/site.js",                             Anyone,                   pages::script),
+        page(GET,   "/counts",                              Session,                  pages::counts),
         page(GET,   "/metrics",                             Watcher,                  metrics::show),
         api(GET,    "/healthz",                             Anyone,                   pages::healthz),
         api(GET,    "/readyz",                              Anyone,                   pages::readyz),

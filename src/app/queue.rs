@@ -89,14 +89,12 @@ impl App {
         }
     }
 
-    /// How many wait for a reviewer, and how many of them are overdue.
+    /// How many wait for a reviewer longer than they should.
     ///
     /// # Errors
     /// [`AppError::Store`].
-    pub async fn queue_length(&self) -> Result<(u64, u64), AppError> {
-        let all = self.models.queue_ahead(Timestamp::MAX_UTC, ApplicationId(uuid::Uuid::max())).await?;
-        let overdue = self.models.queue_ahead(self.overdue_before(), ApplicationId(uuid::Uuid::nil())).await?;
-        Ok((all, overdue))
+    pub async fn overdue_count(&self) -> Result<u64, AppError> {
+        Ok(self.models.queue_ahead(self.overdue_before(), ApplicationId(uuid::Uuid::nil())).await?)
     }
 
     /// What waits since before this instant is overdue.
@@ -140,6 +138,15 @@ impl App {
             overdue: due < self.now(),
             usual: took.get(took.len() / 2).copied(),
         }))
+    }
+
+    /// How many applications wait for a reviewer.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn waiting_count(&self) -> Result<u64, AppError> {
+        // Whoever asks now, last of all, has all of them ahead.
+        Ok(self.models.queue_ahead(self.now(), ApplicationId(uuid::Uuid::max())).await?)
     }
 
     /// A refusal with what its reader has to know: who did what meanwhile, when, and what differs.

@@ -430,7 +430,7 @@ async fn a_parked_stream_makes_the_list_incomplete_and_the_page_says_to_where_it
     let operations = otto.get("/admin/operations").await;
     assert_eq!(operations.status, StatusCode::OK);
     for shown in [
-        "<span class=\"badge incomplete\">incomplete</span>",
+        "<span class=\"badge bad\">incomplete</span>",
         "<strong>front_page</strong>: incomplete: 1 stream parked.",
         "unknown event type `CommentPosted` version 2",
         &format!("countersign projections parked retry front_page-{planted}"),
@@ -480,7 +480,7 @@ async fn the_operators_page_says_how_fast_the_log_grows_and_that_every_read_mode
         "<dt>In the last hour</dt><dd>6 events, 0.00 a second</dd>".to_owned(),
         format!("<dt>In the last day</dt><dd>{head} events, "),
         "None. Every stream is followed.".to_owned(),
-        "<span class=\"badge approved\">taken</span>".to_owned(),
+        "<span class=\"badge good\">taken</span>".to_owned(),
     ] {
         assert!(answer.body.contains(&shown), "{shown}: {}", answer.body);
     }

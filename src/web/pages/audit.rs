@@ -13,7 +13,7 @@ use countersign_events::{codec, recorded::Position, text::FieldError};
 pub(in crate::web) use copies::{csv, json};
 
 use self::weeks::{SPANS, Weeks, span};
-use super::{Frame, PageError, instant, render};
+use super::{Frame, PageError, frame::exactly, render};
 use crate::{
     app::{
         App, AppError,
@@ -143,7 +143,7 @@ async fn page(
         None => (vec![], standing.head.position, None),
     };
     Ok(ListPage {
-        frame: Frame::of(app, &member.visitor),
+        frame: Frame::of(app, &member.visitor).await,
         standing,
         weeks,
         spans: SPANS,
@@ -192,7 +192,7 @@ pub(in crate::web) async fn event(
 ) -> Result<Response, PageError> {
     let event = app.audit_event(Position(position)).await?;
     let last = app.head().await?.position == event.position;
-    let page = EventPage { frame: Frame::of(&app, &member.visitor), row: event.into(), last };
+    let page = EventPage { frame: Frame::of(&app, &member.visitor).await, row: event.into(), last };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 

@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use countersign_events::recorded::Timestamp;
 
-use super::{Frame, PageError, instant, render};
+use super::{Frame, PageError, frame::exactly, render};
 use crate::{
     app::{
         App,
@@ -29,7 +29,7 @@ pub(in crate::web) async fn show(
     Operator(member): Operator,
 ) -> Result<Response, PageError> {
     let seen = app.operations().await?;
-    let page = OperationsPage { frame: Frame::of(&app, &member.visitor), now: app.now(), seen };
+    let page = OperationsPage { frame: Frame::of(&app, &member.visitor).await, now: app.now(), seen };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
@@ -41,6 +41,16 @@ const fn in_words(state: ModelState) -> &'static str {
         ModelState::Rebuilding => "being rebuilt",
         ModelState::Stopped => "stopped",
         ModelState::Incomplete => "incomplete",
+    }
+}
+
+/// The tint of a state; its words say the same.
+const fn tone(status: &ProjectionStatus) -> &'static str {
+    match status.state {
+        ModelState::Live => "good",
+        ModelState::CatchingUp if status.stalled => "bad",
+        ModelState::CatchingUp | ModelState::Rebuilding => "wait",
+        ModelState::Stopped | ModelState::Incomplete => "bad",
     }
 }
 

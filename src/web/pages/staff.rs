@@ -25,9 +25,9 @@ struct StaffPage {
 }
 
 pub(in crate::web) async fn show(State(app): State<Arc<App>>, Staff(member): Staff) -> Result<Response, PageError> {
-    let mut page = StaffPage { frame: Frame::of(&app, &member.visitor), queue: None, head: None, models: None };
+    let mut page = StaffPage { frame: Frame::of(&app, &member.visitor).await, queue: None, head: None, models: None };
     if holds(&member, Role::Reviewer) {
-        page.queue = Some(app.queue_length().await?);
+        page.queue = Some((page.frame.waiting, app.overdue_count().await?));
     }
     if holds(&member, Role::Auditor) {
         page.head = Some(app.head().await?.position);

@@ -8,7 +8,7 @@ use crate::{
     web::{
         charts::{Axis, Bars},
         extract::Fields,
-        pages::{PageError, instant, requests},
+        pages::{PageError, instant, span as in_words},
     },
 };
 
@@ -74,7 +74,7 @@ impl Weeks {
         let row = |week: &Week| TableRow {
             week: label(week),
             counts: [week.requests, week.approvals, week.denials, week.revocations],
-            median: week.median.map(|median| requests::span(&median)).unwrap_or_default(),
+            median: week.median.map(|median| in_words(&median)).unwrap_or_default(),
         };
         let lag = (model.lag_events > 0).then(|| format!("the last {} events are not counted yet", model.lag_events));
         Ok(Self {
@@ -129,14 +129,14 @@ fn medians(weeks: &[Week], labels: &[String]) -> Result<Chart, PageError> {
     let values: Vec<_> = weeks.iter().map(|week| week.median.map(in_units)).collect();
     let description = match (there.iter().min(), there.len()) {
         (Some(shortest), number) => {
-            let (shortest, longest) = (requests::span(shortest), requests::span(&longest));
+            let (shortest, longest) = (in_words(shortest), in_words(&longest));
             format!("{title}: {number} of {} weeks had answers; medians from {shortest} to {longest}.", weeks.len())
         }
         (None, _) => format!("{title}: no week had an answer."),
     };
     let axis = Axis::up_to(in_units(longest));
     let bars = Bars { id: "medians", title, description: &description, labels, values: &values, axis };
-    let last = there.last().map(|median| format!("last {}", requests::span(median)));
+    let last = there.last().map(|median| format!("last {}", in_words(median)));
     Ok(Chart { title, total: last.unwrap_or_else(|| "none yet".to_owned()), svg: svg(&bars)? })
 }
 
