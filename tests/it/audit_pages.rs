@@ -185,7 +185,7 @@ async fn filters_find_on_the_page_what_they_find_in_the_api() {
     ] {
         let answer = page(&scene, &mut olga, &format!("/admin/audit?{query}")).await;
         let known = positions(&in_the_api(&mut olga, &query).await);
-        assert_eq!(listed(&answer), known.into_iter().take(25).collect::<Vec<_>>(), "{query}");
+        assert_eq!(listed(&answer), known.into_iter().take(20).collect::<Vec<_>>(), "{query}");
     }
 }
 
@@ -334,14 +334,19 @@ async fn no_cell_of_a_copy_is_a_formula() {
     let (_, mut olga) = browser(&scene, "olga", Role::Auditor).await;
     let mean = "=HYPERLINK(\"https://evil.example\",\"Click\")";
     scene.site.app.publish(&by(scene.ben), scene.ben, mean, "", "+1\n@SUM(A1)").await.expect("published");
-    let minus = scene.site.given_member("-minus", &[]).await;
-    scene.site.app.publish(&by(minus), minus, "Quotes \", commas, and\ttabs", "", "").await.expect("published");
+    let named = scene.site.given_request(scene.cleo, "=1+1").await;
+    let through = Caller { on_behalf_of: Some(named), ..by(scene.ben) };
+    scene.site.app.publish(&through, scene.ben, "Quotes \", commas, and more", "", "").await.expect("published");
+    let operator = Caller { actor: Actor::Cli("@SUM(A1)".to_owned()), ..Caller::system() };
+    scene.site.app.suspend_account(&operator, scene.cleo).await.expect("suspended");
     scene.site.settle().await;
     let copy = olga.get("/admin/audit.csv").await;
     let records = records(&copy.body);
     let cells: Vec<_> = records.iter().flatten().filter(|cell| !cell.is_empty()).collect();
     assert!(cells.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r'])), "{cells:?}");
-    assert!(cells.iter().any(|cell| cell.starts_with("'-minus")), "a name is quoted: {cells:?}");
+    for harmless in ["'=1+1", "'@SUM(A1) (command line)"] {
+        assert!(cells.iter().any(|cell| *cell == harmless), "{harmless}: {cells:?}");
+    }
     assert!(cells.iter().any(|cell| cell.contains(mean)), "and nothing is lost");
     assert!(records.iter().all(|record| record.len() == records[0].len()));
 }
@@ -477,7 +482,7 @@ async fn the_operators_page_says_how_fast_the_log_grows_and_that_every_read_mode
     for shown in [
         format!("position {head}, recorded "),
         "<dt>In the last minute</dt><dd>6 events, 0.10 a second</dd>".to_owned(),
-        "<dt>In the last hour</dt><dd>6 events, 0.00 a second</dd>".to_owned(),
+        "<dt>In the last hour</dt><dd>6 events, 0.10 a minute</dd>".to_owned(),
         format!("<dt>In the last day</dt><dd>{head} events, "),
         "None. Every stream is followed.".to_owned(),
         "<span class=\"badge good\">taken</span>".to_owned(),
@@ -487,7 +492,7 @@ async fn the_operators_page_says_how_fast_the_log_grows_and_that_every_read_mode
     for name in ["accounts", "tokens", "inbox", "front_page", "statistics", "history"] {
         let row = answer.body.split(&format!("<th scope=\"row\">{name}</th>")).nth(1).expect("a row");
         let row = row.split("</tr>").next().expect("it ends");
-        assert!(row.contains("at the end of the log") && row.contains("<td>nothing</td>"), "{name}: {row}");
+        assert!(row.contains("with the log") && row.contains("<td>nothing</td>"), "{name}: {row}");
     }
     let way_in = otto_again.get("/admin").await.body;
     assert!(way_in.contains("read models follow the log."), "{way_in}");

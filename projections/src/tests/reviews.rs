@@ -104,8 +104,10 @@ proptest! {
                 state = state.evolve(&event);
                 let Application::Requested(record) = &state else { panic!("it was requested") };
                 let counted = match &event {
-                    E::ApplicationRequested { .. } | E::ApplicationResubmitted { .. } => Some(0),
-                    E::ApplicationAppealed { .. } | E::ChangeProposed { .. } => Some(0),
+                    E::ApplicationRequested { .. }
+                    | E::ApplicationResubmitted { .. }
+                    | E::ApplicationAppealed { .. }
+                    | E::ChangeProposed { .. } => Some(0),
                     E::ApplicationApproved { .. } | E::ChangeApproved { .. } => Some(1),
                     E::ApplicationDenied { .. } | E::ChangeDenied { .. } => Some(2),
                     E::ApplicationRevoked { .. } => Some(3),
@@ -122,7 +124,9 @@ proptest! {
                     since = Some(recorded_at(position));
                 }
                 let recorded = recorded(position, event);
-                (PROJECTION.project)(&recorded).into_iter().for_each(|change| fold.apply(change));
+                for change in (PROJECTION.project)(&recorded) {
+                    fold.apply(change);
+                }
                 memory.follow(&[recorded]);
                 prop_assert_eq!(memory.sorted(&WAITS).len(), usize::from(record.waits()));
             }

@@ -25,10 +25,12 @@ use crate::{
     },
 };
 
-/// So many a page.
-const PAGE: u32 = 25;
-/// A raw event of more bytes has a page of its own.
-const SHORT: usize = 1_200;
+/// So many a page, and so many beside the charts: no page is heavy.
+const PAGE: u32 = 20;
+const NEWEST: u32 = 10;
+/// A raw event of more bytes has a page of its own, and so has the rest of a sentence of more characters.
+const SHORT: usize = 800;
+const SENTENCE: usize = 400;
 
 /// The filters: name, label, what to type.
 const FILTERS: [(&str, &str, &str); 7] = [
@@ -73,11 +75,30 @@ impl From<EventRecord> for Row {
 }
 
 impl Row {
+    /// The sentence, or as much of it as a list has room for.
+    fn sentence(&self) -> String {
+        match self.event.sentence.char_indices().nth(SENTENCE) {
+            None => self.event.sentence.clone(),
+            Some((end, _)) => format!("{}…", &self.event.sentence[..end]),
+        }
+    }
+
     /// The payload with line breaks, for people. Its words are those that are stored.
-    fn payload(&self) -> String {
+    fn payload(&self) -> Code {
         let stored = self.event.payload.get();
         let parsed = serde_json::from_str::<serde_json::Value>(stored);
-        parsed.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| stored.to_owned())
+        Code(parsed.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| stored.to_owned()))
+    }
+}
+
+/// A text between tags: quotes stay as they are there, which matters where there are many.
+struct Code(String);
+
+impl askama::filters::HtmlSafe for Code {}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
     }
 }
 
@@ -87,7 +108,7 @@ struct ListPage {
     frame: Frame,
     standing: Standing,
     weeks: Option<Weeks>,
-    spans: [u32; 4],
+    spans: [u32; 3],
     types: Vec<&'static str>,
     fields: Vec<Field>,
     filtered: bool,
@@ -100,7 +121,7 @@ struct ListPage {
     later: bool,
     /// What keeps the list from being shown.
     problem: bool,
-    longest: u32,
+    longest: String,
 }
 
 /// The filters that were typed, as a query.
@@ -156,7 +177,7 @@ async fn page(
         older,
         later: after.is_some(),
         problem: error.is_some(),
-        longest: LONGEST,
+        longest: format!("{},{:03}", LONGEST / 1_000, LONGEST % 1_000),
     })
 }
 
@@ -167,7 +188,9 @@ pub(in crate::web) async fn list(
 ) -> Result<Response, PageError> {
     let found = match app.audit_filter(&typed(&query)).await? {
         Ok(filter) => {
-            let page = app.audit(&filter, after(&query)?, true, PAGE, Effort::USUAL).await?;
+            let after = after(&query)?;
+            let rows = if filter.is_empty() && after.is_none() { NEWEST } else { PAGE };
+            let page = app.audit(&filter, after, true, rows, Effort::USUAL).await?;
             Ok((filter, page))
         }
         Err(error) => Err(error),

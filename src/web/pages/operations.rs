@@ -36,7 +36,7 @@ pub(in crate::web) async fn show(
 /// A state for people.
 const fn in_words(state: ModelState) -> &'static str {
     match state {
-        ModelState::Live => "at the end of the log",
+        ModelState::Live => "with the log",
         ModelState::CatchingUp => "catching up",
         ModelState::Rebuilding => "being rebuilt",
         ModelState::Stopped => "stopped",
@@ -92,7 +92,11 @@ fn over(rate: &Rate) -> String {
 #[expect(clippy::cast_precision_loss, reason = "a rate is shown with two digits")]
 fn rate(rate: &Rate) -> String {
     let events = if rate.events == 1 { "1 event".to_owned() } else { format!("{} events", rate.events) };
-    format!("{events}, {:.2} a second", rate.events as f64 / rate.seconds.max(1) as f64)
+    let a_second = rate.events as f64 / rate.seconds.max(1) as f64;
+    let units = [(1.0, "a second"), (60.0, "a minute"), (3_600.0, "an hour")];
+    let fits = units.into_iter().find(|(seconds, _)| a_second * seconds >= 0.095);
+    let Some((seconds, unit)) = fits else { return events };
+    format!("{events}, {:.2} {unit}", a_second * seconds)
 }
 
 /// What the writer did since the start.
@@ -126,8 +130,10 @@ mod tests {
 
     #[test]
     fn a_rate_says_how_many_and_how_many_a_second() {
-        let told = |events, seconds| rate(&Rate { events, seconds });
-        assert_eq!(told(1, 60), "1 event, 0.02 a second");
+        let told = |events, seconds| rate(&Rate { seconds, events });
+        assert_eq!(told(0, 60), "0 events");
+        assert_eq!(told(1, 60), "1 event, 1.00 a minute");
+        assert_eq!(told(22, 86_400), "22 events, 0.92 an hour");
         assert_eq!(told(7_200, 3_600), "7200 events, 2.00 a second");
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// So many weeks can be shown; the second of them is what is shown when nothing is said.
-pub const SPANS: [u32; 4] = [13, 26, 52, 104];
+pub const SPANS: [u32; 3] = [13, 26, 52];
 
 /// How many weeks are asked for.
 pub fn span(query: &Fields) -> Result<u32, PageError> {
@@ -54,6 +54,7 @@ impl Weeks {
     pub fn of(statistics: &Statistics) -> Result<Self, PageError> {
         let Statistics { weeks, medians_since, model } = statistics;
         let labels: Vec<_> = weeks.iter().map(label).collect();
+        let days: Vec<_> = weeks.iter().map(|week| week.begins.format("%-d %b").to_string()).collect();
         let counts = [
             ("requests", "Requests", weeks.iter().map(|week| week.requests).collect::<Vec<_>>()),
             ("approvals", "Approvals", weeks.iter().map(|week| week.approvals).collect()),
@@ -67,10 +68,10 @@ impl Weeks {
         for (id, title, counts) in &counts {
             let values: Vec<_> = counts.iter().map(|count| Some(float(*count))).collect();
             let description = counts_in_words(title, &labels, counts);
-            let bars = Bars { id, title, description: &description, labels: &labels, values: &values, axis };
-            charts.push(Chart { title, total: counts.iter().sum::<u64>().to_string(), svg: svg(&bars)? });
+            let bars = Bars { id, title, description: &description, labels: &days, values: &values, axis };
+            charts.push(Chart { title, total: format!("{} in all", counts.iter().sum::<u64>()), svg: svg(&bars)? });
         }
-        charts.push(medians(weeks, &labels)?);
+        charts.push(medians(weeks, &days)?);
         let row = |week: &Week| TableRow {
             week: label(week),
             counts: [week.requests, week.approvals, week.denials, week.revocations],
