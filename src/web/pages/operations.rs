@@ -57,7 +57,7 @@ const fn tone(status: &ProjectionStatus) -> &'static str {
 /// How far a read model is behind.
 fn behind(status: &ProjectionStatus) -> String {
     match status.lag_events {
-        0 => "nothing".to_owned(),
+        0 => "0".to_owned(),
         1 => format!("1 event, {} s", status.lag_seconds),
         events => format!("{events} events, {} s", status.lag_seconds),
     }
