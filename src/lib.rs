@@ -4,6 +4,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod csv;
 pub mod demo;
 pub mod keyring;
 pub mod metrics;

@@ -295,6 +295,12 @@ pub trait ReadModels: Generations {
     async fn posts(&self, ids: &[PostId]) -> Result<Vec<PostRow>, StoreError>;
     /// Trailing `front_page`: a post's comments, oldest first.
     async fn comments(&self, post: PostId) -> Result<Vec<CommentRow>, StoreError>;
+    /// Trailing `statistics`: how many steps of each kind fell into each week, from an instant to before another: kind,
+    /// weeks since the first instant, number.
+    async fn review_steps(&self, since: Timestamp, until: Timestamp) -> Result<Vec<(String, u32, u64)>, StoreError>;
+    /// Trailing `statistics`: since when what was answered from an instant on had waited, and when it was answered,
+    /// newest first, at most `limit`.
+    async fn review_answers(&self, since: Timestamp, limit: u32) -> Result<Vec<(Timestamp, Timestamp)>, StoreError>;
     /// Trailing `history`: where events of a subject are in a stretch of the log, in its direction, at most `limit`.
     async fn positions_of(&self, subject: &Subject, span: Span, limit: u32) -> Result<Vec<Position>, StoreError>;
     /// Trailing `history`: those of these positions whose events are of a subject, in any order.

@@ -2,6 +2,7 @@
 //! call one `app` function and render; nothing here names SQL.
 
 pub mod api;
+pub mod charts;
 pub mod codes;
 pub mod context;
 pub mod cookies;
@@ -34,7 +35,7 @@ use crate::app::{App, AppError};
 use document::Document;
 use doors::{
     Door,
-    Who::{AnyToken, Anyone, AnyoneOrToken, Holder, OwnerOrStaff, Session, SessionOf, Watcher, With},
+    Who::{AnyToken, Anyone, AnyoneOrToken, Holder, OwnerOrStaff, Session, SessionOf, SessionOfStaff, Watcher, With},
     api, open, page,
 };
 use error::ApiError;
@@ -104,10 +105,15 @@ pub fn doors(document: &Document) -> Vec<Door> {
         page(GET,   "/authorize",                           Anyone,                   pages::authorize::ask),
         page(POST,  "/authorize",                           Session,                  pages::authorize::answer),
         page(GET,   "/api",                                 Anyone,                   pages::guide),
-        page(GET,   "/admin",                               SessionOf(Reviewer),      pages::admin::index),
+        page(GET,   "/admin",                               SessionOfStaff,           pages::staff::show),
         page(GET,   "/admin/apps",                          SessionOf(Reviewer),      pages::admin::list),
         page(GET,   "/admin/apps/{id}",                     SessionOf(Reviewer),      pages::admin::application),
         page(POST,  "/admin/apps/{id}/{verb}",              SessionOf(Reviewer),      pages::admin::decide),
+        page(GET,   "/admin/audit",                         SessionOf(Auditor),       pages::audit::list),
+        page(GET,   "/admin/audit.csv",                     SessionOf(Auditor),       pages::audit::csv),
+        page(GET,   "/admin/audit.json",                    SessionOf(Auditor),       pages::audit::json),
+        page(GET,   "/admin/audit/{id}",                    SessionOf(Auditor),       pages::audit::event),
+        page(GET,   "/admin/operations",                    SessionOf(Operator),      pages::operations::show),
         page(GET,   "/style.css",                           Anyone,                   pages::style),
         page(GET,   "/site.js",                             Anyone,                   pages::script),
         page(GET,   "/counts",                              Session,                  pages::counts),

@@ -74,7 +74,7 @@ pub const TYPES: &[EventType] = &[
     v1("vote", "VoteCast"),
     v1("site", "FirstAdministratorNamed"),
     v1("site", "ConfigurationChanged"),
-    v1("site", "AuditExported"),
+    EventType { category: "site", name: "AuditExported", version: 2 },
     v1("projection", "ProjectionRebuilt"),
     v1("projection", "EventParked"),
     v1("projection", "ParkedEventRetried"),
@@ -96,6 +96,17 @@ pub struct Upcast {
 pub const UPCASTS: &[Upcast] = &[
     // Posts mentioned nobody before version 2.
     Upcast { name: "PostPublished", from: 1, step: |old| with(old, "mentions", Value::Array(vec![])) },
+    // A copy was of everything in its stretch before version 2.
+    Upcast {
+        name: "AuditExported",
+        from: 1,
+        step: |old| {
+            let place = |field: &str| old.get(field).and_then(Value::as_u64).unwrap_or_default();
+            let rows = place("to").saturating_sub(place("from")).saturating_add(1);
+            let old = with(old, "format", "unknown".into());
+            with(with(old, "filters", Value::Array(vec![])), "rows", rows.into())
+        },
+    },
 ];
 
 fn with(mut payload: Value, field: &str, value: Value) -> Value {

@@ -34,8 +34,41 @@ pub enum SiteEvent {
     FirstAdministratorNamed { user_id: UserId, at: Timestamp },
     /// The configuration was another at the last start.
     ConfigurationChanged { differences: Vec<Difference>, at: Timestamp },
-    /// Somebody took a copy of the history away.
-    AuditExported { by: UserId, from: Position, to: Position, at: Timestamp },
+    /// Somebody took a copy of the history away: so many rows, all within this stretch of the log. The filters hold
+    /// ids, types and instants, never a name.
+    AuditExported {
+        by: UserId,
+        from: Position,
+        to: Position,
+        format: ExportFormat,
+        filters: Vec<String>,
+        rows: u64,
+        at: Timestamp,
+    },
+}
+
+/// What a copy of the history is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportFormat {
+    /// Comma-separated values.
+    Csv,
+    /// JSON.
+    Json,
+    /// Of before formats were recorded.
+    Unknown,
+}
+
+impl ExportFormat {
+    /// As people read it; nothing where it is not known.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Csv => "CSV",
+            Self::Json => "JSON",
+            Self::Unknown => "",
+        }
+    }
 }
 
 /// The site.
@@ -57,6 +90,16 @@ pub enum SiteCommand {
     /// Notice what differs from the last start.
     NoticeConfiguration {
         configuration: std::collections::BTreeMap<String, String>,
+        at: Timestamp,
+    },
+    /// Put on record that a copy of the history is taken away.
+    NoteExport {
+        by: UserId,
+        from: Position,
+        to: Position,
+        format: ExportFormat,
+        filters: Vec<String>,
+        rows: u64,
         at: Timestamp,
     },
 }
@@ -95,6 +138,9 @@ impl Decider for Site {
                 } else {
                     vec![SiteEvent::ConfigurationChanged { differences, at }]
                 })
+            }
+            SiteCommand::NoteExport { by, from, to, format, filters, rows, at } => {
+                Ok(vec![SiteEvent::AuditExported { by, from, to, format, filters, rows, at }])
             }
         }
     }

@@ -16,6 +16,7 @@ pub mod former_client_ids;
 pub mod front_page;
 pub mod history;
 pub mod inbox;
+pub mod statistics;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -59,7 +60,8 @@ pub const INLINE: &[Projection] = &[
 ];
 
 /// Read models that follow the log.
-pub const TRAILING: &[Projection] = &[inbox::PROJECTION, front_page::PROJECTION, history::PROJECTION];
+pub const TRAILING: &[Projection] =
+    &[inbox::PROJECTION, front_page::PROJECTION, statistics::PROJECTION, history::PROJECTION];
 
 /// What an event changes in the inline read models.
 #[must_use]

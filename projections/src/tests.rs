@@ -24,6 +24,7 @@ mod lookups;
 mod members;
 mod notices;
 mod properties;
+mod reviews;
 mod structure;
 
 /// The id with this number, of whichever kind.

@@ -15,8 +15,11 @@ use countersign_projections::history::{self, Subject};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+mod export;
 mod record;
+pub mod statistics;
 
+pub use export::{Export, LONGEST, Standing};
 pub use record::{EventRecord, Shown};
 
 use super::{App, AppError};
@@ -60,6 +63,30 @@ pub struct Filter {
     since: Option<Timestamp>,
     /// Recorded before this instant.
     until: Option<Timestamp>,
+}
+
+impl Filter {
+    /// Each part of it: ids, types and instants, and nothing that was typed.
+    #[must_use]
+    pub fn parts(&self) -> Vec<String> {
+        let stream = self.stream.iter().map(|stream| format!("stream {stream}"));
+        let subjects = self.subjects.iter().map(ToString::to_string);
+        let since = self.since.iter().map(|at| format!("since {}", at.to_rfc3339()));
+        let until = self.until.iter().map(|at| format!("until {}", at.to_rfc3339()));
+        stream.chain(subjects).chain(since).chain(until).collect()
+    }
+
+    /// Whether everything is looked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it finds what it looks for in the index.
+    #[must_use]
+    pub const fn wants_index(&self) -> bool {
+        !self.subjects.is_empty()
+    }
 }
 
 /// A page of what was found.
@@ -189,14 +216,7 @@ impl App {
         limit: u32,
         effort: Effort,
     ) -> Result<AuditPage, AppError> {
-        let mut complete_to = self.log.head().await?.position;
-        if !filter.subjects.is_empty() {
-            complete_to = complete_to.min(self.models.cursor(&history::PROJECTION).await?.position);
-            // The index goes on without a stream that rests, and so is complete only to before it.
-            if let Some(first) = self.models.parked(&history::PROJECTION).await?.first() {
-                complete_to = complete_to.min(Position(first.position.0 - 1));
-            }
-        }
+        let complete_to = self.complete_to(filter).await?;
         let span = self.span(filter, after, newest_first, complete_to).await?;
         let (positions, next) = self.search(filter, span, limit, effort).await?;
         let mut events = vec![];
@@ -208,6 +228,19 @@ impl App {
             events.reverse();
         }
         Ok(AuditPage { events, next, complete_to })
+    }
+
+    /// How far what is looked for is known.
+    async fn complete_to(&self, filter: &Filter) -> Result<Position, AppError> {
+        let mut complete_to = self.log.head().await?.position;
+        if filter.wants_index() {
+            complete_to = complete_to.min(self.models.cursor(&history::PROJECTION).await?.position);
+            // The index goes on without a stream that rests, and so is complete only to before it.
+            if let Some(first) = self.models.parked(&history::PROJECTION).await?.first() {
+                complete_to = complete_to.min(Position(first.position.0 - 1));
+            }
+        }
+        Ok(complete_to)
     }
 
     async fn span(

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use countersign_events::{authorization::TokenRefusal, recorded::Position};
 
+pub mod operations;
+
 use super::{App, AppError, tokens::BearerError};
 use crate::{
     metrics::{Family, Value},

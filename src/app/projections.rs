@@ -223,7 +223,7 @@ impl App {
         }
     }
 
-    async fn trailing_status(&self, projection: &'static Projection) -> Result<ProjectionStatus, AppError> {
+    pub(super) async fn trailing_status(&self, projection: &'static Projection) -> Result<ProjectionStatus, AppError> {
         let follower = self.projector.follower(projection.name).ok_or(AppError::NotFound)?;
         // What it says first, then where the log ends: it is never ahead of it.
         let progress = follower.progress();

@@ -89,6 +89,14 @@ impl App {
         }
     }
 
+    /// How many wait for a reviewer longer than they should.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn overdue_count(&self) -> Result<u64, AppError> {
+        Ok(self.models.queue_ahead(self.overdue_before(), ApplicationId(uuid::Uuid::nil())).await?)
+    }
+
     /// What waits since before this instant is overdue.
     #[must_use]
     pub fn overdue_before(&self) -> Timestamp {

@@ -379,8 +379,17 @@ impl Told<'_> {
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 format!("The configuration changed: {}{more}", told.join(", "))
             }
-            SiteEvent::AuditExported { by, from, to, .. } => {
-                format!("{} took a copy of the history from position {from} to {to}", self.member(*by))
+            SiteEvent::AuditExported { by, from, to, format, filters, rows, .. } => {
+                let by = self.member(*by);
+                let events = if *rows == 1 { "1 event".to_owned() } else { format!("{rows} events") };
+                let format = match format.in_words() {
+                    "" => String::new(),
+                    format => format!(", as {format}"),
+                };
+                let within = if *rows == 0 { String::new() } else { format!(" from position {from} to {to}") };
+                let filters =
+                    if filters.is_empty() { String::new() } else { format!(", filtered by {}", filters.join(", ")) };
+                format!("{by} took a copy of the history: {events}{within}{format}{filters}")
             }
         }
     }

@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::csv::quoted;
+
 /// How a listing is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -150,11 +152,6 @@ pub fn visible(text: &str) -> String {
         }
     }
     shown
-}
-
-/// RFC 4180 §2: quotes around a cell that has a comma, a quote or a line break in it.
-fn quoted(cell: &str) -> String {
-    if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell.to_owned() }
 }
 
 #[cfg(test)]

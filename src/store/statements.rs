@@ -201,6 +201,11 @@ pub(crate) const POST_COUNTS: &str = "select post_id, created_at, comment_count,
     where created_at >= $1";
 pub(crate) const COMMENTS: &str = "select comment_id, post_id, parent_id, author_id, application_id, body, created_at\n\
     from comments\nwhere post_id = $1\norder by created_at, comment_id";
+/// Whole weeks from an instant on; instants are microseconds.
+pub(crate) const REVIEW_STEPS: &str = "select kind, (recorded_at - $1) / 604800000000 as week, count(*) as steps\n\
+    from review_steps\nwhere recorded_at >= $1 and recorded_at < $2\ngroup by kind, week";
+pub(crate) const REVIEW_ANSWERS: &str = "select waiting_since, answered_at\nfrom review_answers\n\
+    where answered_at >= $1\norder by answered_at desc\nlimit $2";
 pub(crate) const SUBJECT_POSITIONS: &str = "select position\nfrom subjects\n\
     where subject = $1 and position > $2 and position < $3\norder by position\nlimit $4";
 pub(crate) const SUBJECT_POSITIONS_BACK: &str = "select position\nfrom subjects\n\

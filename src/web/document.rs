@@ -180,7 +180,7 @@ fn problems(door: &Door, sketch: &Sketch, about: &About) -> BTreeMap<u16, Value>
         Who::Anyone | Who::AnyToken | Who::Watcher => {}
         Who::AnyoneOrToken(_) | Who::With(_) | Who::OwnerOrStaff => words.push("insufficient_scope"),
         Who::Session => words.push("session_required"),
-        Who::SessionOf(_) => words.extend(["session_required", "role_missing"]),
+        Who::SessionOf(_) | Who::SessionOfStaff => words.extend(["session_required", "role_missing"]),
         Who::Holder(..) => words.extend(["insufficient_scope", "role_missing"]),
     }
     if is_command(door) {
@@ -258,7 +258,7 @@ fn security(door: &Door) -> Value {
             ways.extend(token(&[scope]));
         }
         Who::AnyToken => ways.extend(token(&[])),
-        Who::Session | Who::SessionOf(_) => ways.push(session),
+        Who::Session | Who::SessionOf(_) | Who::SessionOfStaff => ways.push(session),
         Who::With(scope) | Who::Holder(_, scope) => {
             ways.extend(token(&[scope]));
             ways.push(session);

@@ -19,7 +19,7 @@ use super::{
     context::RequestContext,
     describe::{Describe, Sketch},
     error::ApiError,
-    extract::ApiCaller,
+    extract::{ApiCaller, FOR_STAFF, STAFF},
 };
 use crate::{
     app::{App, AppError},
@@ -39,6 +39,8 @@ pub enum Who {
     Session,
     /// A member signed in to a browser who holds the role; no token.
     SessionOf(Role),
+    /// A member signed in to a browser who holds a role of the staff; no token.
+    SessionOfStaff,
     /// A member signed in to a browser, or a token with the scope.
     With(Scope),
     /// A member who holds the role: signed in to a browser, or with a token that has the scope as well.
@@ -59,6 +61,7 @@ impl fmt::Display for Who {
             Self::AnyToken => write!(f, "any token"),
             Self::Session => write!(f, "session"),
             Self::SessionOf(role) => write!(f, "session of a holder of {role}"),
+            Self::SessionOfStaff => write!(f, "session of a holder of reviewer, auditor or operator"),
             Self::With(scope) => write!(f, "session, or a token with {scope}"),
             Self::Holder(role, scope) => write!(f, "holder of {role}: session, or a token with {scope}"),
             Self::Watcher => write!(f, "this machine, or the token of metrics_token"),
@@ -77,7 +80,7 @@ impl Who {
         match self {
             Self::Anyone | Self::AnyToken | Self::Watcher => Ok(()),
             Self::AnyoneOrToken(scope) | Self::With(scope) => has(scope),
-            Self::Session | Self::SessionOf(_) => {
+            Self::Session | Self::SessionOf(_) | Self::SessionOfStaff => {
                 let detail = "No token can do this: it needs a member signed in to a browser.";
                 Err(ApiError::forbidden("session_required", detail))
             }
@@ -90,6 +93,10 @@ impl Who {
         match self {
             Self::AnyToken => Err(ApiError::TokenMissing),
             Self::SessionOf(role) | Self::Holder(role, _) => holds(app, member, role),
+            Self::SessionOfStaff => {
+                let held = STAFF.iter().find_map(|role| holds(app, member, *role).ok());
+                held.ok_or_else(|| ApiError::forbidden("role_missing", FOR_STAFF))
+            }
             Self::Anyone
             | Self::AnyoneOrToken(_)
             | Self::Session

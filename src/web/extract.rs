@@ -1,5 +1,7 @@
 //! What handlers take from a request: who sends it, with which right, and what was typed.
 
+mod staff;
+
 use std::sync::Arc;
 
 use axum::{
@@ -8,11 +10,13 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
-use countersign_events::{account::Role, ids::UserId, recorded::Actor};
+use countersign_events::{ids::UserId, recorded::Actor};
 use http_body_util::LengthLimitError;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use utoipa::ToSchema;
+
+pub use staff::{Auditor, FOR_STAFF, Operator, Reviewer, STAFF, Staff, holds};
 
 use super::{
     context::RequestContext,
@@ -113,21 +117,6 @@ impl FromRequestParts<Arc<App>> for Member {
             if parts.method == Method::GET { visitor.context.path_and_query().to_owned() } else { String::new() };
         let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("return_to", &back).finish();
         Err(Redirect::to(&format!("{}/login?{query}", app.config.base_path())).into_response())
-    }
-}
-
-/// A reviewer at a page.
-pub struct Reviewer(pub Member);
-
-impl FromRequestParts<Arc<App>> for Reviewer {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let member = Member::from_request_parts(parts, app).await?;
-        if member.signed_in.member.facts.roles.allow(Role::Reviewer) {
-            return Ok(Self(member));
-        }
-        Err(PageError::from(AppError::RoleMissing(Role::Reviewer)).into_response())
     }
 }
 

@@ -2,13 +2,16 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod audit;
 pub mod authorize;
 pub mod docs;
 pub mod frame;
 pub mod front;
 pub mod inbox;
+pub mod operations;
 pub mod requests;
 pub mod settings;
+pub mod staff;
 
 use std::{borrow::Cow, sync::Arc};
 

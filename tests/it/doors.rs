@@ -100,6 +100,10 @@ impl Comer {
             (Who::AnyToken, with) => with != With::Session,
             (Who::Session, with) => with == With::Session,
             (Who::SessionOf(role), with) => with == With::Session && self.holds(role),
+            (Who::SessionOfStaff, with) => {
+                with == With::Session
+                    && [Role::Reviewer, Role::Auditor, Role::Operator].iter().any(|role| self.holds(*role))
+            }
             (Who::With(scope), with) => matches!(with, With::Session) || with == With::Token(scope),
             (Who::Holder(role, scope), with) => {
                 self.holds(role) && (with == With::Session || with == With::Token(scope))
@@ -291,7 +295,7 @@ async fn every_operation_tells_who_may_call_it_and_how_it_fails() {
         let expected = match who {
             Who::Anyone | Who::Watcher => (false, false),
             Who::AnyoneOrToken(_) | Who::AnyToken => (true, false),
-            Who::Session | Who::SessionOf(_) => (false, true),
+            Who::Session | Who::SessionOf(_) | Who::SessionOfStaff => (false, true),
             Who::With(_) | Who::Holder(..) | Who::OwnerOrStaff => (true, true),
         };
         assert_eq!((takes("bearer"), takes("session")), expected, "{method} {path}");

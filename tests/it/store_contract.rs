@@ -250,7 +250,7 @@ async fn subjects_are_found_in_a_stretch_of_the_log_from_either_end() {
         set: vec![],
     };
     let rows = (1..=6).map(|position| row(&votes, position)).chain([2, 4, 4, 9].map(|position| row(&ada, position)));
-    store.follow(&TRAILING[2], rows.collect()).await;
+    store.follow(&TRAILING[3], rows.collect()).await;
     let span = |above, below, newest_first| Span { above: Position(above), below: Position(below), newest_first };
     let of = async |subject: &Subject, span, limit| store.models.positions_of(subject, span, limit).await.unwrap();
     assert_eq!(of(&votes, span(2, 9, false), 2).await, [3, 4].map(Position));

@@ -11,7 +11,7 @@ use crate::{
     post::{Direction, PostEvent as B, VoteEvent as V},
     recorded::Position,
     redirect_uri::{Purpose, RedirectUri},
-    site::{Difference, ProjectionEvent as J, SiteEvent as S},
+    site::{Difference, ExportFormat, ProjectionEvent as J, SiteEvent as S},
     spec::{
         application, at, comment, data_key, digest, message, post, scopes, sealed, secret, token_id, user, verifier,
     },
@@ -221,7 +221,10 @@ fn after_site(event: &S) -> Event {
             S::ConfigurationChanged { differences, at }.into()
         }
         S::ConfigurationChanged { .. } => {
-            S::AuditExported { by: user(2), from: Position(1), to: Position(u64::MAX), at }.into()
+            let filters = vec!["type RoleGranted".to_owned(), format!("user {}", user(1))];
+            let (by, from, to, format, rows) =
+                (user(2), Position(1), Position(u64::MAX), ExportFormat::Csv, u64::MAX - 1);
+            S::AuditExported { by, from, to, format, filters, rows, at }.into()
         }
         S::AuditExported { .. } => {
             J::ProjectionRebuilt { name: "inbox".to_owned(), generation: 2, through: Position(9), at }.into()

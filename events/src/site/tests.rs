@@ -59,8 +59,39 @@ fn the_same_configuration_records_nothing() {
 
 #[test]
 fn an_export_of_the_history_changes_nothing_about_the_site() {
-    let exported = E::AuditExported { by: user(1), from: Position(1), to: Position(9), at: at(0) };
+    let exported = E::AuditExported {
+        by: user(1),
+        from: Position(1),
+        to: Position(9),
+        format: ExportFormat::Csv,
+        filters: vec!["type RoleGranted".to_owned()],
+        rows: 3,
+        at: at(0),
+    };
     assert_eq!(given([exported]).0, Site::default());
+}
+
+#[test]
+fn each_export_of_the_history_is_recorded_also_when_it_is_like_the_one_before() {
+    let note = || C::NoteExport {
+        by: user(1),
+        from: Position(1),
+        to: Position(9),
+        format: ExportFormat::Json,
+        filters: vec![],
+        rows: 9,
+        at: at(0),
+    };
+    let exported = E::AuditExported {
+        by: user(1),
+        from: Position(1),
+        to: Position(9),
+        format: ExportFormat::Json,
+        filters: vec![],
+        rows: 9,
+        at: at(0),
+    };
+    given([exported.clone()]).when(note()).then([exported]);
 }
 
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ use crate::{applications::APPLICATIONS, former_client_ids::FORMER_CLIENT_IDS};
 
 const TWO: Bench = Bench { signatures: Signatures::Two, another: true };
 
-fn asked(which: u8) -> Asked {
+pub(super) fn asked(which: u8) -> Asked {
     let uris = ["https://reader.example/back", "http://127.0.0.1/back"];
     Asked {
         purpose: Purpose::Web,
@@ -28,11 +28,11 @@ fn asked(which: u8) -> Asked {
     }
 }
 
-fn client(number: u8) -> ClientId {
+pub(super) fn client(number: u8) -> ClientId {
     ClientId::from_random(&[number; 16])
 }
 
-fn command(state: &Application, number: u8, (kind, by): (u8, u8)) -> C {
+pub(super) fn command(state: &Application, number: u8, (kind, by): (u8, u8)) -> C {
     let revision = if let Application::Requested(record) = state { record.revision } else { 1 };
     let (by, at) = (user(by), at(number.into()));
     let which = number % 3;

@@ -241,7 +241,6 @@ fn every_event_shows_where_this_table_says_and_nowhere_else() {
             | "UserReinstated" => &["accounts"],
             "UserErased" => &["accounts", "inbox", "front_page"],
             "ApplicationRequested"
-            | "ApplicationEdited"
             | "ChangesRequested"
             | "ApplicationResubmitted"
             | "ApplicationApproved"
@@ -250,14 +249,11 @@ fn every_event_shows_where_this_table_says_and_nowhere_else() {
             | "ChangeProposed"
             | "ChangeDenied"
             | "ChangeWithdrawn"
-            | "ChangeApproved"
-            | "ReviewClaimed"
-            | "ReviewReleased"
-            | "ReviewSigned" => &["applications"],
+            | "ChangeApproved" => &["applications", "statistics"],
+            "ApplicationEdited" | "ReviewClaimed" | "ReviewReleased" | "ReviewSigned" => &["applications"],
             "ClientIdRotated" => &["applications", "former_client_ids"],
-            "ApplicationSuspended" | "ApplicationReinstated" | "ApplicationRevoked" | "ApplicationWithdrawn" => {
-                &["applications", "inbox"]
-            }
+            "ApplicationSuspended" | "ApplicationReinstated" => &["applications", "inbox"],
+            "ApplicationRevoked" | "ApplicationWithdrawn" => &["applications", "inbox", "statistics"],
             "UserAuthorized" | "AuthorizationRescinded" => &["authorizations", "inbox"],
             // Those of the samples: a token that a message brings, and one that nobody revealed.
             "TokenIssued" | "TokenRevoked" => &["tokens"],

@@ -332,6 +332,11 @@ pub(super) fn notification(row: &SqliteRow) -> Result<NotificationRow, StoreErro
     })
 }
 
+/// How many steps of a kind fell into a week.
+pub(super) fn steps(row: &SqliteRow) -> Result<(String, u32, u64), StoreError> {
+    Ok((get(row, "kind")?, number(row, "week")?, number(row, "steps")?))
+}
+
 /// Binds a stretch of the log and how much of it is wanted.
 pub(super) fn span(query: Statement<'_>, span: Span, limit: u32) -> Statement<'_> {
     query.bind(signed(span.above.0)).bind(signed(span.below.0)).bind(i64::from(limit))

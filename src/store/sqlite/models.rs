@@ -200,6 +200,16 @@ impl ReadModels for SqliteStore {
         all(&*self.models.readers("front_page").await?, statement, convert::comment).await
     }
 
+    async fn review_steps(&self, since: Timestamp, until: Timestamp) -> Result<Vec<(String, u32, u64)>, StoreError> {
+        let statement = query(statements::REVIEW_STEPS).bind(since.timestamp_micros()).bind(until.timestamp_micros());
+        all(&*self.models.readers("statistics").await?, statement, convert::steps).await
+    }
+
+    async fn review_answers(&self, since: Timestamp, limit: u32) -> Result<Vec<(Timestamp, Timestamp)>, StoreError> {
+        let statement = query(statements::REVIEW_ANSWERS).bind(since.timestamp_micros()).bind(i64::from(limit));
+        all(&*self.models.readers("statistics").await?, statement, convert::answer).await
+    }
+
     async fn positions_of(&self, subject: &Subject, span: Span, limit: u32) -> Result<Vec<Position>, StoreError> {
         let text = if span.newest_first { statements::SUBJECT_POSITIONS_BACK } else { statements::SUBJECT_POSITIONS };
         let statement = convert::span(query(text).bind(subject.to_string()), span, limit);

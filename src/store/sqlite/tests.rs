@@ -64,6 +64,8 @@ const TRAILING: &[&str] = &[
     s::OVERDUE_SECRETS,
     s::POST_COUNTS,
     s::COMMENTS,
+    s::REVIEW_STEPS,
+    s::REVIEW_ANSWERS,
     s::SUBJECT_POSITIONS,
     s::SUBJECT_POSITIONS_BACK,
 ];

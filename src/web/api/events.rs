@@ -59,7 +59,7 @@ impl Parameters for EventsQuery {
 }
 
 /// The filters of a query. What is empty is as if it were not there.
-fn typed(query: &Fields) -> Typed {
+pub(in crate::web) fn typed(query: &Fields) -> Typed {
     let given = |name| query.get(name).filter(|value| !value.is_empty()).map(ToOwned::to_owned);
     Typed {
         stream: given("stream"),

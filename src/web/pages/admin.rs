@@ -6,7 +6,7 @@ use askama::Template;
 use axum::{
     extract::State,
     http::{StatusCode, header},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
 };
 use countersign_events::{
     application::{Difference, Standing, difference},
@@ -33,10 +33,6 @@ use crate::{
 
 /// So many a page.
 const PAGE: u32 = 100;
-
-pub(in crate::web) async fn index(State(app): State<Arc<App>>, _: Reviewer) -> Response {
-    Redirect::to(&format!("{}/admin/apps", app.config.base_path())).into_response()
-}
 
 /// A row of the list.
 struct Listed {

@@ -150,6 +150,24 @@ pub(super) fn span(span: &TimeDelta) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
+/// An instant as a time element that says it to the second, where that is what counts.
+pub(super) fn exactly(at: &Timestamp) -> Exactly {
+    Exactly(*at)
+}
+
+/// See [`exactly`].
+#[derive(Debug, Clone, Copy)]
+pub struct Exactly(Timestamp);
+
+impl askama::filters::HtmlSafe for Exactly {}
+
+impl fmt::Display for Exactly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let machine = self.0.to_rfc3339_opts(SecondsFormat::Micros, true);
+        write!(f, "<time datetime=\"{machine}\">{}</time>", self.0.format("%-d %b %Y, %H:%M:%S UTC"))
+    }
+}
+
 /// An instant, exactly.
 pub(super) fn instant(at: &Timestamp) -> String {
     at.format("%-d %b %Y, %H:%M UTC").to_string()

@@ -68,6 +68,18 @@ fn a_post_of_before_mentions_mentions_nobody() {
 }
 
 #[test]
+fn a_copy_of_before_filters_was_of_everything_in_its_stretch() {
+    let stored = fs::read_to_string(golden("AuditExported.v1.json")).unwrap();
+    let Event::Site(SiteEvent::AuditExported { from, to, format, filters, rows, .. }) =
+        decode("AuditExported", 1, &stored).unwrap()
+    else {
+        panic!("a copy")
+    };
+    assert_eq!((from.0, to.0, rows), (1, u64::MAX, u64::MAX));
+    assert_eq!((format, filters), (crate::site::ExportFormat::Unknown, vec![]));
+}
+
+#[test]
 fn no_step_is_missing_today() {
     assert_eq!(missing_upcasts(TYPES, UPCASTS), []);
 }

@@ -1,0 +1,230 @@
+//! Auditors' pages: the whole history with filters, one event, and reviews week by week. Copies of the history are
+//! `copies`'s, charts are `weeks`'s.
+
+mod copies;
+mod weeks;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, http::StatusCode, response::Response};
+use countersign_events::{codec, recorded::Position, text::FieldError};
+
+pub(in crate::web) use copies::{csv, json};
+
+use self::weeks::{SPANS, Weeks, span};
+use super::{Frame, PageError, frame::exactly, render};
+use crate::{
+    app::{
+        App, AppError,
+        audit::{AuditPage, Effort, EventRecord, Filter, LONGEST, Shown, Standing},
+    },
+    web::{
+        api::events::typed,
+        extract::{Auditor, Fields, Member, PageId, Query},
+    },
+};
+
+/// So many a page, and so many beside the charts: no page is heavy.
+const PAGE: u32 = 20;
+const NEWEST: u32 = 10;
+/// A raw event of more bytes has a page of its own, and so has the rest of a sentence of more characters.
+const SHORT: usize = 800;
+const SENTENCE: usize = 400;
+
+/// The filters: name, label, what to type.
+const FILTERS: [(&str, &str, &str); 7] = [
+    ("type", "Type", "What happened, such as ApplicationApproved"),
+    ("actor", "Actor", "Who did it: a username, cli:NAME, or system"),
+    ("user", "Member", "Whom it concerns: a username or an id"),
+    ("application", "Application", "Which it concerns: its id or client id"),
+    ("stream", "Stream", "Such as site, or application- and an id"),
+    ("since", "Since", "A day or an instant (UTC), such as 2026-01-31"),
+    ("until", "Until", "Before this day or instant"),
+];
+
+/// A filter as it stands in the form.
+struct Field {
+    name: &'static str,
+    label: &'static str,
+    hint: &'static str,
+    value: String,
+    problem: Option<String>,
+}
+
+/// An event as it stands in the list.
+struct Row {
+    event: EventRecord,
+    /// Texts that an auditor may read, by field.
+    personal: Vec<(&'static str, String)>,
+    /// Whether its raw form is short enough to stand in a list.
+    short: bool,
+}
+
+impl From<EventRecord> for Row {
+    fn from(event: EventRecord) -> Self {
+        let shown = |shown: &Shown| match shown {
+            Shown::Open { text } => text.clone(),
+            Shown::Sealed => "[sealed: only its reader opens it]".to_owned(),
+            Shown::Erased => "[erased]".to_owned(),
+        };
+        let personal: Vec<_> = event.personal.iter().map(|(name, field)| (*name, shown(field))).collect();
+        let texts: usize = personal.iter().map(|(_, text)| text.len()).sum();
+        Self { short: event.payload.get().len() + texts <= SHORT, personal, event }
+    }
+}
+
+impl Row {
+    /// The sentence, or as much of it as a list has room for.
+    fn sentence(&self) -> String {
+        match self.event.sentence.char_indices().nth(SENTENCE) {
+            None => self.event.sentence.clone(),
+            Some((end, _)) => format!("{}…", &self.event.sentence[..end]),
+        }
+    }
+
+    /// The payload with line breaks, for people. Its words are those that are stored.
+    fn payload(&self) -> Code {
+        let stored = self.event.payload.get();
+        let parsed = serde_json::from_str::<serde_json::Value>(stored);
+        Code(parsed.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| stored.to_owned()))
+    }
+}
+
+/// A text between tags: quotes stay as they are there, which matters where there are many.
+struct Code(String);
+
+impl askama::filters::HtmlSafe for Code {}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
+    }
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct ListPage {
+    frame: Frame,
+    standing: Standing,
+    weeks: Option<Weeks>,
+    spans: [u32; 3],
+    types: Vec<&'static str>,
+    fields: Vec<Field>,
+    filtered: bool,
+    /// The filters as a query.
+    query: String,
+    rows: Vec<Row>,
+    complete_to: Position,
+    older: Option<Position>,
+    /// It is not the first page.
+    later: bool,
+    /// What keeps the list from being shown.
+    problem: bool,
+    longest: String,
+}
+
+/// The filters that were typed, as a query.
+fn query_of(query: &Fields) -> String {
+    let given = FILTERS.iter().map(|(name, ..)| (*name, query.text(name))).filter(|(_, value)| !value.is_empty());
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish()
+}
+
+fn after(query: &Fields) -> Result<Option<Position>, PageError> {
+    let malformed =
+        || PageError::request(StatusCode::BAD_REQUEST, "after is a position; follow the link to older events instead.");
+    let given = query.get("after").filter(|text| !text.is_empty());
+    given.map(|text| text.parse().map(Position).map_err(|_| malformed())).transpose()
+}
+
+async fn page(
+    app: &App,
+    member: &Member,
+    query: &Fields,
+    found: Result<(Filter, AuditPage), FieldError>,
+) -> Result<ListPage, PageError> {
+    let after = after(query)?;
+    let (found, error) = match found {
+        Ok(found) => (Some(found), None),
+        Err(error) => (None, Some(error)),
+    };
+    let filtered = found.as_ref().is_none_or(|(filter, _)| !filter.is_empty());
+    let standing = app.audit_standing().await?;
+    let field = |(name, label, hint): (&'static str, &'static str, &'static str)| Field {
+        name,
+        label,
+        hint,
+        value: query.text(name).to_owned(),
+        problem: error.as_ref().filter(|error| error.field == name).map(|error| error.message.clone()),
+    };
+    let fields = FILTERS.map(field).into();
+    let weeks = if filtered || after.is_some() { None } else { Some(Weeks::of(&app.statistics(span(query)?).await?)?) };
+    let (rows, complete_to, older) = match found {
+        Some((_, found)) => (found.events, found.complete_to, found.next),
+        None => (vec![], standing.head.position, None),
+    };
+    Ok(ListPage {
+        frame: Frame::of(app, &member.visitor).await,
+        standing,
+        weeks,
+        spans: SPANS,
+        types: codec::TYPES.iter().map(|known| known.name).collect(),
+        fields,
+        filtered,
+        query: query_of(query),
+        rows: rows.into_iter().map(Row::from).collect(),
+        complete_to,
+        older,
+        later: after.is_some(),
+        problem: error.is_some(),
+        longest: format!("{},{:03}", LONGEST / 1_000, LONGEST % 1_000),
+    })
+}
+
+pub(in crate::web) async fn list(
+    State(app): State<Arc<App>>,
+    Auditor(member): Auditor,
+    Query(query): Query,
+) -> Result<Response, PageError> {
+    let found = match app.audit_filter(&typed(&query)).await? {
+        Ok(filter) => {
+            let after = after(&query)?;
+            let rows = if filter.is_empty() && after.is_none() { NEWEST } else { PAGE };
+            let page = app.audit(&filter, after, true, rows, Effort::USUAL).await?;
+            Ok((filter, page))
+        }
+        Err(error) => Err(error),
+    };
+    let status = if found.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    let page = page(&app, &member, &query, found).await?;
+    Ok(render(&app, &member.visitor, status, &page))
+}
+
+#[derive(Template)]
+#[template(path = "audit_event.html")]
+struct EventPage {
+    frame: Frame,
+    row: Row,
+    last: bool,
+}
+
+pub(in crate::web) async fn event(
+    State(app): State<Arc<App>>,
+    Auditor(member): Auditor,
+    PageId(position): PageId<u64>,
+) -> Result<Response, PageError> {
+    let event = app.audit_event(Position(position)).await?;
+    let last = app.head().await?.position == event.position;
+    let page = EventPage { frame: Frame::of(&app, &member.visitor).await, row: event.into(), last };
+    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
+}
+
+/// A wrong filter where there is no form to say it beside.
+fn refused(error: FieldError) -> PageError {
+    PageError::request(StatusCode::BAD_REQUEST, error.message)
+}
+
+/// What was typed as a filter, where there is no form.
+async fn filter(app: &App, query: &Fields) -> Result<Filter, PageError> {
+    app.audit_filter(&typed(query)).await.map_err(|error: AppError| PageError::from(error))?.map_err(refused)
+}
