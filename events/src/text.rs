@@ -184,8 +184,8 @@ pub fn looks_like(name: &str, site_name: &str) -> bool {
     })
 }
 
-/// What the eye makes of a name, in two forms: lower-casing hides one kind of look-alike ("PaypaI" with a capital i)
-/// and reveals another ("АCME" with a capital Cyrillic а).
+/// What the eye makes of a name, in two forms: lower-casing hides one kind of look-alike (`PaypaI` with a capital i)
+/// and reveals another (`АCME` with a capital Cyrillic а).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Likeness([String; 2]);
 

@@ -32,7 +32,7 @@ pub fn excerpt(markdown: &str, characters: usize) -> String {
             // What stood below is told behind: lines of a list have no end of their own.
             NodeValue::Paragraph if text.ends_with(char::is_alphanumeric) => text.push_str("; "),
             NodeValue::Paragraph | NodeValue::SoftBreak | NodeValue::LineBreak | NodeValue::Heading(_) => {
-                text.push(' ')
+                text.push(' ');
             }
             _ => {}
         }

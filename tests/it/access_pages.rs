@@ -143,13 +143,16 @@ async fn apps_with_access_say_whose_they_are_how_they_do_and_what_removing_does(
     let mut ben = scene.browser_of(scene.ben).await;
     let empty = ben.get("/settings/authorizations").await.body;
     assert!(empty.contains("Nothing has access to your account"), "{empty}");
-    scene.consented(scene.ben, &scene.client, Some("read")).await;
+    let token = scene.consented(scene.ben, &scene.client, Some("read")).await;
+    assert!(ben.get("/settings/authorizations").await.body.contains("no use is known"));
+    assert_eq!(ben.with_token(Method::GET, "/", &token).await.status, StatusCode::OK);
     let one = ben.get("/settings/authorizations").await.body;
     for said in
         ["<bdi>Reader</bdi>", "Read posts and comments", "<bdi>app.example</bdi>", "by <bdi>rob</bdi>", "1 that works"]
     {
         assert!(one.contains(said), "{said}: {one}");
     }
+    assert!(!one.contains("no use is known"), "it was used: {one}");
     assert!(!one.contains("Vote in your name") && !one.contains("Remove all"), "{one}");
     scene.site.decide(scene.rob, scene.application, Verb::Suspend).await;
     let resting = ben.get("/settings/authorizations").await.body;

@@ -1,10 +1,12 @@
 //! Reading the read models.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use countersign_events::{
     ids::{ApplicationId, MessageId, PostId, TokenId, UserId, UsernameDigest},
     recorded::{Position, Timestamp},
-    token::ClientId,
+    token::{ClientId, TokenDigest},
 };
 use countersign_projections::history::Subject;
 use sqlx::{SqlitePool, query, sqlite::SqliteRow};
@@ -140,6 +142,11 @@ impl ReadModels for SqliteStore {
         all(&self.readers, query(statements::TOKENS).bind(after).bind(i64::from(limit)), convert::token).await
     }
 
+    async fn uses_of(&self, user: UserId) -> Result<HashMap<TokenDigest, Timestamp>, StoreError> {
+        let statement = query(statements::USES_OF).bind(user.to_string());
+        Ok(all(&self.readers, statement, convert::token_use).await?.into_iter().collect())
+    }
+
     async fn notifications(
         &self,
         user: UserId,
@@ -167,7 +174,7 @@ impl ReadModels for SqliteStore {
         let before = page.before.map_or(i64::MAX, |position| signed(position.0));
         let statement =
             query(statements::NOTIFICATIONS_OF).bind(user.to_string()).bind(before).bind(i64::from(page.limit));
-        let statement = kinds.into_iter().fold(statement, |statement, kind| statement.bind(kind));
+        let statement = kinds.into_iter().fold(statement, Statement::bind);
         all(&*self.models.readers("inbox").await?, statement, convert::notification).await
     }
 
@@ -184,7 +191,7 @@ impl ReadModels for SqliteStore {
             .bind(signed(than.0))
             .bind(i64::from(limit))
             .bind(i64::from(!unread));
-        let statement = kinds.into_iter().fold(statement, |statement, kind| statement.bind(kind));
+        let statement = kinds.into_iter().fold(statement, Statement::bind);
         let position = |row: &SqliteRow| convert::number(row, "position").map(Position);
         all(&*self.models.readers("inbox").await?, statement, position).await
     }

@@ -47,6 +47,7 @@ struct Access {
     personal: bool,
     scopes: Vec<&'static str>,
     since: Timestamp,
+    last_used: Option<Timestamp>,
     /// So many tokens work now.
     live: usize,
     /// Where its redirect URIs lead.
@@ -57,12 +58,8 @@ struct Access {
 }
 
 impl Access {
-    fn of(
-        app: &App,
-        member: UserId,
-        tokens: &[MyToken],
-        MyAuthorization { row, application }: MyAuthorization,
-    ) -> Self {
+    fn of(app: &App, member: UserId, tokens: &[MyToken], mine: MyAuthorization) -> Self {
+        let MyAuthorization { row, application, last_used } = mine;
         let live = tokens.iter().filter(|token| token.row.application_id == row.application_id && token.valid.is_ok());
         let site = Self {
             id: row.application_id,
@@ -71,6 +68,7 @@ impl Access {
             personal: false,
             scopes: scopes_in_words(app.state.within(row.application_id, row.scopes)),
             since: row.authorized_at,
+            last_used,
             live: live.count(),
             hosts: vec![],
             condition: Condition::Works,

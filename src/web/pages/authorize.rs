@@ -74,8 +74,7 @@ async fn refuse(app: &App, visitor: &Visitor, refusal: &ConsentRefusal) -> Respo
         R::UnregisteredRedirect => {
             (StatusCode::BAD_REQUEST, "The address to send you back to is not known", &[TELL_ITS_PEOPLE, BE_CAREFUL])
         }
-        R::NotApproved { .. } => (StatusCode::FORBIDDEN, NOT_THIS_ONE, &[TELL_ITS_PEOPLE]),
-        R::Personal { .. } => (StatusCode::FORBIDDEN, NOT_THIS_ONE, &[TELL_ITS_PEOPLE]),
+        R::NotApproved { .. } | R::Personal { .. } => (StatusCode::FORBIDDEN, NOT_THIS_ONE, &[TELL_ITS_PEOPLE]),
         R::SimpleFlowOff => (StatusCode::FORBIDDEN, "This way to authorize is switched off", &[TELL_ITS_PEOPLE]),
     };
     let frame = Frame::of(app, visitor).await;

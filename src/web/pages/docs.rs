@@ -18,7 +18,6 @@ use crate::{
     web::{
         codes::{CODES, Code},
         document::Document,
-        error::ApiError,
         extract::Visitor,
     },
 };
@@ -92,16 +91,18 @@ struct Shape {
     fields: Vec<Field>,
 }
 
+/// A page on its way.
+type Shown = BoxFuture<'static, Result<Response, PageError>>;
+
 /// What answers `GET /docs`.
-pub(in crate::web) fn index(
-    document: &Document,
-) -> impl Fn(State<Arc<App>>, Visitor) -> BoxFuture<'static, Result<Response, ApiError>> + Clone + Send + use<> {
+pub(in crate::web) fn index(document: &Document) -> impl Fn(State<Arc<App>>, Visitor) -> Shown + Clone + Send + use<> {
     let document = document.clone();
     move |State(app), visitor| {
         let document = document.clone();
         Box::pin(async move {
+            let document = document.value().map_err(|_| AppError::NotFound)?;
             let frame = Frame::of(&app, &visitor).await;
-            Ok(render(&app, &visitor, StatusCode::OK, &index_page(frame, document.value()?)))
+            Ok(render(&app, &visitor, StatusCode::OK, &index_page(frame, document)))
         })
     }
 }
@@ -109,8 +110,7 @@ pub(in crate::web) fn index(
 /// What answers `GET /docs/{group}`.
 pub(in crate::web) fn group(
     document: &Document,
-) -> impl Fn(State<Arc<App>>, Visitor, Path<String>) -> BoxFuture<'static, Result<Response, PageError>> + Clone + Send + use<>
-{
+) -> impl Fn(State<Arc<App>>, Visitor, Path<String>) -> Shown + Clone + Send + use<> {
     let document = document.clone();
     move |State(app), visitor, Path(slug)| {
         let document = document.clone();
