@@ -78,7 +78,10 @@ impl Reader {
         if !is_ours || (self.is_get && path == self.uri.path()) {
             return None;
         }
-        Some(from.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
+        // What a link was good for is not repeated.
+        let holds_secret = from.query_pairs().any(|(name, _)| name.contains("token"));
+        let query = from.query().filter(|_| !holds_secret);
+        Some(query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
     }
 }
 
@@ -91,8 +94,8 @@ struct ErrorPage {
     steps: &'static [&'static str],
     /// How long to wait, in words.
     wait: Option<String>,
-    /// Where to log in and come back from.
-    log_in: Option<String>,
+    /// It may be for members alone.
+    offers_log_in: bool,
     came_from: Option<String>,
     /// It is for the people who run the site to look into.
     is_fault: bool,
@@ -149,11 +152,8 @@ fn page(
     let seconds = headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse::<u32>().ok());
     let wait = seconds.map(|seconds| in_words(seconds.into()));
     let lacks_log_in = matches!(told.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
-    let log_in = reader.filter(|reader| frame.user.is_none() && lacks_log_in && reader.is_get).map(|reader| {
-        let back = reader.uri.path_and_query().map_or("", |path| path.as_str());
-        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("return_to", back).finish();
-        format!("{}/login?{query}", frame.base)
-    });
+    // Plainly: an address that failed may hold a secret, and no page of an error repeats one.
+    let offers_log_in = frame.user.is_none() && lacks_log_in && reader.is_some();
     let (title, steps) = words(told);
     ErrorPage {
         title,
@@ -164,7 +164,7 @@ fn page(
             _ => told.detail.clone(),
         },
         wait,
-        log_in,
+        offers_log_in,
         came_from: reader.and_then(|reader| reader.came_from(app)),
         is_fault: told.status.is_server_error(),
         request_id,
