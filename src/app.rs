@@ -2,6 +2,7 @@
 //! only room that calls `decide`.
 
 pub mod accounts;
+pub mod acquaintance;
 pub mod applications;
 pub mod audit;
 pub mod authorizations;

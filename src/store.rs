@@ -196,6 +196,9 @@ pub struct Page {
     pub limit: u32,
 }
 
+/// Kinds of notifications, of which there are five; fewer stand here several times.
+pub type Kinds = [&'static str; 5];
+
 /// Which applications reviewers list, and from where on.
 #[derive(Debug, Clone)]
 pub struct ReviewFilter {
@@ -283,6 +286,22 @@ pub trait ReadModels: Generations {
         messages: bool,
         page: Page,
     ) -> Result<Vec<NotificationRow>, StoreError>;
+    /// Trailing `inbox`: the same, of these kinds alone.
+    async fn notifications_of(
+        &self,
+        user: UserId,
+        kinds: Kinds,
+        page: Page,
+    ) -> Result<Vec<NotificationRow>, StoreError>;
+    /// Trailing `inbox`: where notifications of these kinds are that are newer than one, the next newer first.
+    async fn newer_notifications(
+        &self,
+        user: UserId,
+        unread: bool,
+        kinds: Kinds,
+        than: Position,
+        limit: u32,
+    ) -> Result<Vec<Position>, StoreError>;
     /// Trailing `inbox`: one notification of a member.
     async fn notification(&self, user: UserId, id: uuid::Uuid) -> Result<Option<NotificationRow>, StoreError>;
     /// Trailing `inbox`: how many a member has not read.

@@ -2,6 +2,8 @@
 //! concurrent maps that are changed in place. It is loaded from the inline read models at start and
 //! fed with each commit before anybody is answered; no check touches the database.
 
+mod look_alikes;
+
 use countersign_events::{
     account::{AccountEvent, AccountStanding, Role, Roles},
     application::{ApplicationEvent, Standing},
@@ -9,7 +11,9 @@ use countersign_events::{
     event::Event,
     ids::{ApplicationId, DataKeyId, TokenId, UserId, VerifierId},
     recorded::{Recorded, Timestamp},
+    redirect_uri::Purpose,
     scope::{Scope, ScopeSet},
+    text::Likeness,
     token::TokenDigest,
 };
 use countersign_projections::{Table, Value, authorizations::AUTHORIZATIONS, tokens::TOKENS};
@@ -57,6 +61,15 @@ pub struct Client {
     pub standing: Standing,
     /// What it may do: a token that was issued when it was more does no more than this.
     pub scopes: ScopeSet,
+    /// What its name looks like; `None` for what members are never asked about.
+    likeness: Option<Likeness>,
+}
+
+impl Client {
+    fn of(name: &str, standing: Standing, scopes: ScopeSet, purpose: Purpose) -> Self {
+        let likeness = (purpose != Purpose::Personal).then(|| Likeness::of(name));
+        Self { name: name.to_owned(), standing, scopes, likeness }
+    }
 }
 
 #[derive(Debug)]
@@ -114,6 +127,7 @@ impl TokenState {
             name: site_name.to_owned(),
             standing: Standing::Approved,
             scopes: Scope::ALL.into_iter().collect(),
+            likeness: None,
         };
         state.clients.pin().insert(ApplicationId::SITE, site);
         let mut after = None;
@@ -172,9 +186,7 @@ impl TokenState {
     }
 
     fn put_application(&self, row: &ApplicationRow) {
-        self.clients
-            .pin()
-            .insert(row.application_id, Client { name: row.name.clone(), standing: row.standing, scopes: row.scopes });
+        self.clients.pin().insert(row.application_id, Client::of(&row.name, row.standing, row.scopes, row.purpose));
     }
 
     fn put_authorization(&self, row: &AuthorizationRow) {
@@ -393,13 +405,14 @@ impl TokenState {
         };
         let clients = self.clients.pin();
         let before = clients.get(application);
-        let (name, scopes) = match (asked, before) {
-            (Some(asked), _) => (asked.name.clone(), asked.scopes),
-            (None, Some(before)) => (before.name.clone(), before.scopes),
-            (None, None) => Default::default(),
-        };
         let standing = standing.or(before.map(|client| client.standing)).unwrap_or(Standing::UnderReview);
-        clients.insert(*application, Client { name, standing, scopes });
+        let client = match (asked, before) {
+            (Some(asked), _) => Client::of(&asked.name, standing, asked.scopes, asked.purpose),
+            (None, Some(before)) => Client { standing, ..before.clone() },
+            // Nothing happens to an application before it is asked for.
+            (None, None) => return,
+        };
+        clients.insert(*application, client);
     }
 
     fn apply_authorization(&self, event: &AuthorizationEvent) {

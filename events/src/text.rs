@@ -175,16 +175,32 @@ pub fn refuse_look_alike(field: &'static str, name: &str, site_name: &str) -> Re
 #[must_use]
 pub fn looks_like(name: &str, site_name: &str) -> bool {
     let whole_name_only = site_name.chars().filter(|c| c.is_alphanumeric()).count() < 3;
-    // Two forms, since lower-casing hides one kind of look-alike ("PaypaI" with a capital i) and
-    // reveals another ("АCME" with a capital Cyrillic а).
-    let forms: [fn(&str) -> String; 2] = [|text| plain_form(text), |text| plain_form(&text.to_lowercase())];
-    forms.iter().any(|form| {
-        let (name, site_name) = (form(name), form(site_name));
+    let (name, site_name) = (Likeness::of(name), Likeness::of(site_name));
+    name.0.iter().zip(&site_name.0).any(|(name, site_name)| {
         if whole_name_only || site_name.is_empty() {
             return name == site_name && !name.is_empty();
         }
-        name.contains(&site_name)
+        name.contains(site_name)
     })
+}
+
+/// What the eye makes of a name, in two forms: lower-casing hides one kind of look-alike (`PaypaI` with a capital i)
+/// and reveals another (`АCME` with a capital Cyrillic а).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Likeness([String; 2]);
+
+impl Likeness {
+    /// Of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self([plain_form(name), plain_form(&name.to_lowercase())])
+    }
+
+    /// Whether one name could be taken for the other: white space, punctuation and case aside, the eye sees the same.
+    #[must_use]
+    pub fn resembles(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(one, other)| one == other && !one.is_empty())
+    }
 }
 
 /// What the eye makes of a text (UTS 39 §4), in lower case and without white space and punctuation.

@@ -12,7 +12,7 @@ use countersign_events::{
 use uuid::Uuid;
 
 use super::{App, AppError, Caller, Done, Plan, letters};
-use crate::store::{Page, rows::NotificationRow};
+use crate::store::{Kinds, Page, rows::NotificationRow};
 
 /// What a member is told, ready to be read.
 #[derive(Debug, Clone)]
@@ -27,13 +27,42 @@ pub struct Notification {
 }
 
 /// Which notifications a list shows.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Which {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Which {
+    /// Every one.
+    #[default]
+    All,
     /// Unread ones only.
-    pub unread: bool,
-    /// Private messages only.
-    pub messages: bool,
+    Unread,
+    /// What programs list as messages: private ones, decisions, and whatever brought a token.
+    Messages,
+    /// What members wrote to each other.
+    Letters,
+    /// Decisions on one's own applications.
+    Decisions,
+    /// Replies and mentions.
+    Replies,
+    /// What can act for the member, and no longer can.
+    Access,
 }
+
+const EVERY_KIND: Kinds = ["message", "reply", "mention", "application_decision", "authorization_change"];
+
+impl Which {
+    /// The kinds, where a list goes by them.
+    fn kinds(self) -> Option<Kinds> {
+        match self {
+            Self::All | Self::Unread | Self::Messages => None,
+            Self::Letters => Some(["message"; 5]),
+            Self::Decisions => Some(["application_decision"; 5]),
+            Self::Replies => Some(["reply", "mention", "reply", "mention", "reply"]),
+            Self::Access => Some(["authorization_change"; 5]),
+        }
+    }
+}
+
+/// So many notifications are marked as read by one event.
+const MARKED_AT_ONCE: usize = 500;
 
 impl App {
     /// A member's notifications, newest first, and where the next page begins.
@@ -48,7 +77,10 @@ impl App {
         limit: u32,
     ) -> Result<(Vec<Notification>, Option<Position>), AppError> {
         let page = Page { before, limit: limit + 1 };
-        let mut rows = self.models.notifications(user, which.unread, which.messages, page).await?;
+        let mut rows = match which.kinds() {
+            Some(kinds) => self.models.notifications_of(user, kinds, page).await?,
+            None => self.models.notifications(user, which == Which::Unread, which == Which::Messages, page).await?,
+        };
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let next = rows.last().filter(|_| more).map(|row| row.position);
@@ -57,6 +89,23 @@ impl App {
             notifications.push(self.as_notification(row).await?);
         }
         Ok((notifications, next))
+    }
+
+    /// From where the page before a list's page begins: the page whose newest is at `newest`. `None` when that is the
+    /// first; `Some(None)` when the page before is the first.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn newer_page(
+        &self,
+        user: UserId,
+        which: Which,
+        newest: Position,
+        limit: u32,
+    ) -> Result<Option<Option<Position>>, AppError> {
+        let kinds = which.kinds().unwrap_or(EVERY_KIND);
+        let newer = self.models.newer_notifications(user, which == Which::Unread, kinds, newest, limit + 1).await?;
+        Ok((!newer.is_empty()).then(|| newer.get(limit as usize).copied()))
     }
 
     /// One notification of a member.
@@ -130,6 +179,26 @@ impl App {
         self.execute(caller, || async {
             let events = Inbox::default().decide(InboxCommand::MarkRead { user_id, ids: unread.clone(), at })?;
             Ok(Plan::answering(unread.clone()).with_any(&stream, events))
+        })
+        .await
+    }
+
+    /// Marks as read all that a member was told up to a position; what came since was not seen yet.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn mark_all_read(&self, caller: &Caller, user_id: UserId, until: Position) -> Result<Done<()>, AppError> {
+        let page = Page { before: Some(Position(until.0.saturating_add(1))), limit: u32::MAX };
+        let unread = self.models.notifications(user_id, true, false, page).await?;
+        let ids: Vec<_> = unread.into_iter().map(|row| row.id).collect();
+        let at = self.now();
+        let stream = inbox::stream(user_id);
+        self.execute(caller, || async {
+            let mut events = vec![];
+            for ids in ids.chunks(MARKED_AT_ONCE) {
+                events.extend(Inbox::default().decide(InboxCommand::MarkRead { user_id, ids: ids.to_vec(), at })?);
+            }
+            Ok(Plan::answering(()).with_any(&stream, events))
         })
         .await
     }

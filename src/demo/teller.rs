@@ -351,7 +351,7 @@ impl<'a> Teller<'a> {
 
     async fn read_inbox(&self, user: UserId) -> Result<(), AppError> {
         self.catch_up().await?;
-        let (unread, _) = self.app.notifications(user, Which { unread: true, ..Which::default() }, None, 100).await?;
+        let (unread, _) = self.app.notifications(user, Which::Unread, None, 100).await?;
         let ids: Vec<_> = unread.iter().map(|one| one.row.id).collect();
         self.app.mark_read(&self.caller(user), user, &ids).await.map(drop)
     }

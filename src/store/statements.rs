@@ -193,6 +193,14 @@ pub(crate) const MESSAGES_UNREAD: &str = notifications!(
      and (kind in ('message', 'application_decision') or secret is not null)\n\
      order by position desc, id desc\nlimit $3"
 );
+pub(crate) const NOTIFICATIONS_OF: &str = notifications!(
+    "where user_id = $1 and position < $2\n\
+     and kind in ($4, $5, $6, $7, $8)\n\
+     order by position desc, id desc\nlimit $3"
+);
+pub(crate) const NEWER_NOTIFICATIONS: &str = "select position\nfrom notifications\n\
+    where user_id = $1 and position > $2 and read <= $4\n\
+    and kind in ($5, $6, $7, $8, $9)\norder by position, id\nlimit $3";
 pub(crate) const NOTIFICATION: &str = notifications!("where user_id = $1 and id = $2");
 pub(crate) const UNREAD_COUNT: &str = "select count(*) as unread\nfrom notifications\nwhere user_id = $1 and read = 0";
 pub(crate) const OVERDUE_SECRETS: &str = "select user_id, id\nfrom notifications\n\

@@ -18,7 +18,11 @@ use axum::{
 use tracing::{Instrument as _, Span, field};
 use uuid::Uuid;
 
-use super::{cookies, error::ApiError, pages};
+use super::{
+    cookies,
+    error::ApiError,
+    pages::errors::{self, Reader},
+};
 use crate::{
     app::{App, AppError, tokens::BearerError},
     rate_limit::Allowance,
@@ -77,17 +81,21 @@ pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, ne
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     let method = request.method().clone();
     let span = span(&method, route, request_id, request.headers());
+    let reader = Reader::of(&request);
     let mut response = match prepare(&app, &mut request, request_id).instrument(span.clone()).await {
         Ok(prepared) => match tokio::time::timeout(PATIENCE, next.run(request).instrument(span.clone())).await {
             Ok(mut response) => {
                 prepared.finish(&app, response.headers_mut());
                 response
             }
-            Err(_) => ApiError::too_slow().into_response(),
+            Err(_) => errors::for_people(ApiError::too_slow().into_response(), reader.as_ref()),
         },
-        Err(error) => error.into_response(),
+        Err(error) => errors::for_people(error.into_response(), reader.as_ref()),
     };
-    response = pages::dress_error(&app, response, request_id);
+    if errors::is_error(&response) {
+        // Boxed, so that requests that succeed do not carry the room for it.
+        response = Box::pin(errors::dress(&app, response, reader, request_id)).await;
+    }
     finish(&app, response.headers_mut(), request_id, is_sensitive(route));
     let status = response.status().as_u16();
     if status == 503 {

@@ -240,6 +240,12 @@ impl Problem {
         let problem = Self { instance: Some(format!("urn:uuid:{request_id}")), ..self.clone() };
         serde_json::to_vec(&problem).expect("a problem is plain data")
     }
+
+    /// The same for people.
+    pub(super) fn told(&self) -> Told {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Told { status, code: self.code, detail: self.detail.clone() }
+    }
 }
 
 /// What is wrong with a field.

@@ -1,12 +1,15 @@
 //! Pages for people: what every page has, and those that need nobody signed in.
 
+pub mod access;
 pub mod accounts;
 pub mod admin;
 pub mod audit;
 pub mod authorize;
 pub mod docs;
+pub mod errors;
 pub mod frame;
 pub mod front;
+pub mod guide;
 pub mod inbox;
 pub mod operations;
 pub mod requests;
@@ -18,7 +21,7 @@ use std::{borrow::Cow, sync::Arc};
 use askama::Template;
 use axum::{
     extract::State,
-    http::{HeaderValue, StatusCode, header},
+    http::{StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
 use countersign_events::account::Role;
@@ -27,7 +30,7 @@ use super::{
     context::{POSITION, position_value},
     cookies,
     describe::{Answers, Sketch},
-    error::{Problem, Told, add_retry, tell},
+    error::{Told, add_retry, tell},
     extract::{Fields, Member, Query, Visitor},
 };
 use crate::{
@@ -103,54 +106,9 @@ impl IntoResponse for PageError {
     }
 }
 
-#[derive(Template)]
-#[template(path = "error.html")]
-struct ErrorPage {
-    frame: Frame,
-    title: &'static str,
-    detail: String,
-    request_id: String,
-}
-
-/// The page of an error, or its problem details, in the place of its bare answer.
-pub fn dress_error(app: &App, mut response: Response, request_id: uuid::Uuid) -> Response {
-    if let Some(problem) = response.extensions().get::<Problem>() {
-        *response.body_mut() = problem.to_json(request_id).into();
-        response.headers_mut().remove(header::CONTENT_LENGTH);
-        return response;
-    }
-    let Some(told) = response.extensions().get::<Told>().cloned() else { return response };
-    let title = told.status.canonical_reason().unwrap_or("Error");
-    let page = ErrorPage {
-        frame: Frame::bare(app, &axum::http::Uri::default()),
-        title,
-        detail: told.detail,
-        request_id: request_id.to_string(),
-    };
-    let Ok(html) = page.render() else { return response };
-    let (mut parts, _) = response.into_parts();
-    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    parts.headers.remove(header::CONTENT_LENGTH);
-    Response::from_parts(parts, html.into())
-}
-
 /// A method that a page does not know; `Allow` says which it knows.
 pub async fn wrong_method() -> PageError {
     PageError::request(StatusCode::METHOD_NOT_ALLOWED, "This address is not used in this way; go there from a page.")
-}
-
-#[derive(Template)]
-#[template(path = "guide.html")]
-struct GuidePage {
-    frame: Frame,
-    site_url: String,
-    simple_flow: bool,
-}
-
-pub(super) async fn guide(State(app): State<Arc<App>>, visitor: Visitor) -> Response {
-    let site_url = app.config.url("/").trim_end_matches('/').to_owned();
-    let page = GuidePage { frame: Frame::of(&app, &visitor).await, site_url, simple_flow: app.config.simple_flow };
-    render(&app, &visitor, StatusCode::OK, &page)
 }
 
 pub(super) async fn style(Query(query): Query) -> Response {

@@ -6,6 +6,7 @@
 
 mod access;
 mod audit_pages;
+mod access_pages;
 mod browser;
 mod browser_double;
 mod checks_api;

@@ -333,7 +333,8 @@ async fn users_read_the_name_that_was_reviewed_until_another_is() {
     assert!(own.contains("<del>Reader</del>") && own.contains("<ins>Renamed</ins>"), "{own}");
     cast.decide(&cast.dee, id, Verb::ApproveChange, 2).await.expect("approved");
     let after = cast.get(session(&cast.rob), &path).await.body;
-    assert!(after.contains("Renamed") && !after.contains("Reader"), "{after}");
+    let (before, told) = after.split_once("It was called “<bdi>Reader</bdi>” until").expect("its new name is told");
+    assert!(before.contains("Authorize “<bdi>Renamed</bdi>”?") && !told.contains("Reader"), "{after}");
 }
 
 #[tokio::test]

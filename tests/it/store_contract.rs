@@ -540,6 +540,17 @@ async fn an_inbox_shows_messages_and_what_is_unread_newest_first() {
     assert_eq!(shown(true, false, None, 9).await, [5, 4, 2]);
     assert_eq!(shown(false, true, None, 9).await, [4, 3, 2]);
     assert_eq!(shown(true, true, Some(4), 9).await, [2]);
+    let decisions = Page { before: None, limit: 9 };
+    let decided = models.notifications_of(user(1), ["application_decision"; 5], decisions).await.unwrap();
+    assert_eq!(decided.iter().map(|row| row.position.0).collect::<Vec<_>>(), [3]);
+    let kinds = ["reply", "mention", "message", "mention", "reply"];
+    let newer = async |unread, than, limit| {
+        let newer = models.newer_notifications(user(1), unread, kinds, Position(than), limit).await.unwrap();
+        newer.iter().map(|position| position.0).collect::<Vec<_>>()
+    };
+    assert_eq!(newer(false, 0, 9).await, [1, 2, 5]);
+    assert_eq!(newer(false, 1, 1).await, [2]);
+    assert_eq!(newer(true, 0, 9).await, [2, 5]);
     assert_eq!(models.unread_count(user(1)).await.unwrap(), 3);
     assert_eq!(models.unread_count(user(2)).await.unwrap(), 0);
     let overdue = models.overdue_secrets(instant(2), 9).await.unwrap();

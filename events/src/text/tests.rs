@@ -252,3 +252,16 @@ proptest! {
         prop_assert!(looks_like(&name, "Acme"));
     }
 }
+
+#[test]
+fn names_resemble_one_another_when_the_eye_sees_the_same() {
+    let resemble = |one: &str, other: &str| Likeness::of(one).resembles(&Likeness::of(other));
+    for (one, other) in
+        [("Reader", "READER"), ("Reader", "Re\u{430}der"), ("Reader", "R e-a.der"), ("Paypal", "PaypaI"), ("rn", "m")]
+    {
+        assert!(resemble(one, other) && resemble(other, one), "{one} and {other}");
+    }
+    for (one, other) in [("Reader", "Reader Two"), ("Reader", "Writer"), ("!!!", "???"), ("", "")] {
+        assert!(!resemble(one, other), "{one} and {other}");
+    }
+}

@@ -13,7 +13,7 @@ use sqlx::{SqlitePool, query, sqlite::SqliteRow};
 
 use super::{
     super::{
-        Page, ReadModels, ReviewFilter, Span, StoreError,
+        Kinds, Page, ReadModels, ReviewFilter, Span, StoreError,
         rows::{
             AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow,
         },
@@ -163,6 +163,37 @@ impl ReadModels for SqliteStore {
         let before = page.before.map_or(i64::MAX, |position| signed(position.0));
         let statement = query(text).bind(user.to_string()).bind(before).bind(i64::from(page.limit));
         all(&*self.models.readers("inbox").await?, statement, convert::notification).await
+    }
+
+    async fn notifications_of(
+        &self,
+        user: UserId,
+        kinds: Kinds,
+        page: Page,
+    ) -> Result<Vec<NotificationRow>, StoreError> {
+        let before = page.before.map_or(i64::MAX, |position| signed(position.0));
+        let statement =
+            query(statements::NOTIFICATIONS_OF).bind(user.to_string()).bind(before).bind(i64::from(page.limit));
+        let statement = kinds.into_iter().fold(statement, Statement::bind);
+        all(&*self.models.readers("inbox").await?, statement, convert::notification).await
+    }
+
+    async fn newer_notifications(
+        &self,
+        user: UserId,
+        unread: bool,
+        kinds: Kinds,
+        than: Position,
+        limit: u32,
+    ) -> Result<Vec<Position>, StoreError> {
+        let statement = query(statements::NEWER_NOTIFICATIONS)
+            .bind(user.to_string())
+            .bind(signed(than.0))
+            .bind(i64::from(limit))
+            .bind(i64::from(!unread));
+        let statement = kinds.into_iter().fold(statement, Statement::bind);
+        let position = |row: &SqliteRow| convert::number(row, "position").map(Position);
+        all(&*self.models.readers("inbox").await?, statement, position).await
     }
 
     async fn notification(&self, user: UserId, id: uuid::Uuid) -> Result<Option<NotificationRow>, StoreError> {

@@ -98,7 +98,7 @@ pub(in crate::web) async fn unread(
     if caller.signed_in.is_some() {
         return Ok(Unread::ToInbox(Redirect::to(&format!("{}/inbox", app.config.base_path()))));
     }
-    let List { data, next } = page(&app, &caller, Which { unread: true, messages: false }, &asked.page).await?;
+    let List { data, next } = page(&app, &caller, Which::Unread, &asked.page).await?;
     let count = app.unread_count(caller.user_id).await?;
     let ids: Vec<_> = data.iter().map(NotificationShape::id).collect();
     let body = UnreadShape { data, next, count };
@@ -146,7 +146,7 @@ pub(in crate::web) async fn messages(
     caller: ApiCaller,
     Asks(asked): Asks<Page<u64>>,
 ) -> Result<List<NotificationShape>, ApiError> {
-    page(&app, &caller, Which { unread: false, messages: true }, &asked).await
+    page(&app, &caller, Which::Messages, &asked).await
 }
 
 pub(in crate::web) async fn message(

@@ -10,11 +10,18 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 
-use super::{Frame, PageError, instant, instant_or, render, stamp};
+use countersign_events::{
+    authorization::LIVE_SIMPLE_TOKENS,
+    recorded::Timestamp,
+    scope::{Scope, ScopeSet},
+};
+
+use super::{Frame, PageError, render, stamp};
 use crate::{
     app::{
         App, AppError, Refused,
-        authorizations::{Consent, ConsentPage, ConsentRefusal, ConsentRequest, scopes_in_words},
+        acquaintance::Acquaintance,
+        authorizations::{Consent, ConsentPage, ConsentRefusal, ConsentRequest},
     },
     web::{
         context::POLICY_WITHOUT_FORM_ACTION,
@@ -30,9 +37,11 @@ const WHO: &[&str] = &["client_id", "redirect_uri"];
 struct AskPage {
     frame: Frame,
     consent: Consent,
-    scopes: Vec<&'static str>,
-    reviewed_by: String,
-    reviewed_at: String,
+    known: Acquaintance,
+    /// What it asks for not.
+    lacking: Vec<Scope>,
+    /// What kind of place its user is sent to.
+    destination: &'static str,
     expires: String,
     nonce: String,
     again: String,
@@ -42,24 +51,44 @@ struct AskPage {
 #[template(path = "refusal.html")]
 struct RefusalPage {
     frame: Frame,
+    title: &'static str,
     refusal: String,
+    steps: &'static [&'static str],
 }
 
+const NOT_THIS_ONE: &str = "This application cannot be authorized";
+const TELL_ITS_PEOPLE: &str = "If an application sent you here, tell whoever runs it what stands above.";
+const START_AGAIN: &str = "If you followed an old or copied link, start again from the application itself.";
+const BE_CAREFUL: &str =
+    "If the link came in a message or from a stranger, somebody may be after your account: leave it.";
+
 async fn refuse(app: &App, visitor: &Visitor, refusal: &ConsentRefusal) -> Response {
-    let status = match refusal {
-        ConsentRefusal::UnknownClient | ConsentRefusal::Rotated { .. } | ConsentRefusal::UnregisteredRedirect => {
-            StatusCode::BAD_REQUEST
+    use ConsentRefusal as R;
+    let (status, title, steps): (_, _, &[_]) = match refusal {
+        R::UnknownClient => {
+            (StatusCode::BAD_REQUEST, "No such application", &[START_AGAIN, TELL_ITS_PEOPLE, BE_CAREFUL])
         }
-        ConsentRefusal::NotApproved { .. } | ConsentRefusal::Personal { .. } | ConsentRefusal::SimpleFlowOff => {
-            StatusCode::FORBIDDEN
+        R::Rotated { .. } => {
+            (StatusCode::BAD_REQUEST, "This application has another client id now", &[START_AGAIN, TELL_ITS_PEOPLE])
         }
+        R::UnregisteredRedirect => {
+            (StatusCode::BAD_REQUEST, "The address to send you back to is not known", &[TELL_ITS_PEOPLE, BE_CAREFUL])
+        }
+        R::NotApproved { .. } | R::Personal { .. } => (StatusCode::FORBIDDEN, NOT_THIS_ONE, &[TELL_ITS_PEOPLE]),
+        R::SimpleFlowOff => (StatusCode::FORBIDDEN, "This way to authorize is switched off", &[TELL_ITS_PEOPLE]),
     };
-    render(app, visitor, status, &RefusalPage { frame: Frame::of(app, visitor).await, refusal: refusal.to_string() })
+    let frame = Frame::of(app, visitor).await;
+    render(app, visitor, status, &RefusalPage { frame, title, refusal: refusal.to_string(), steps })
 }
 
 async fn refuse_repeated(app: &App, visitor: &Visitor, name: &str) -> Response {
-    let refusal = format!("The request holds {name} more than once.");
-    render(app, visitor, StatusCode::BAD_REQUEST, &RefusalPage { frame: Frame::of(app, visitor).await, refusal })
+    let page = RefusalPage {
+        frame: Frame::of(app, visitor).await,
+        title: "This request cannot be trusted",
+        refusal: format!("The request holds {name} more than once."),
+        steps: &[TELL_ITS_PEOPLE, BE_CAREFUL],
+    };
+    render(app, visitor, StatusCode::BAD_REQUEST, &page)
 }
 
 fn request_of(fields: &Fields) -> ConsentRequest {
@@ -108,15 +137,19 @@ pub(in crate::web) async fn ask(State(app): State<Arc<App>>, visitor: Visitor, Q
         .finish();
     let login = format!("{}/login?{back}", app.config.base_path());
     let Some(signed_in) = &visitor.signed_in else { return Redirect::to(&login).into_response() };
+    let known = match app.acquaintance(signed_in.user_id, &consent).await {
+        Ok(known) => known,
+        Err(error) => return PageError::from(error).into_response(),
+    };
     let page = AskPage {
         frame: Frame::of(&app, &visitor).await,
-        scopes: scopes_in_words(consent.scopes),
-        reviewed_by: consent.application.decided_by.map(|user| app.state.name_of(user)).unwrap_or_default(),
-        reviewed_at: instant_or(consent.application.decided_at.as_ref(), ""),
+        known,
+        lacking: ScopeSet::grantable().iter().filter(|scope| !consent.scopes.contains(*scope)).collect(),
+        destination: destination(&consent.redirect_uri),
         expires: consent
             .expires_at
             .as_ref()
-            .map_or_else(|| "It has no end date.".to_owned(), |at| format!("It ends on {}.", instant(at))),
+            .map_or_else(|| "It has no end date.".to_owned(), |at| format!("It ends on {}.", day(at))),
         nonce: app.consent_nonce(signed_in, &consent),
         again: format!("{login}&again=1"),
         consent,
@@ -154,12 +187,29 @@ pub(in crate::web) async fn answer(
         Err(AppError::Refused(Refused::Authorization(refused))) => {
             let page = RefusalPage {
                 frame: Frame::of(&app, visitor).await,
+                title: "The application changed while you read",
                 refusal: format!("{}.", capitalised(&refused.to_string())),
+                steps: &["Go back to the application and begin again: the page then shows what it asks for now."],
             };
             Ok(render(&app, visitor, StatusCode::CONFLICT, &page))
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// What kind of place an answer goes to, as far as its address tells.
+fn destination(redirect_uri: &str) -> &'static str {
+    let Ok(uri) = url::Url::parse(redirect_uri) else { return "" };
+    match (uri.scheme(), uri.host_str()) {
+        ("https", _) => "This is the website that gets your token. Check that it is the one you came from.",
+        ("http", _) => "This is a program on your own device. Go on only if you have just started it.",
+        _ => "This is an app on your own device that opens such addresses. Go on only if you came from it.",
+    }
+}
+
+/// A day, for what is read slowly.
+fn day(at: &Timestamp) -> String {
+    at.format("%-d %B %Y").to_string()
 }
 
 fn capitalised(text: &str) -> String {

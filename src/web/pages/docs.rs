@@ -1,19 +1,20 @@
-//! The description of the API as a page: made from the same document that programs read, with no script.
+//! The description of the API as pages, one for each group of doors: made from the same document that programs read,
+//! and of use without a script.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use super::{Frame, render};
+use super::{Frame, PageError, render};
 use crate::{
-    app::App,
+    app::{App, AppError},
     web::{
         codes::{CODES, Code},
         document::Document,
@@ -21,14 +22,25 @@ use crate::{
     },
 };
 
+/// Every door in a line, and every error.
 #[derive(Template)]
 #[template(path = "docs.html")]
-struct DocsPage {
+struct IndexPage {
     frame: Frame,
     site_url: String,
     groups: Vec<Group>,
-    shapes: Vec<Shape>,
     codes: Vec<&'static Code>,
+}
+
+/// Doors that belong together, each with what it takes and answers, and the shapes of that.
+#[derive(Template)]
+#[template(path = "docs_group.html")]
+struct GroupPage {
+    frame: Frame,
+    /// Every group, for the way to the others.
+    names: Vec<(String, String)>,
+    group: Group,
+    shapes: Vec<Shape>,
 }
 
 struct Group {
@@ -79,39 +91,40 @@ struct Shape {
     fields: Vec<Field>,
 }
 
+/// A page on its way.
+type Shown = BoxFuture<'static, Result<Response, PageError>>;
+
 /// What answers `GET /docs`.
-pub(in crate::web) fn show(
-    document: &Document,
-) -> impl Fn(State<Arc<App>>, Visitor) -> BoxFuture<'static, Response> + Clone + Send + use<> {
+pub(in crate::web) fn index(document: &Document) -> impl Fn(State<Arc<App>>, Visitor) -> Shown + Clone + Send + use<> {
     let document = document.clone();
     move |State(app), visitor| {
         let document = document.clone();
         Box::pin(async move {
-            match document.value() {
-                Ok(value) => {
-                    let frame = Frame::of(&app, &visitor).await;
-                    render(&app, &visitor, StatusCode::OK, &page(frame, value))
-                }
-                Err(error) => error.into_response(),
-            }
+            let document = document.value().map_err(|_| AppError::NotFound)?;
+            let frame = Frame::of(&app, &visitor).await;
+            Ok(render(&app, &visitor, StatusCode::OK, &index_page(frame, document)))
         })
     }
 }
 
-fn page(frame: Frame, document: &Value) -> DocsPage {
-    let site_url = text(&document["servers"][0], "url");
-    let shapes = entries(&document["components"]["schemas"]).map(|(name, schema)| Shape {
-        name: name.clone(),
-        about: text(schema, "description"),
-        fields: fields(schema),
-    });
-    let groups = list(&document["tags"]).map(|tag| {
-        let name = text(tag, "name");
-        let slug = name.to_lowercase().replace(' ', "-");
-        let operations = operations(document, &name, &site_url);
-        Group { slug, about: text(tag, "description"), operations, name }
-    });
-    let groups: Vec<_> = groups.collect();
+/// What answers `GET /docs/{group}`.
+pub(in crate::web) fn group(
+    document: &Document,
+) -> impl Fn(State<Arc<App>>, Visitor, Path<String>) -> Shown + Clone + Send + use<> {
+    let document = document.clone();
+    move |State(app), visitor, Path(slug)| {
+        let document = document.clone();
+        Box::pin(async move {
+            let document = document.value().map_err(|_| AppError::NotFound)?;
+            let frame = Frame::of(&app, &visitor).await;
+            let page = group_page(frame, document, &slug).ok_or(AppError::NotFound)?;
+            Ok(render(&app, &visitor, StatusCode::OK, &page))
+        })
+    }
+}
+
+fn index_page(frame: Frame, document: &Value) -> IndexPage {
+    let groups: Vec<_> = list(&document["tags"]).map(|tag| read_group(document, tag)).collect();
     let answers = || groups.iter().flat_map(|group| &group.operations).flat_map(|operation| &operation.answers);
     // Words that only pages have are told by no door here; 405 is told where there is no door.
     let told = |code: &&Code| {
@@ -120,7 +133,45 @@ fn page(frame: Frame, document: &Value) -> DocsPage {
                 .any(|one| one.status == code.status.to_string() && one.codes.iter().any(|word| word == code.word))
     };
     let codes = CODES.iter().filter(told).collect();
-    DocsPage { frame, groups, shapes: shapes.collect(), codes, site_url }
+    IndexPage { frame, site_url: text(&document["servers"][0], "url"), groups, codes }
+}
+
+fn group_page(frame: Frame, document: &Value, slug: &str) -> Option<GroupPage> {
+    let names: Vec<_> =
+        list(&document["tags"]).map(|tag| text(tag, "name")).map(|name| (slug_of(&name), name)).collect();
+    let tag = list(&document["tags"]).find(|tag| slug_of(&text(tag, "name")) == slug)?;
+    let group = read_group(document, tag);
+    let shapes = shapes(document, &group.operations);
+    Some(GroupPage { frame, names, group, shapes })
+}
+
+fn slug_of(name: &str) -> String {
+    name.to_lowercase().replace(' ', "-")
+}
+
+fn read_group(document: &Value, tag: &Value) -> Group {
+    let name = text(tag, "name");
+    let operations = operations(document, &name, &text(&document["servers"][0], "url"));
+    Group { slug: slug_of(&name), about: text(tag, "description"), operations, name }
+}
+
+/// The shapes that these doors take or answer with, and those within, in the order of the document.
+fn shapes(document: &Value, operations: &[Operation]) -> Vec<Shape> {
+    let taken = operations.iter().filter_map(|operation| operation.body.as_ref());
+    let answered = operations.iter().flat_map(|operation| &operation.answers).filter_map(|answer| answer.kind.as_ref());
+    // Every error is a Problem.
+    let mut named = BTreeSet::from(["Problem".to_owned()]);
+    let mut open: Vec<_> = taken.chain(answered).filter_map(|kind| kind.shape.clone()).chain(named.clone()).collect();
+    let schemas = &document["components"]["schemas"];
+    while let Some(name) = open.pop() {
+        let within = fields(&schemas[&name]).into_iter().filter_map(|field| field.kind.shape);
+        open.extend(within.filter(|shape| named.insert(shape.clone())));
+        named.insert(name);
+    }
+    let known = entries(schemas).filter(|(name, _)| named.contains(*name));
+    known
+        .map(|(name, schema)| Shape { name: name.clone(), about: text(schema, "description"), fields: fields(schema) })
+        .collect()
 }
 
 fn operations(document: &Value, group: &str, site_url: &str) -> Vec<Operation> {
@@ -160,6 +211,13 @@ fn answer(status: &str, told: &Value) -> Answer {
 }
 
 fn fields(schema: &Value) -> Vec<Field> {
+    if schema["allOf"].is_array() {
+        return list(&schema["allOf"]).flat_map(fields).collect();
+    }
+    if schema["$ref"].is_string() {
+        let (name, place, about) = ("…".to_owned(), String::new(), "Every field of it stands here, too.".to_owned());
+        return vec![Field { name, place, kind: kind(schema), required: true, about }];
+    }
     let required = |name: &str| list(&schema["required"]).any(|one| one == name);
     entries(&schema["properties"]).map(|(name, value)| field(name, value, required(name))).collect()
 }

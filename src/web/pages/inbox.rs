@@ -1,4 +1,4 @@
-//! The inbox: notifications, messages, and the reveal of a held token.
+//! The inbox: notifications by kind, messages, and the reveal of a held token.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use countersign_events::{
 };
 use uuid::Uuid;
 
-use super::{Frame, PageError, instant, instant_or, message_for, render, see_other, stamp};
+use super::{Frame, PageError, render, see_other, stamp};
 use crate::{
     app::{
         App, AppError,
@@ -26,13 +26,93 @@ use crate::{
 
 /// So many a page.
 const PAGE: u32 = 25;
+/// No excerpt is longer, in characters.
+const EXCERPT: usize = 140;
+
+/// What `kind` may be, with its tab in words.
+const TABS: [(&str, &str, Which); 6] = [
+    ("all", "All", Which::All),
+    ("unread", "Unread", Which::Unread),
+    ("messages", "Messages", Which::Letters),
+    ("decisions", "Decisions", Which::Decisions),
+    ("replies", "Replies and mentions", Which::Replies),
+    ("access", "Changes of access", Which::Access),
+];
+
+/// Which part of the inbox a page shows.
+#[derive(Clone, Copy)]
+struct Part {
+    tab: usize,
+    before: Option<Position>,
+}
+
+impl Part {
+    const WHOLE: Self = Self { tab: 0, before: None };
+
+    fn read(query: &Fields) -> Result<Self, PageError> {
+        let wrong = |detail: String| PageError::request(StatusCode::BAD_REQUEST, detail);
+        let kind = query.get("kind").unwrap_or(TABS[0].0);
+        let tab = TABS.iter().position(|(word, ..)| *word == kind).ok_or_else(|| {
+            let words = TABS.map(|(word, ..)| word).join(", ");
+            wrong(format!("The inbox has no such kind. It is one of {words}."))
+        })?;
+        let before = query.get("after").map(str::parse).transpose().map_err(|_| {
+            wrong(
+                "“after” is not the end of an earlier page of the inbox. Open the inbox from its beginning.".to_owned(),
+            )
+        })?;
+        Ok(Self { tab, before: before.map(Position) })
+    }
+
+    fn which(self) -> Which {
+        TABS[self.tab].2
+    }
+
+    /// The address of another page of the same tab, without the base.
+    fn address(self, before: Option<Position>) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        if self.tab > 0 {
+            query.append_pair("kind", TABS[self.tab].0);
+        }
+        if let Some(before) = before {
+            query.append_pair("after", &before.to_string());
+        }
+        let query = query.finish();
+        if query.is_empty() { "/inbox".to_owned() } else { format!("/inbox?{query}") }
+    }
+}
+
+/// A notification in a list.
+struct Line {
+    one: Notification,
+    kind: &'static str,
+    excerpt: String,
+}
+
+impl From<Notification> for Line {
+    fn from(one: Notification) -> Self {
+        let kind = match one.row.kind.as_str() {
+            "message" => "Message",
+            "reply" => "Reply",
+            "mention" => "Mention",
+            "application_decision" => "Decision",
+            _ => "Access",
+        };
+        let excerpt = markdown::excerpt(one.body.as_deref().unwrap_or("[erased]"), EXCERPT);
+        Self { one, kind, excerpt }
+    }
+}
 
 #[derive(Template)]
 #[template(path = "inbox.html")]
 struct InboxPage {
     frame: Frame,
-    notifications: Vec<Notification>,
-    next: Option<Position>,
+    tab: usize,
+    lines: Vec<Line>,
+    newer: Option<String>,
+    older: Option<String>,
+    /// Where the log ends: what comes later was not seen on this page.
+    until: Position,
     typed: Fields,
     errors: Vec<FieldError>,
 }
@@ -40,13 +120,28 @@ struct InboxPage {
 async fn inbox_page(
     app: &App,
     member: &Member,
-    before: Option<Position>,
+    part: Part,
     status: StatusCode,
     typed: Fields,
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
-    let (notifications, next) = app.notifications(member.id(), Which::default(), before, PAGE).await?;
-    let page = InboxPage { frame: Frame::of(app, &member.visitor).await, notifications, next, typed, errors };
+    let until = app.head().await?.position;
+    let (notifications, next) = app.notifications(member.id(), part.which(), part.before, PAGE).await?;
+    let newest = notifications.first().map(|one| one.row.position);
+    let newer = match newest.filter(|_| part.before.is_some()) {
+        Some(newest) => app.newer_page(member.id(), part.which(), newest, PAGE).await?,
+        None => None,
+    };
+    let page = InboxPage {
+        frame: Frame::of(app, &member.visitor).await,
+        tab: part.tab,
+        lines: notifications.into_iter().map(Line::from).collect(),
+        newer: newer.map(|before| part.address(before)),
+        older: next.map(|next| part.address(Some(next))),
+        until,
+        typed,
+        errors,
+    };
     Ok(render(app, &member.visitor, status, &page))
 }
 
@@ -55,9 +150,9 @@ pub(in crate::web) async fn list(
     member: Member,
     Query(query): Query,
 ) -> Result<Response, PageError> {
-    let before = query.get("after").and_then(|after| after.parse().ok()).map(Position);
+    let part = Part::read(&query)?;
     // A link that answers a message fills `to` and `title` in.
-    inbox_page(&app, &member, before, StatusCode::OK, query, vec![]).await
+    inbox_page(&app, &member, part, StatusCode::OK, query, vec![]).await
 }
 
 /// A member writes to another.
@@ -70,10 +165,25 @@ pub(in crate::web) async fn send(
     match app.send_message(&caller, member.id(), form.text("to"), form.text("title"), form.text("body")).await {
         Ok(done) => Ok(see_other(&app, "/inbox", done.cursor)),
         Err(AppError::Fields(errors)) => {
-            inbox_page(&app, &member, None, StatusCode::UNPROCESSABLE_ENTITY, form, errors).await
+            inbox_page(&app, &member, Part::WHOLE, StatusCode::UNPROCESSABLE_ENTITY, form, errors).await
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Everything is read that the page could show.
+pub(in crate::web) async fn read_all(
+    State(app): State<Arc<App>>,
+    member: Member,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    let Ok(until) = form.text("until").parse() else {
+        let detail = "“until” is missing: it says up to where the inbox was seen. Send the form from the inbox.";
+        return Err(PageError::request(StatusCode::UNPROCESSABLE_ENTITY, detail));
+    };
+    let caller = member.visitor.caller("POST /inbox/read", &form);
+    let done = app.mark_all_read(&caller, member.id(), Position(until)).await?;
+    Ok(see_other(&app, "/inbox", done.cursor))
 }
 
 #[derive(Template)]
@@ -86,34 +196,49 @@ struct MessagePage {
     from: String,
     at: Timestamp,
     secret: String,
-    held_until: String,
-    revealed_at: String,
+    held_until: Option<Timestamp>,
+    revealed_at: Option<Timestamp>,
+    /// The application that it is about, and whether it is the reader's own.
+    application: Option<(String, bool)>,
     post: Option<String>,
-    /// The query of the link that answers it, when a member wrote it.
-    answer: Option<String>,
+    /// The form that answers it, when a member wrote it.
+    answer: Option<Answer>,
     token: Option<String>,
     problem: Option<String>,
+}
+
+/// What an answer begins with.
+struct Answer {
+    to: String,
+    title: String,
+}
+
+impl Answer {
+    fn to(name: String, title: &str) -> Self {
+        let title = if title.starts_with("Re: ") { title.to_owned() } else { format!("Re: {title}") };
+        Self { to: name, title }
+    }
 }
 
 impl MessagePage {
     async fn of(app: &App, member: &Member, Notification { row, title, body, from }: Notification) -> Self {
         let answer = row.from_id.filter(|_| row.kind == "message").and_then(|from| app.state.member(from)?.username);
-        let answer = answer.map(|name| {
-            let title = if title.starts_with("Re: ") { title.clone() } else { format!("Re: {title}") };
-            let pairs = [("to", name.as_str()), ("title", title.as_str())];
-            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-        });
+        let mut application = None;
+        if let Some(id) = row.application_id {
+            application = Some((id.to_string(), app.my_application(member.id(), id).await.is_ok()));
+        }
         Self {
             frame: Frame::of(app, &member.visitor).await,
-            answer,
+            answer: answer.map(|name| Answer::to(name, &title)),
             id: row.id,
             title,
             body: markdown::to_html(body.as_deref().unwrap_or("[erased]")),
             from,
             at: row.created_at,
             secret: row.secret.unwrap_or_default(),
-            held_until: instant_or(row.held_until.as_ref(), ""),
-            revealed_at: instant_or(row.revealed_at.as_ref(), ""),
+            held_until: row.held_until,
+            revealed_at: row.revealed_at,
+            application,
             post: row.post_id.map(|post| post.to_string()),
             token: None,
             problem: None,
@@ -129,7 +254,8 @@ pub(in crate::web) async fn message(
 ) -> Result<Response, PageError> {
     let notification = app.notification(member.id(), id).await?;
     let is_new = !notification.row.read;
-    let page = MessagePage::of(&app, &member, notification).await;
+    let mut page = MessagePage::of(&app, &member, notification).await;
+    page.frame.unread = page.frame.unread.saturating_sub(u64::from(is_new));
     let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
     if is_new {
         let caller = member.visitor.caller("GET /inbox/{id}", &Fields::default());

@@ -1,4 +1,4 @@
-//! A member's settings: the apps tab, tokens, apps with access. A request's own page is `requests`.
+//! A member's settings: the apps tab and tokens. A request's own page is `requests`, apps with access are `access`.
 
 use std::sync::Arc;
 
@@ -9,20 +9,14 @@ use axum::{
     response::Response,
 };
 use countersign_events::{
-    application::Standing,
-    ids::{ApplicationId, TokenId},
+    ids::TokenId,
     scope::{Scope, ScopeSet},
     text::FieldError,
 };
 
 use super::{Frame, PageError, instant, instant_or, message_for, render, see_other, stamp};
 use crate::{
-    app::{
-        App, AppError,
-        applications::Request,
-        authorizations::{MyAuthorization, scopes_in_words},
-        tokens::MyToken,
-    },
+    app::{App, AppError, applications::Request, tokens::MyToken},
     store::rows::ApplicationRow,
     web::{
         error::{add_retry, tell},
@@ -158,59 +152,4 @@ pub(in crate::web) async fn revoke_token(
     let caller = member.visitor.caller("POST /settings/tokens/{id}/revoke", &form);
     let done = app.revoke_my_token(&caller, member.id(), id).await?;
     Ok(see_other(&app, "/settings/apps", done.cursor))
-}
-
-/// An application with access, as its card shows it.
-struct Access {
-    id: ApplicationId,
-    name: String,
-    scopes: Vec<&'static str>,
-    since: String,
-    resting: bool,
-}
-
-impl From<MyAuthorization> for Access {
-    fn from(MyAuthorization { row, application, .. }: MyAuthorization) -> Self {
-        Self {
-            id: row.application_id,
-            resting: application.as_ref().is_some_and(|application| application.standing != Standing::Approved),
-            name: application.map_or_else(|| "This site".to_owned(), |application| application.name),
-            scopes: scopes_in_words(row.scopes),
-            since: instant(&row.authorized_at),
-        }
-    }
-}
-
-#[derive(Template)]
-#[template(path = "authorizations.html")]
-struct AuthorizationsPage {
-    frame: Frame,
-    access: Vec<Access>,
-}
-
-pub(in crate::web) async fn authorizations(State(app): State<Arc<App>>, member: Member) -> Result<Response, PageError> {
-    let access = app.my_authorizations(member.id()).await?.into_iter().map(Access::from).collect();
-    let page = AuthorizationsPage { frame: Frame::of(&app, &member.visitor).await, access };
-    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
-}
-
-pub(in crate::web) async fn remove(
-    State(app): State<Arc<App>>,
-    member: Member,
-    PageId(id): PageId<ApplicationId>,
-    Form(form): Form,
-) -> Result<Response, PageError> {
-    let caller = member.visitor.caller("POST /settings/authorizations/{id}/remove", &form);
-    let done = app.remove_authorization(&caller, member.id(), id).await?;
-    Ok(see_other(&app, "/settings/authorizations", done.cursor))
-}
-
-pub(in crate::web) async fn remove_all(
-    State(app): State<Arc<App>>,
-    member: Member,
-    Form(form): Form,
-) -> Result<Response, PageError> {
-    let caller = member.visitor.caller("POST /settings/authorizations/remove", &form);
-    let done = app.remove_authorizations(&caller, member.id()).await?;
-    Ok(see_other(&app, "/settings/authorizations", done.cursor))
 }
