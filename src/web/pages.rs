@@ -3,10 +3,12 @@
 pub mod accounts;
 pub mod admin;
 pub mod authorize;
+mod cards;
 pub mod docs;
 pub mod frame;
 pub mod front;
 pub mod inbox;
+mod request_form;
 pub mod requests;
 pub mod settings;
 

@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test that waits for a process or a server measures real time")]
 
 mod access;
+mod apps_pages;
 mod browser;
 mod browser_double;
 mod checks_api;
