@@ -24,6 +24,7 @@ mod erasure;
 mod events_api;
 mod guide_flow;
 mod housekeeping;
+mod last_use;
 mod letters;
 mod observability;
 mod pages;

@@ -43,7 +43,9 @@ async fn click(page: &Client, button: &str) {
 }
 
 async fn follow(page: &Client, link: &str) {
-    let found = page.find(Locator::LinkText(link)).await.unwrap_or_else(|error| panic!("{link}: {error}"));
+    // Numbers may follow.
+    let xpath = format!("//a[starts-with(normalize-space(), '{link}')]");
+    let found = page.find(Locator::XPath(&xpath)).await.unwrap_or_else(|error| panic!("{link}: {error}"));
     found.click().await.expect("it can be clicked");
 }
 
