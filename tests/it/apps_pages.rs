@@ -67,7 +67,7 @@ async fn each_state_offers_its_owner_what_can_be_done_and_no_more() {
         );
         let now = between(&page, "<h2 id=\"now\">What happens now</h2>", "</section>");
         let word = match state {
-            State::UnderReview => "came into the queue just now; ",
+            State::UnderReview => "It came into the queue",
             State::ChangesRequested => "Your turn",
             State::Denied => "You can appeal",
             State::Approved => "It works",
@@ -97,7 +97,7 @@ async fn mistakes_stand_beside_their_fields_in_the_words_of_the_api_with_what_wa
     let page = ask(&mut cleo, &fields).await;
     let body = json!({
         "purpose": "web", "name": name, "redirect_uris": ["http://app.example/cb"], "description": "a\u{202e}b",
-        "website": "nowhere", "scopes": ["audit"],
+        "website": "nowhere", "scopes": "audit",
     });
     let api = cleo.json(Method::POST, "/api/v1/applications", &body).await;
     assert_eq!((page.status, api.status), (StatusCode::UNPROCESSABLE_ENTITY, StatusCode::UNPROCESSABLE_ENTITY));
@@ -105,6 +105,12 @@ async fn mistakes_stand_beside_their_fields_in_the_words_of_the_api_with_what_wa
     assert_eq!(errors.len(), 5, "{}", api.body);
     for error in errors {
         let (field, message) = (error["field"].as_str().expect("text"), error["message"].as_str().expect("text"));
+        // The form's name for it says one of what the JSON lists.
+        let field = match field {
+            "redirect_uris" => "redirect_uri",
+            "scopes" => "scope",
+            field => field,
+        };
         let beside = format!("<p class=\"problem\" id=\"{field}-error\">{message}</p>");
         assert!(page.body.contains(&beside), "{field}: {message}: {}", page.body);
         assert!(page.body.contains(&format!("aria-describedby=\"{field}-hint {field}-error\"")), "{field}");
@@ -194,7 +200,7 @@ async fn the_reason_stands_beside_the_form_that_answers_it() {
         let id = cast.given(&cast.cleo, state).await;
         let page = cleo.get(&format!("/settings/apps/{id}")).await.body;
         let section = between(&page, &format!("<section id=\"{form}\""), "</section>");
-        let reason = between(section, "<aside", "</aside>");
+        let reason = between(section, "<div class=\"card reason\"", "</div>");
         assert!(
             reason.contains("dee ") && reason.contains("<blockquote><bdi>As agreed.</bdi></blockquote>"),
             "{reason}"
@@ -274,7 +280,10 @@ async fn a_token_that_waits_is_a_step_away_and_what_became_of_each_is_told() {
     assert_eq!(cleo.submit("/settings/apps", &revoke, &[]).await.status, StatusCode::SEE_OTHER);
     let page = cleo.get("/settings/apps").await.body;
     let card = between(&page, &format!("id=\"token-{token}\""), "</li>\n");
-    assert!(card.contains("You ended it.") && card.contains("Get a new token") && !card.contains("/revoke"), "{card}");
+    assert!(
+        card.contains("You ended it.") && card.contains("Get a new token") && card.contains("no use noted yet"),
+        "{card}"
+    );
     let renewed = cleo.submit("/settings/apps", &format!("/settings/tokens/{token}/regenerate"), &[]).await;
     assert_eq!(renewed.status, StatusCode::OK, "{}", renewed.body);
     let shown = between(&renewed.body, "<pre id=\"token\">", "</pre>");
@@ -282,6 +291,8 @@ async fn a_token_that_waits_is_a_step_away_and_what_became_of_each_is_told() {
     assert_eq!(cleo.with_token(Method::GET, "/unread", shown).await.status, StatusCode::OK);
     let page = cleo.get("/settings/apps").await.body;
     assert!(!page.contains(shown));
+    let newest = between(&page, "class=\"card token\"", "</li>\n");
+    assert!(newest.contains("last used <time"), "{newest}");
     let card = between(&page, &format!("id=\"token-{token}\""), "</li>\n");
     assert!(card.contains("You ended it.") && !card.contains("<form"), "another is in its place: {card}");
 }
