@@ -38,23 +38,29 @@ impl Sent {
         Self { typed, asked, preview: form.get("preview").is_some() }
     }
 
-    /// What the browser only wants to look at, as a form with its status; else what it asks for, and what was typed.
-    pub(super) fn preview_or_asked(
-        self,
-        holds: Option<&ApplicationRow>,
-    ) -> Result<(Request, Result<Asked, AppError>), (StatusCode, RequestForm)> {
+    /// What the browser wants, of an application that may be there already.
+    pub(super) fn wish(self, holds: Option<&ApplicationRow>) -> Wish {
         if !self.preview {
-            return Ok((self.typed, self.asked));
+            return Wish::Send(Box::new(self.typed), self.asked);
         }
         let form = RequestForm::of(self.typed, holds);
-        Err(match self.asked {
+        match self.asked {
             Ok(asked) => {
                 let differs = holds.map(|row| difference(&row.asked(), &asked)).unwrap_or_default();
-                (StatusCode::OK, RequestForm { preview: Some(Preview { asked, differs }), busy: true, ..form })
+                let form = RequestForm { preview: Some(Preview { asked, differs }), busy: true, ..form };
+                Wish::Preview(StatusCode::OK, Box::new(form))
             }
-            Err(error) => (tell(&error).status, form.with(error)),
-        })
+            Err(error) => Wish::Preview(tell(&error).status, Box::new(form.with(error))),
+        }
     }
+}
+
+/// What a browser wants of a form.
+pub(super) enum Wish {
+    /// To see it again, with what a reviewer will see or with what is wrong.
+    Preview(StatusCode, Box<RequestForm>),
+    /// What was typed, and what that asks for.
+    Send(Box<Request>, Result<Asked, AppError>),
 }
 
 /// A personal application has no redirect URI, and its form no field for one that anybody sees: what was typed there

@@ -17,7 +17,7 @@ use super::{
     Frame, PageError,
     cards::{TokenCard, claimed_by, last_answer, rotated_at, token_cards},
     render,
-    request_form::{RequestForm, Sent},
+    request_form::{RequestForm, Sent, Wish},
     see_other,
 };
 use crate::{
@@ -177,10 +177,10 @@ where
     F: Future<Output = Result<Done<()>, AppError>>,
 {
     let row = app.my_application(member.id(), id).await?;
-    let (typed, asked) = match sent.preview_or_asked(Some(&row)) {
-        Ok(sent) => sent,
-        Err((status, form)) => {
-            let page = application_page(app, member, row, Some(form)).await?;
+    let (typed, asked) = match sent.wish(Some(&row)) {
+        Wish::Send(typed, asked) => (typed, asked),
+        Wish::Preview(status, form) => {
+            let page = application_page(app, member, row, Some(*form)).await?;
             return Ok(render(app, &member.visitor, status, &page));
         }
     };
@@ -188,7 +188,7 @@ where
         Ok(asked) => command(asked).await,
         Err(error) => Err(error),
     };
-    answer(app, member, id, done, Typed::Request(typed)).await
+    answer(app, member, id, done, Typed::Request(*typed)).await
 }
 
 pub(in crate::web) async fn edit(

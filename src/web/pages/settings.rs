@@ -18,7 +18,7 @@ use super::{
     Frame, PageError,
     cards::{Card, TokenCard, cards, token_cards},
     instant, render,
-    request_form::{RequestForm, Sent},
+    request_form::{RequestForm, Sent, Wish},
     see_other, stamp,
 };
 use crate::{
@@ -134,10 +134,10 @@ pub(in crate::web) async fn request(
     member: Member,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let (typed, asked) = match Sent::read(&app, &form).preview_or_asked(None) {
-        Ok(sent) => sent,
-        Err((status, form)) => {
-            let page = apps_page(&app, &member, form).await?;
+    let (typed, asked) = match Sent::read(&app, &form).wish(None) {
+        Wish::Send(typed, asked) => (typed, asked),
+        Wish::Preview(status, form) => {
+            let page = apps_page(&app, &member, *form).await?;
             return Ok(render(&app, &member.visitor, status, &page));
         }
     };
@@ -153,7 +153,7 @@ pub(in crate::web) async fn request(
             let status = tell(&error).status;
             let mut retry = HeaderMap::new();
             add_retry(&error, &mut retry);
-            let page = apps_page(&app, &member, RequestForm::of(typed, None).with(error)).await?;
+            let page = apps_page(&app, &member, RequestForm::of(*typed, None).with(error)).await?;
             let mut response = render(&app, &member.visitor, status, &page);
             response.headers_mut().extend(retry);
             Ok(response)
