@@ -4,10 +4,10 @@ use countersign_events::{
     authorization::{AuthorizationRefusal, TokenRefusal},
     decider::Decider,
     event::Event,
-    ids::{MessageId, UserId},
+    ids::{MessageId, TokenId, UserId},
     inbox::{self, Inbox, InboxCommand, InboxEvent, SecretStanding},
     post::PostEvent,
-    recorded::{Position, Version},
+    recorded::{Position, Timestamp, Version},
 };
 use uuid::Uuid;
 
@@ -64,6 +64,20 @@ impl Which {
 /// So many notifications are marked as read by one event.
 const MARKED_AT_ONCE: usize = 500;
 
+/// So many of the newest messages are looked through for tokens that wait.
+const LOOKED_AT: u32 = 50;
+
+/// A token that waits in a message.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldToken {
+    /// The token.
+    pub token_id: TokenId,
+    /// The message.
+    pub message_id: Uuid,
+    /// When it ends, unless somebody reveals it before.
+    pub until: Timestamp,
+}
+
 impl App {
     /// A member's notifications, newest first, and where the next page begins.
     ///
@@ -115,6 +129,21 @@ impl App {
     pub async fn notification(&self, user: UserId, id: Uuid) -> Result<Notification, AppError> {
         let row = self.models.notification(user, id).await?.ok_or(AppError::NotFound)?;
         self.as_notification(row).await
+    }
+
+    /// The tokens that wait in a member's newest messages to be revealed.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn held_tokens(&self, user: UserId) -> Result<Vec<HeldToken>, AppError> {
+        let page = Page { before: None, limit: LOOKED_AT };
+        let rows = self.models.notifications(user, false, true, page).await?;
+        let held = |row: NotificationRow| {
+            let waits = row.secret.as_deref() == Some("held");
+            let (token_id, until) = (row.token_id?, row.held_until?);
+            (waits && until > self.now()).then_some(HeldToken { token_id, message_id: row.id, until })
+        };
+        Ok(rows.into_iter().filter_map(held).collect())
     }
 
     /// How many a member has not read.

@@ -5,8 +5,9 @@
 #![allow(clippy::disallowed_methods, reason = "a test that waits for a process or a server measures real time")]
 
 mod access;
-mod audit_pages;
 mod access_pages;
+mod apps_pages;
+mod audit_pages;
 mod browser;
 mod browser_double;
 mod checks_api;

@@ -100,7 +100,7 @@ async fn three_people_click_from_request_to_authorization_and_end_on_the_third_p
     fill(page, "redirect_uri", &third_party.redirect_uri()).await;
     fill(page, "description", "Reads the front page.").await;
     click(page, "Send request").await;
-    assert_eq!(text(page, "h1 .badge.under_review").await, "under review");
+    assert_eq!(text(page, ".head .badge.under_review").await, "under review");
     let own_page = page.current_url().await.expect("an address");
 
     log_in(page, &site, "rob").await;

@@ -100,7 +100,7 @@ async fn an_appeal_goes_to_another_reviewer_where_there_is_one() {
         assert_eq!(told(&cast.verb(session(&cast.dee), id, verb, 1).await), (403, json!("own_denial")), "{verb:?}");
     }
     let page = cast.get(session(&cast.rob), &format!("/admin/apps/{id}")).await;
-    assert!(page.body.contains("<blockquote>It only reads.</blockquote>"), "{}", page.body);
+    assert!(page.body.contains("<blockquote><bdi>It only reads.</bdi></blockquote>"), "{}", page.body);
     assert_eq!(cast.verb(session(&cast.rob), id, Verb::Deny, 1).await.status, 200);
     // The other reviewer's denial is another one; it can be appealed against as well.
     assert_eq!(appeal(&cast, &cast.cleo, id, "Really.").await.status, 200);
@@ -134,7 +134,10 @@ async fn an_appeal_says_something_and_is_shown_again_when_it_does_not_fit() {
     let long = "y".repeat(2_001);
     let page = cast.form(session(&cast.cleo), &format!("/settings/apps/{id}/appeal"), &[("text", &long)]).await;
     assert_eq!(page.status, 422);
-    assert!(page.body.contains(&format!("{long}</textarea>")) && page.body.contains("<p class=\"problem\">"));
+    assert!(
+        page.body.contains(&format!("{long}</textarea>"))
+            && page.body.contains("<p class=\"problem\" id=\"text-error\">")
+    );
 }
 
 #[tokio::test]
@@ -223,7 +226,7 @@ async fn what_waits_too_long_is_overdue_in_the_api_and_on_the_pages() {
     for (who, path, shown) in [
         (&cast.rob, "/admin/apps".to_owned(), "overdue</span>"),
         (&cast.rob, format!("/admin/apps/{id}"), "overdue</span>"),
-        (&cast.cleo, format!("/settings/apps/{id}"), ", which is over"),
+        (&cast.cleo, format!("/settings/apps/{id}"), "it is overdue"),
     ] {
         let page = cast.get(session(who), &path).await;
         assert!(page.body.contains(shown), "{path}: {}", page.body);

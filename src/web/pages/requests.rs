@@ -3,28 +3,29 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
+use axum::{extract::State, http::StatusCode, response::Response};
 use countersign_events::{
-    application::{Difference, difference},
+    application::{Asked, Difference, Standing, difference},
     ids::ApplicationId,
+    recorded::Timestamp,
     redirect_uri::Purpose,
-    scope::Scope,
     text::FieldError,
+    token::ClientId,
 };
 
 use super::{
-    Frame, PageError, instant, instant_or, message_for, render, see_other,
-    settings::{later_stage, offered, request_of},
-    span,
+    Frame, PageError,
+    cards::{TokenCard, claimed_by, last_answer, rotated_at, token_cards},
+    render,
+    request_form::{RequestForm, Sent, Wish},
+    see_other,
 };
 use crate::{
-    app::{
-        App, AppError, Done, applications::Request, authorizations::scopes_in_words, history::Happening, queue::Place,
-    },
+    app::{App, AppError, Done, applications::Request, history::Happening, queue::Place},
     store::rows::ApplicationRow,
     web::{
         error::tell,
-        extract::{Fields, Form, Member, PageId},
+        extract::{Form, Member, PageId},
     },
 };
 
@@ -33,47 +34,81 @@ use crate::{
 struct ApplicationPage {
     frame: Frame,
     row: ApplicationRow,
-    reason: Option<String>,
-    reason_title: Option<String>,
-    decided_by: Option<String>,
     claimed_by: Option<String>,
     place: Option<Place>,
+    /// What the proposed change changes.
     change: Vec<Difference>,
     history: Vec<Happening>,
-    form: Request,
-    scopes: Vec<(Scope, bool)>,
-    scope_words: Vec<&'static str>,
+    rotated_at: Option<Timestamp>,
+    tokens: Vec<TokenCard>,
+    form: RequestForm,
+    /// Of the appeal, with what was typed.
     errors: Vec<FieldError>,
-    problem: Option<String>,
     appeal: String,
-    authorize_url: Option<String>,
+    problem: Option<String>,
+    /// The address that members are sent to.
+    authorize_url: String,
+}
+
+impl ApplicationPage {
+    fn own_page(&self) -> String {
+        format!("{}/settings/apps/{}", self.frame.base, self.row.application_id)
+    }
+
+    /// What reviewers answered last.
+    fn answer(&self) -> Option<&Happening> {
+        last_answer(&self.history)
+    }
+
+    /// The same, where it says how things stand and no form beside it shows it already.
+    fn answer_in_force(&self) -> Option<&Happening> {
+        let in_force = matches!(self.row.standing, Standing::Approved | Standing::Suspended | Standing::Revoked);
+        self.answer().filter(|_| in_force)
+    }
+
+    /// What it answers to, while that is of use: a personal one is asked for by nobody.
+    fn client_id(&self) -> Option<&ClientId> {
+        let in_use = matches!(self.row.standing, Standing::Approved | Standing::Suspended);
+        self.row.client_id.as_ref().filter(|_| in_use && self.row.purpose != Purpose::Personal)
+    }
+
+    /// The tokens that work, or can be had again.
+    fn current(&self) -> impl Iterator<Item = &TokenCard> {
+        self.tokens.iter().filter(|card| card.is_current())
+    }
+
+    fn ended(&self) -> impl Iterator<Item = &TokenCard> {
+        self.tokens.iter().filter(|card| !card.is_current())
+    }
+
+    const fn can_withdraw(&self) -> bool {
+        !matches!(self.row.standing, Standing::Denied | Standing::Revoked | Standing::Withdrawn)
+    }
 }
 
 async fn application_page(
     app: &App,
     member: &Member,
-    id: ApplicationId,
-    typed: Option<Request>,
+    row: ApplicationRow,
+    form: Option<RequestForm>,
 ) -> Result<ApplicationPage, AppError> {
-    let row = app.my_application(member.id(), id).await?;
-    let form = typed.unwrap_or_else(|| Request::of(&row));
-    let client = row.client_id.as_ref().filter(|_| row.purpose != Purpose::Personal);
+    let history = app.history(row.application_id).await?;
+    let mut tokens = token_cards(app, member.id()).await?;
+    tokens.retain(|card| card.token.row.application_id == row.application_id);
+    let client = row.client_id.as_ref().map(ClientId::as_str).unwrap_or_default();
     Ok(ApplicationPage {
         frame: Frame::of(app, &member.visitor).await,
-        reason: app.reason_of(&row).await?,
-        reason_title: row.reason_code.as_deref().map(|code| app.policy.title(code).to_owned()),
-        decided_by: row.decided_by.map(|user| app.state.name_of(user)),
-        claimed_by: row.claim.filter(|claim| claim.until() > app.now()).map(|claim| app.state.name_of(claim.by)),
+        claimed_by: claimed_by(app, &row),
         place: app.place(&row).await?,
         change: row.proposed.as_ref().map(|proposed| difference(&row.asked(), proposed)).unwrap_or_default(),
-        history: app.history(id).await?,
-        scopes: offered(&form),
-        scope_words: scopes_in_words(row.scopes),
-        authorize_url: client.map(|client| app.config.url(&format!("/authorize?client_id={client}"))),
-        form,
+        rotated_at: rotated_at(&history),
+        history,
+        tokens,
+        authorize_url: app.config.url(&format!("/authorize?client_id={client}")),
+        form: form.unwrap_or_else(|| RequestForm::of(Request::of(&row), Some(&row))),
         errors: vec![],
-        problem: None,
         appeal: String::new(),
+        problem: None,
         row,
     })
 }
@@ -83,8 +118,16 @@ pub(in crate::web) async fn application(
     member: Member,
     PageId(id): PageId<ApplicationId>,
 ) -> Result<Response, PageError> {
-    let page = application_page(&app, &member, id, None).await?;
-    Ok(render(&app, &member.visitor, axum::http::StatusCode::OK, &page))
+    let row = app.my_application(member.id(), id).await?;
+    let page = application_page(&app, &member, row, None).await?;
+    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
+}
+
+/// What the page is shown again with, when a command did not happen.
+enum Typed {
+    Nothing,
+    Request(Request),
+    Appeal(String),
 }
 
 /// On to the page, or the page again with what was typed and what is wrong with it.
@@ -93,8 +136,7 @@ async fn answer(
     member: &Member,
     id: ApplicationId,
     done: Result<Done<()>, AppError>,
-    typed: Option<Request>,
-    appeal: &str,
+    typed: Typed,
 ) -> Result<Response, PageError> {
     let error = match done {
         Ok(done) => return Ok(see_other(app, &format!("/settings/apps/{id}"), done.cursor)),
@@ -104,17 +146,49 @@ async fn answer(
         Err(error) => return Err(error.into()),
     };
     let told = tell(&error);
-    let mut page = application_page(app, member, id, typed).await?;
-    appeal.clone_into(&mut page.appeal);
-    match error {
-        AppError::Fields(errors) => page.errors = errors,
-        _ => page.problem = Some(told.detail),
-    }
+    let row = app.my_application(member.id(), id).await?;
+    let (form, appeal) = match typed {
+        Typed::Nothing => (None, String::new()),
+        Typed::Request(typed) => {
+            (Some(RequestForm { busy: true, ..RequestForm::of(typed, Some(&row)) }), String::new())
+        }
+        Typed::Appeal(text) => (None, text),
+    };
+    let page = ApplicationPage { appeal, ..application_page(app, member, row, form).await? };
+    let page = match error {
+        AppError::Fields(errors) if page.form.busy => {
+            ApplicationPage { form: page.form.with(AppError::Fields(errors)), ..page }
+        }
+        AppError::Fields(errors) => ApplicationPage { errors, ..page },
+        _ => ApplicationPage { problem: Some(told.detail), ..page },
+    };
     Ok(render(app, &member.visitor, told.status, &page))
 }
 
-fn checked(app: &App, form: &Fields) -> Result<countersign_events::application::Asked, AppError> {
-    later_stage(form).and_then(|()| app.asked(&request_of(form)))
+/// What the form of an application was sent for: a look at what a reviewer will see, or a command.
+async fn send<F>(
+    app: &App,
+    member: &Member,
+    id: ApplicationId,
+    sent: Sent,
+    command: impl FnOnce(Asked) -> F,
+) -> Result<Response, PageError>
+where
+    F: Future<Output = Result<Done<()>, AppError>>,
+{
+    let row = app.my_application(member.id(), id).await?;
+    let (typed, asked) = match sent.wish(Some(&row)) {
+        Wish::Send(typed, asked) => (typed, asked),
+        Wish::Preview(status, form) => {
+            let page = application_page(app, member, row, Some(*form)).await?;
+            return Ok(render(app, &member.visitor, status, &page));
+        }
+    };
+    let done = match asked {
+        Ok(asked) => command(asked).await,
+        Err(error) => Err(error),
+    };
+    answer(app, member, id, done, Typed::Request(*typed)).await
 }
 
 pub(in crate::web) async fn edit(
@@ -123,14 +197,9 @@ pub(in crate::web) async fn edit(
     PageId(id): PageId<ApplicationId>,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let edited = match checked(&app, &form) {
-        Ok(asked) => {
-            let caller = member.visitor.caller("POST /settings/apps/{id}/edit", &form);
-            app.edit_application(&caller, member.id(), id, asked).await
-        }
-        Err(error) => Err(error),
-    };
-    answer(&app, &member, id, edited, Some(request_of(&form)), "").await
+    let caller = member.visitor.caller("POST /settings/apps/{id}/edit", &form);
+    let edit = |asked| app.edit_application(&caller, member.id(), id, asked);
+    send(&app, &member, id, Sent::read(&app, &form), edit).await
 }
 
 pub(in crate::web) async fn resubmit(
@@ -139,14 +208,9 @@ pub(in crate::web) async fn resubmit(
     PageId(id): PageId<ApplicationId>,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let resubmitted = match checked(&app, &form) {
-        Ok(asked) => {
-            let caller = member.visitor.caller("POST /settings/apps/{id}/resubmit", &form);
-            app.resubmit_application(&caller, member.id(), id, asked).await
-        }
-        Err(error) => Err(error),
-    };
-    answer(&app, &member, id, resubmitted, Some(request_of(&form)), "").await
+    let caller = member.visitor.caller("POST /settings/apps/{id}/resubmit", &form);
+    let resubmit = |asked| app.resubmit_application(&caller, member.id(), id, asked);
+    send(&app, &member, id, Sent::read(&app, &form), resubmit).await
 }
 
 pub(in crate::web) async fn appeal(
@@ -158,7 +222,7 @@ pub(in crate::web) async fn appeal(
     let caller = member.visitor.caller("POST /settings/apps/{id}/appeal", &form);
     let text = form.text("text").replace("\r\n", "\n");
     let appealed = app.appeal(&caller, member.id(), id, &text).await;
-    answer(&app, &member, id, appealed, None, &text).await
+    answer(&app, &member, id, appealed, Typed::Appeal(text)).await
 }
 
 pub(in crate::web) async fn withdraw(
@@ -169,7 +233,7 @@ pub(in crate::web) async fn withdraw(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/withdraw", &form);
     let withdrawn = app.withdraw_application(&caller, member.id(), id).await;
-    answer(&app, &member, id, withdrawn, None, "").await
+    answer(&app, &member, id, withdrawn, Typed::Nothing).await
 }
 
 pub(in crate::web) async fn withdraw_change(
@@ -180,7 +244,7 @@ pub(in crate::web) async fn withdraw_change(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/withdraw-change", &form);
     let withdrawn = app.withdraw_change(&caller, member.id(), id).await;
-    answer(&app, &member, id, withdrawn, None, "").await
+    answer(&app, &member, id, withdrawn, Typed::Nothing).await
 }
 
 pub(in crate::web) async fn rotate_client_id(
@@ -191,5 +255,5 @@ pub(in crate::web) async fn rotate_client_id(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/rotate-client-id", &form);
     let rotated = app.rotate_client_id(&caller, member.id(), id).await;
-    answer(&app, &member, id, rotated, None, "").await
+    answer(&app, &member, id, rotated, Typed::Nothing).await
 }

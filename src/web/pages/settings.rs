@@ -8,79 +8,116 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use countersign_events::{
-    ids::TokenId,
-    scope::{Scope, ScopeSet},
-    text::FieldError,
-};
+use countersign_events::{account::Role, application::Standing, ids::TokenId};
 
-use super::{Frame, PageError, instant, instant_or, message_for, render, see_other, stamp};
+use super::{
+    Frame, PageError,
+    cards::{Card, TokenCard, cards, token_cards},
+    render,
+    request_form::{RequestForm, Sent, Wish},
+    see_other, stamp,
+};
 use crate::{
-    app::{App, AppError, applications::Request, tokens::MyToken},
-    store::rows::ApplicationRow,
+    app::{App, AppError, applications::Request},
     web::{
         error::{add_retry, tell},
-        extract::{Fields, Form, Member, PageId},
+        extract::{Form, Member, PageId},
     },
 };
-
-/// What was typed into the form of an application.
-pub(super) fn request_of(form: &Fields) -> Request {
-    Request {
-        purpose: form.text("purpose").to_owned(),
-        name: form.text("name").to_owned(),
-        description: form.text("description").to_owned(),
-        website: form.text("website").to_owned(),
-        redirect_uri: form.text("redirect_uri").replace("\r\n", "\n"),
-        scopes: form.all("scope"),
-    }
-}
-
-/// The scopes that a form offers, each with whether it is chosen.
-pub(super) fn offered(request: &Request) -> Vec<(Scope, bool)> {
-    let chosen = |scope: Scope| request.scopes.iter().any(|typed| typed.split(' ').any(|word| word == scope.as_str()));
-    let default = |scope| request.scopes.is_empty() && ScopeSet::default_requested().contains(scope);
-    ScopeSet::grantable().iter().map(|scope| (scope, chosen(scope) || default(scope))).collect()
-}
 
 #[derive(Template)]
 #[template(path = "settings.html")]
 struct SettingsPage {
     frame: Frame,
+    name: String,
+    /// How many there are, and of those how many wait for a reviewer and for their owner.
+    applications: usize,
+    waiting: usize,
+    yours: usize,
+    /// So many tokens work.
+    tokens: usize,
+    /// So many applications may act for the member.
+    access: usize,
+    roles: Vec<(&'static str, &'static str)>,
 }
 
-pub(in crate::web) async fn index(State(app): State<Arc<App>>, member: Member) -> Response {
-    render(&app, &member.visitor, StatusCode::OK, &SettingsPage { frame: Frame::of(&app, &member.visitor).await })
+/// A role's name, and what whoever holds it does.
+const fn role_in_words(role: Role) -> (&'static str, &'static str) {
+    match role {
+        Role::Reviewer => ("Reviewer", "Decides on applications."),
+        Role::Auditor => ("Auditor", "Reads everything, changes nothing."),
+        Role::Operator => ("Operator", "Sees how the site runs."),
+        Role::Admin => ("Administrator", "May do what every role may, and gives roles."),
+    }
+}
+
+pub(in crate::web) async fn index(State(app): State<Arc<App>>, member: Member) -> Result<Response, PageError> {
+    let applications = app.my_applications(member.id()).await?;
+    let tokens = app.my_tokens(member.id()).await?;
+    let page = SettingsPage {
+        frame: Frame::of(&app, &member.visitor).await,
+        name: member.signed_in.username.clone(),
+        waiting: applications.iter().filter(|row| row.waits().is_some()).count(),
+        yours: applications.iter().filter(|row| row.standing == Standing::ChangesRequested).count(),
+        applications: applications.len(),
+        tokens: tokens.iter().filter(|token| token.valid.is_ok()).count(),
+        access: app.my_authorizations(member.id()).await?.len(),
+        roles: member.signed_in.member.facts.roles.iter().map(role_in_words).collect(),
+    };
+    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
 #[derive(Template)]
 #[template(path = "apps.html")]
 struct AppsPage {
     frame: Frame,
-    applications: Vec<ApplicationRow>,
-    tokens: Vec<MyToken>,
-    form: Request,
-    scopes: Vec<(Scope, bool)>,
-    errors: Vec<FieldError>,
-    problem: Option<String>,
-    new_token: Option<String>,
+    applications: Vec<Card>,
+    tokens: Vec<TokenCard>,
+    /// How many requests are open, and whether that is as many as may be.
+    open: usize,
+    full: bool,
+    /// Within how many days a request should be decided.
+    target: u32,
+    form: RequestForm,
+    /// A token that was just made, after the name of its application.
+    new_token: Option<(String, String)>,
 }
 
-async fn apps_page(app: &App, member: &Member, form: Request) -> Result<AppsPage, AppError> {
+impl AppsPage {
+    /// The tokens that the member holds.
+    fn own(&self) -> impl Iterator<Item = &TokenCard> {
+        self.tokens.iter().filter(|card| card.is_current() && card.is_personal())
+    }
+
+    /// The tokens that applications hold.
+    fn of_others(&self) -> impl Iterator<Item = &TokenCard> {
+        self.tokens.iter().filter(|card| card.is_current() && !card.is_personal())
+    }
+
+    /// The tokens that are over.
+    fn ended(&self) -> impl Iterator<Item = &TokenCard> {
+        self.tokens.iter().filter(|card| !card.is_current())
+    }
+}
+
+async fn apps_page(app: &App, member: &Member, form: RequestForm) -> Result<AppsPage, AppError> {
+    let rows = app.my_applications(member.id()).await?;
+    let is_open = |standing| matches!(standing, Standing::UnderReview | Standing::ChangesRequested);
+    let open = rows.iter().filter(|row| is_open(row.standing)).count();
     Ok(AppsPage {
         frame: Frame::of(app, &member.visitor).await,
-        applications: app.my_applications(member.id()).await?,
-        tokens: app.my_tokens(member.id()).await?,
-        scopes: offered(&form),
+        applications: cards(app, rows).await?,
+        tokens: token_cards(app, member.id()).await?,
+        full: open >= app.config.limits_open_requests.get() as usize,
+        open,
+        target: app.config.review_target_days,
         form,
-        errors: vec![],
-        problem: None,
         new_token: None,
     })
 }
 
 pub(in crate::web) async fn apps(State(app): State<Arc<App>>, member: Member) -> Result<Response, PageError> {
-    let page = apps_page(&app, &member, Request::default()).await?;
+    let page = apps_page(&app, &member, RequestForm::of(Request::default(), None)).await?;
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
@@ -89,8 +126,14 @@ pub(in crate::web) async fn request(
     member: Member,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let typed = request_of(&form);
-    let requested = match later_stage(&form).and_then(|()| app.asked(&typed)) {
+    let (typed, asked) = match Sent::read(&app, &form).wish(None) {
+        Wish::Send(typed, asked) => (typed, asked),
+        Wish::Preview(status, form) => {
+            let page = apps_page(&app, &member, *form).await?;
+            return Ok(render(&app, &member.visitor, status, &page));
+        }
+    };
+    let requested = match asked {
         Ok(asked) => {
             app.request_application(&member.visitor.caller("POST /settings/apps", &form), member.id(), asked).await
         }
@@ -98,34 +141,17 @@ pub(in crate::web) async fn request(
     };
     match requested {
         Ok(done) => Ok(see_other(&app, &format!("/settings/apps/{}", done.answer), done.cursor)),
-        Err(error) => {
-            let told = tell(&error);
+        Err(error @ (AppError::Fields(_) | AppError::TooManyOpenRequests(_))) => {
+            let status = tell(&error).status;
             let mut retry = HeaderMap::new();
             add_retry(&error, &mut retry);
-            let mut page = apps_page(&app, &member, typed).await?;
-            match error {
-                AppError::Fields(errors) => page.errors = errors,
-                AppError::TooManyOpenRequests(_) => page.problem = Some(told.detail),
-                error => return Err(error.into()),
-            }
-            let mut response = render(&app, &member.visitor, told.status, &page);
+            let page = apps_page(&app, &member, RequestForm::of(*typed, None).with(error)).await?;
+            let mut response = render(&app, &member.visitor, status, &page);
             response.headers_mut().extend(retry);
             Ok(response)
         }
+        Err(error) => Err(error.into()),
     }
-}
-
-/// What this release does not offer is refused, not passed over.
-pub(super) fn later_stage(form: &Fields) -> Result<(), AppError> {
-    let offered = ["flow", "client_type"].into_iter().filter(|field| form.get(field).is_some());
-    let errors: Vec<_> = offered
-        .map(|field| FieldError {
-            field,
-            code: "not_offered",
-            message: format!("This site does not offer a choice of {field}; leave it out."),
-        })
-        .collect();
-    if errors.is_empty() { Ok(()) } else { Err(AppError::Fields(errors)) }
 }
 
 /// The new token is in this very answer, once.
@@ -137,7 +163,10 @@ pub(in crate::web) async fn regenerate(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/tokens/{id}/regenerate", &form);
     let done = app.regenerate_token(&caller, member.id(), id).await?;
-    let page = AppsPage { new_token: Some(done.answer), ..apps_page(&app, &member, Request::default()).await? };
+    let page = apps_page(&app, &member, RequestForm::of(Request::default(), None)).await?;
+    let application = page.tokens.iter().find(|card| card.token.row.token_id == id);
+    let application = application.map(|card| card.token.application.clone()).unwrap_or_default();
+    let page = AppsPage { new_token: Some((application, done.answer)), ..page };
     let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
     stamp(&app, &mut response, done.cursor);
     Ok(response)
