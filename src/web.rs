@@ -107,6 +107,7 @@ pub fn doors(document: &Document) -> Vec<Door> {
         page(GET,   "/admin",                               SessionOf(Reviewer),      pages::admin::index),
         page(GET,   "/admin/apps",                          SessionOf(Reviewer),      pages::admin::list),
         page(GET,   "/admin/apps/{id}",                     SessionOf(Reviewer),      pages::admin::application),
+        page(POST,  "/admin/apps/claim-next",               SessionOf(Reviewer),      pages::admin::claim_next),
         page(POST,  "/admin/apps/{id}/{verb}",              SessionOf(Reviewer),      pages::admin::decide),
         page(GET,   "/style.css",                           Anyone,                   pages::style),
         page(GET,   "/site.js",                             Anyone,                   pages::script),

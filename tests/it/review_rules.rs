@@ -100,7 +100,7 @@ async fn an_appeal_goes_to_another_reviewer_where_there_is_one() {
         assert_eq!(told(&cast.verb(session(&cast.dee), id, verb, 1).await), (403, json!("own_denial")), "{verb:?}");
     }
     let page = cast.get(session(&cast.rob), &format!("/admin/apps/{id}")).await;
-    assert!(page.body.contains("<blockquote>It only reads.</blockquote>"), "{}", page.body);
+    assert!(page.body.contains("<blockquote><bdi>It only reads.</bdi></blockquote>"), "{}", page.body);
     assert_eq!(cast.verb(session(&cast.rob), id, Verb::Deny, 1).await.status, 200);
     // The other reviewer's denial is another one; it can be appealed against as well.
     assert_eq!(appeal(&cast, &cast.cleo, id, "Really.").await.status, 200);
