@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use chrono::Duration;
 use countersign::app::{applications::Request, reviews::Verb};
 use countersign_events::{account::Role, ids::ApplicationId};
+use serde_json::{Value, json};
 
 use crate::{
     browser_double::{Answer, Browser},
@@ -99,7 +100,7 @@ async fn overdue_false_means_not_overdue_in_the_api_as_well() {
     ] {
         let list = cast.get(Credential::Session(&cast.rob), &format!("/api/v1/review?{query}")).await.json();
         let ids: Vec<_> = list["data"].as_array().expect("a list").iter().map(|row| row["id"].clone()).collect();
-        let wanted: Vec<_> = wanted.iter().map(|id| serde_json::json!(id)).collect();
+        let wanted: Vec<_> = wanted.iter().map(|id| json!(id)).collect();
         assert_eq!(ids, wanted, "{query}");
     }
 }
@@ -378,4 +379,27 @@ async fn keys_are_listed_and_no_field_decides_by_enter() {
     assert!(first.starts_with(" disabled hidden>"), "{first}");
     let auditor = cast.person("olga", &[Role::Auditor]).await;
     assert_eq!(cast.get(Credential::Session(&auditor), "/admin/apps").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn the_owner_reads_in_the_api_what_became_of_the_last_change_and_why() {
+    let cast = Cast::start().await;
+    let id = cast.given(&cast.cleo, State::Approved).await;
+    let last = async || {
+        let own = cast.get(Credential::Session(&cast.cleo), &format!("/api/v1/applications/{id}")).await.json();
+        own["last_change"].clone()
+    };
+    assert_eq!(last().await, Value::Null);
+    cast.edit(&cast.cleo, id, "Renamed").await;
+    assert_eq!(last().await, Value::Null);
+    cast.decide(&cast.rob, id, Verb::DenyChange, 2).await.expect("denied");
+    let (at, reason) = (cast.app().now(), "As agreed.");
+    let denied = json!({ "outcome": "denied", "by": "rob", "at": at, "reason_code": "other", "reason": reason });
+    assert_eq!(last().await, denied);
+    cast.edit(&cast.cleo, id, "Renamed again").await;
+    assert_eq!(last().await, denied);
+    cast.app().withdraw_change(&by(cast.cleo.id), cast.cleo.id, id).await.expect("taken back");
+    let withdrawn = last().await;
+    assert_eq!((&withdrawn["outcome"], &withdrawn["by"]), (&json!("withdrawn"), &json!("cleo")));
+    assert_eq!((&withdrawn["reason_code"], &withdrawn["reason"]), (&json!(null), &json!(null)));
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     Asks, Changed, Created, List, Page, Parameters, Silent, after_parameter,
-    application_shapes::{ApplicationShape, HappeningShape, MyApplicationShape, QueueShape},
+    application_shapes::{ApplicationShape, ChangeEndShape, HappeningShape, MyApplicationShape, QueueShape},
     limit_parameter,
     shapes::purpose,
 };
@@ -57,7 +57,8 @@ pub(in crate::web) async fn show(
 ) -> Result<axum::Json<MyApplicationShape>, ApiError> {
     let row = app.my_application(caller.user_id, id).await?;
     let queue = app.place(&row).await?.map(QueueShape::from);
-    Ok(axum::Json(MyApplicationShape { application: ApplicationShape::of(&app, row).await?, queue }))
+    let last_change = app.last_change(id).await?.map(ChangeEndShape::from);
+    Ok(axum::Json(MyApplicationShape { application: ApplicationShape::of(&app, row).await?, queue, last_change }))
 }
 
 /// What a request for an application says in JSON: lists where the form has lines.
