@@ -131,6 +131,7 @@ pub fn cursor_at(filter: &ReviewFilter, row: &ApplicationRow) -> String {
 }
 
 /// The place that [`cursor_at`] names.
+#[must_use]
 pub fn cursor(text: &str) -> Option<(Timestamp, ApplicationId)> {
     let (micros, id) = text.split_once('.')?;
     Some((Timestamp::from_timestamp_micros(micros.parse().ok()?)?, id.parse().ok()?))

@@ -132,7 +132,7 @@ fn choices(query: &Fields) -> Vec<Choice> {
             "Purpose",
             pairs(&[("", "Any"), ("web", "Web application"), ("personal", "Personal"), ("native", "Native")]),
         ),
-        Choice::of(query, "scope", "Asks for the scope", any.into_iter().chain(scopes).collect()),
+        Choice::of(query, "scope", "Scope", any.into_iter().chain(scopes).collect()),
         Choice::of(
             query,
             "overdue",

@@ -191,7 +191,13 @@ impl ReviewPage {
     }
 
     /// The page again, with what was typed and why it was not done.
-    async fn refused(self, app: &App, typed: Verdict, error: AppError) -> Result<Self, AppError> {
+    async fn refused(
+        self,
+        app: &App,
+        (reader, query): (UserId, &Fields),
+        typed: Verdict,
+        error: AppError,
+    ) -> Result<Self, AppError> {
         let detail = tell(&error).detail;
         let beside = |field, code| vec![FieldError::new(field, code, detail.clone())];
         let (errors, overtaken) = match error {
@@ -204,7 +210,13 @@ impl ReviewPage {
         let faster = overtaken.as_ref().map(|overtaken| overtaken.by.0);
         let is_theirs = faster.is_some() && self.row.decided_by == faster;
         let their_reason = if is_theirs { app.reason_of(&self.row).await? } else { None };
-        Ok(Self { typed, problem: Some(detail), errors, overtaken, their_reason, done: None, ..self })
+        let filter = came_from(app, query, reader).await;
+        let to_take_up = if overtaken.is_some() {
+            app.next_to_review(&filter, reader, &[self.row.application_id]).await?
+        } else {
+            None
+        };
+        Ok(Self { typed, problem: Some(detail), errors, overtaken, their_reason, to_take_up, done: None, ..self })
     }
 }
 
@@ -361,7 +373,7 @@ pub(in crate::web) async fn decide(
             // What was typed survives whatever went wrong, and so does the session that the password renewed.
             let status = tell(&error).status;
             let page = ReviewPage::of(&app, &member, id, &query).await?;
-            let mut page = page.refused(&app, verdict, error).await?;
+            let mut page = page.refused(&app, (member.id(), &query), verdict, error).await?;
             if let Some(browser) = &renewed {
                 page.frame.csrf = app.csrf_token(browser);
                 page.ask_password = false;
