@@ -217,8 +217,12 @@ pub struct ReviewFilter {
     pub owner: Option<UserId>,
     /// Only with a claim of this reviewer that holds.
     pub claimed_by: Option<UserId>,
+    /// Only without a claim that holds.
+    pub unclaimed: bool,
     /// Only what has waited since before this.
     pub waiting_before: Option<Timestamp>,
+    /// Only what has not waited since before this.
+    pub not_waiting_before: Option<Timestamp>,
     /// When it is asked: claims lapse.
     pub now: Timestamp,
     /// Behind this one.
@@ -256,6 +260,10 @@ pub trait ReadModels: Generations {
     async fn former_client(&self, client: &ClientId) -> Result<Option<(ApplicationId, Timestamp)>, StoreError>;
     /// Inline: applications as reviewers list them.
     async fn review(&self, filter: &ReviewFilter) -> Result<Vec<ApplicationRow>, StoreError>;
+    /// Inline: how many of them there are, behind the one that the filter begins at; its limit counts for nothing.
+    async fn review_count(&self, filter: &ReviewFilter) -> Result<u64, StoreError>;
+    /// Inline: how many applications are in a standing.
+    async fn standing_count(&self, standing: Standing) -> Result<u64, StoreError>;
     /// Inline: how many wait for a reviewer longer than the one that waits since then.
     async fn queue_ahead(&self, since: Timestamp, id: ApplicationId) -> Result<u64, StoreError>;
     /// Inline: since when the applications that were answered last had waited, and when they were answered.

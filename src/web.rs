@@ -109,6 +109,7 @@ pub fn doors(document: &Document) -> Vec<Door> {
         page(GET,   "/admin",                               SessionOfStaff,           pages::staff::show),
         page(GET,   "/admin/apps",                          SessionOf(Reviewer),      pages::admin::list),
         page(GET,   "/admin/apps/{id}",                     SessionOf(Reviewer),      pages::admin::application),
+        page(POST,  "/admin/apps/claim-next",               SessionOf(Reviewer),      pages::admin::claim_next),
         page(POST,  "/admin/apps/{id}/{verb}",              SessionOf(Reviewer),      pages::admin::decide),
         page(GET,   "/admin/audit",                         SessionOf(Auditor),       pages::audit::list),
         page(GET,   "/admin/audit.csv",                     SessionOf(Auditor),       pages::audit::csv),

@@ -61,6 +61,14 @@ impl App {
         self.models.account_named(&self.username_digest(username)).await?.ok_or(AppError::NotFound)
     }
 
+    /// A member.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn account_of(&self, user: UserId) -> Result<Option<AccountRow>, AppError> {
+        Ok(self.models.account(user).await?)
+    }
+
     /// Every member.
     ///
     /// # Errors

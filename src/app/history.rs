@@ -1,9 +1,10 @@
 //! The history of an application, as its owner and its reviewers read it.
 
 use countersign_events::{
+    application::{ApplicationEvent, ChangeOutcome},
     event::Event,
     ids::ApplicationId,
-    recorded::{Actor, Recorded, Version},
+    recorded::{Actor, Recorded, Timestamp, Version},
 };
 
 use super::{App, AppError};
@@ -19,7 +20,52 @@ pub struct Happening {
     pub text: Option<String>,
 }
 
+/// What became of a proposed change.
+#[derive(Debug, Clone)]
+pub struct ChangeEnd {
+    /// What.
+    pub outcome: ChangeOutcome,
+    /// The name of who did it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+    /// The clause of the policy that a decision named.
+    pub reason_code: Option<String>,
+    /// What the reviewer wrote, if anything.
+    pub reason: Option<String>,
+}
+
 impl App {
+    /// What became of the last proposed change that waits no more.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn last_change(&self, id: ApplicationId) -> Result<Option<ChangeEnd>, AppError> {
+        use ApplicationEvent as E;
+        let ended = |happening: Happening| {
+            let Happening { recorded: Recorded { envelope, event }, text, .. } = happening;
+            let Event::Application(event) = event else { return None };
+            let (outcome, decision, at) = match event {
+                E::ChangeApproved { decision, .. } => (ChangeOutcome::Approved, Some(decision), None),
+                E::ChangeDenied { decision, .. } => (ChangeOutcome::Denied, Some(decision), None),
+                E::ChangeWithdrawn { at, .. } => (ChangeOutcome::Withdrawn, None, Some(at)),
+                _ => return None,
+            };
+            let by = decision
+                .as_ref()
+                .map_or_else(|| self.actor_name(&envelope.actor), |decision| self.state.name_of(decision.by));
+            let at = decision.as_ref().map(|decision| decision.at).or(at)?;
+            Some(ChangeEnd {
+                outcome,
+                by,
+                at,
+                reason_code: decision.map(|decision| decision.reason_code),
+                reason: text,
+            })
+        };
+        Ok(self.history(id).await?.into_iter().rev().find_map(ended))
+    }
+
     /// What happened to an application, oldest first. Who may read it is the caller's to check.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use countersign_events::{
-    application::{self, ApplicationEvent, ApplicationRefusal, Asked, Difference, Record, difference},
+    application::{self, ApplicationEvent, ApplicationRefusal, Asked, Difference, Record, Standing, difference},
     event::Event,
     ids::{ApplicationId, UserId},
     recorded::{Timestamp, Version},
@@ -15,6 +15,8 @@ use crate::store::{ReviewFilter, decode, rows::ApplicationRow};
 
 /// The usual time to a decision is the median of so many, the last ones.
 const ANSWERS: u32 = 100;
+/// Whoever looks for something to review looks at so many at once.
+const LOOKED_AT: u32 = 20;
 
 /// What the owner of a request can expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,53 @@ impl App {
         Ok(self.models.review(filter).await?)
     }
 
+    /// How many of them there are, behind the one that the filter begins at.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn review_count(&self, filter: &ReviewFilter) -> Result<u64, AppError> {
+        Ok(self.models.review_count(filter).await?)
+    }
+
+    /// How many applications there are in each standing, all standings in their order.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn standing_counts(&self) -> Result<Vec<(Standing, u64)>, AppError> {
+        let mut counts = vec![];
+        for standing in Standing::ALL {
+            counts.push((standing, self.models.standing_count(standing).await?));
+        }
+        Ok(counts)
+    }
+
+    /// The first in a filter's order that a reviewer could take up: it waits, is not theirs, is claimed by nobody
+    /// else, does not wait for a second signature after their own, and is none of these.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn next_to_review(
+        &self,
+        filter: &ReviewFilter,
+        reviewer: UserId,
+        but: &[ApplicationId],
+    ) -> Result<Option<ApplicationRow>, AppError> {
+        let mut filter = ReviewFilter { waiting: true, after: None, limit: LOOKED_AT, ..filter.clone() };
+        loop {
+            let rows = self.models.review(&filter).await?;
+            let Some(last) = rows.last() else { return Ok(None) };
+            filter.after = Some((last.waiting_since.unwrap_or(last.requested_at), last.application_id));
+            let open = |row: &ApplicationRow| {
+                let claimed = row.claim.is_some_and(|claim| claim.by != reviewer && claim.until() > filter.now);
+                let signed = self.config.two_person_rule && row.signed.is_some_and(|(first, _)| first == reviewer);
+                row.owner_id != reviewer && !claimed && !signed && !but.contains(&row.application_id)
+            };
+            if let Some(row) = rows.into_iter().find(open) {
+                return Ok(Some(row));
+            }
+        }
+    }
+
     /// Everything, from the oldest request on: what a filter begins with.
     #[must_use]
     pub fn review_filter(&self, limit: u32) -> ReviewFilter {
@@ -82,7 +131,9 @@ impl App {
             scope: None,
             owner: None,
             claimed_by: None,
+            unclaimed: false,
             waiting_before: None,
+            not_waiting_before: None,
             now: self.now(),
             after: None,
             limit,

@@ -18,7 +18,10 @@ use countersign_events::{
 use serde::{Deserialize, Serialize};
 
 use super::{App, AppError, Caller, Done, Plan, letters};
-use crate::policy::{MEETS_POLICY, Policy};
+use crate::{
+    policy::{MEETS_POLICY, Policy},
+    store::ReviewFilter,
+};
 
 /// What a reviewer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,6 +209,34 @@ impl App {
                     self.tell_owner(plan, &record, letter, None, at)
                 }
             }
+        })
+        .await
+    }
+
+    /// Claims what has waited longest of what a reviewer could take up; `None` when nothing is left for them.
+    ///
+    /// # Errors
+    /// Not a reviewer.
+    pub async fn claim_next(&self, caller: &Caller, by: UserId) -> Result<Done<Option<ApplicationId>>, AppError> {
+        self.member_with(by, Role::Reviewer)?;
+        self.execute(caller, || async {
+            let mut passed = vec![];
+            let filter = ReviewFilter { unclaimed: true, ..self.review_filter(0) };
+            while let Some(row) = self.next_to_review(&filter, by, &passed).await? {
+                let id = row.application_id;
+                let (record, version) = self.application_record(id).await?;
+                let (bench, _) = self.bench(&record, by).await?;
+                let claim = ApplicationCommand::Claim { by, bench, at: self.now() };
+                match Application::Requested(record).decide(claim) {
+                    Ok(events) => {
+                        let plan = Plan::answering(Some(id)).with(&application::stream(id), version, events);
+                        return self.guard_reviewer(plan, by).await;
+                    }
+                    // Another was faster, or it is an appeal against their own denial.
+                    Err(_) => passed.push(id),
+                }
+            }
+            Ok(Plan::answering(None))
         })
         .await
     }

@@ -54,10 +54,10 @@ macro_rules! applications {
     };
 }
 
-/// A part of the review list: the rows that `$rows` names and every filter that is given, in the order of `$order`.
-macro_rules! review {
-    ($rows:literal, $order:literal) => {
-        applications!(concat!(
+/// A part of the review list: the rows that `$rows` names and every filter that is given.
+macro_rules! review_where {
+    ($rows:literal) => {
+        concat!(
             "where ",
             $rows,
             "\nand (cast($4 as text) is null or standing = $4)\nand (cast($5 as text) is null or purpose = $5)\n",
@@ -66,10 +66,27 @@ macro_rules! review {
             "and (cast($7 as text) is null or (claimed_by = $7 and claimed_at > $8))\n",
             "and (cast($9 as text) is null or ' ' || scopes || ' ' like '% ' || $9 || ' %')\n",
             "and (cast($10 as bigint) is null or (answered_at is null and waiting_since < $10))\n",
-            "order by ",
-            $order,
-            "\nlimit $3"
-        ))
+            "and (cast($11 as bigint) is null or claimed_by is null or claimed_at <= $8)\n",
+            "and (cast($12 as bigint) is null or answered_at is not null or waiting_since is null or waiting_since >= $12)\n"
+        )
+    };
+}
+
+/// The same in the order of `$order`.
+macro_rules! review {
+    ($rows:literal, $order:literal) => {
+        applications!(concat!(review_where!($rows), "order by ", $order, "\nlimit $3"))
+    };
+}
+
+/// How many there are. The limit is bound as everywhere, and counts for nothing.
+macro_rules! review_count {
+    ($rows:literal) => {
+        concat!(
+            "select count(*) as number\nfrom applications\n",
+            review_where!($rows),
+            "and cast($3 as bigint) is not null"
+        )
     };
 }
 
@@ -163,6 +180,13 @@ pub(crate) const REVIEW_WAITING_NEWEST: &str = review!(
     "answered_at is null and (waiting_since, application_id) < ($1, $2)",
     "waiting_since desc, application_id desc"
 );
+pub(crate) const REVIEW_COUNT: &str = review_count!("(requested_at, application_id) > ($1, $2)");
+pub(crate) const REVIEW_COUNT_NEWEST: &str = review_count!("(requested_at, application_id) < ($1, $2)");
+pub(crate) const REVIEW_COUNT_WAITING: &str =
+    review_count!("answered_at is null and (waiting_since, application_id) > ($1, $2)");
+pub(crate) const REVIEW_COUNT_WAITING_NEWEST: &str =
+    review_count!("answered_at is null and (waiting_since, application_id) < ($1, $2)");
+pub(crate) const STANDING_COUNT: &str = "select count(*) as number\nfrom applications\nwhere standing = $1";
 pub(crate) const QUEUE_AHEAD: &str = "select count(*) as ahead\nfrom applications\n\
     where answered_at is null and (waiting_since, application_id) < ($1, $2)";
 pub(crate) const RECENT_ANSWERS: &str = "select waiting_since, answered_at\nfrom applications\n\

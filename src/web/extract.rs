@@ -149,6 +149,19 @@ impl Fields {
         self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
     }
 
+    /// Only these names, as far as they say anything.
+    #[must_use]
+    pub fn only(&self, names: &[&str]) -> Self {
+        let says = |(name, value): &&(String, String)| names.contains(&name.as_str()) && !value.is_empty();
+        Self(self.0.iter().filter(says).cloned().collect())
+    }
+
+    /// As a query.
+    #[must_use]
+    pub fn to_query(&self) -> String {
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
     /// As a query in which one name has this value and no other.
     #[must_use]
     pub fn with(&self, name: &str, value: &str) -> String {

@@ -39,7 +39,7 @@ use crate::{
     app::{App, AppError},
     store::Cursor,
 };
-use frame::{Frame, instant, instant_or, message_for, span};
+use frame::{Frame, instant, message_for, span};
 
 /// A page as an answer. A browser that came without a key gets one.
 fn render(app: &App, visitor: &Visitor, status: StatusCode, page: &impl Template) -> Response {

@@ -44,6 +44,7 @@ mod rebuild;
 mod review_cli;
 mod review_list;
 mod review_matrix;
+mod review_pages;
 mod review_races;
 mod review_rules;
 mod review_scene;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use async_trait::async_trait;
 use countersign_events::{
+    application::Standing,
     ids::{ApplicationId, MessageId, PostId, TokenId, UserId, UsernameDigest},
     recorded::{Position, Timestamp},
     token::{ClientId, TokenDigest},
@@ -103,6 +104,17 @@ impl ReadModels for SqliteStore {
 
     async fn review(&self, filter: &ReviewFilter) -> Result<Vec<ApplicationRow>, StoreError> {
         all(&self.readers, reviews::list(filter), convert::application).await
+    }
+
+    async fn review_count(&self, filter: &ReviewFilter) -> Result<u64, StoreError> {
+        let counted = one(&self.readers, reviews::count(filter), |row| convert::number(row, "number")).await?;
+        Ok(counted.unwrap_or_default())
+    }
+
+    async fn standing_count(&self, standing: Standing) -> Result<u64, StoreError> {
+        let statement = query(statements::STANDING_COUNT).bind(standing.as_str());
+        let counted = one(&self.readers, statement, |row| convert::number(row, "number")).await?;
+        Ok(counted.unwrap_or_default())
     }
 
     async fn queue_ahead(&self, since: Timestamp, id: ApplicationId) -> Result<u64, StoreError> {

@@ -16,12 +16,31 @@ use super::{
 const BEHIND_ALL: &str = "~";
 
 pub(super) fn list(filter: &ReviewFilter) -> Statement<'static> {
-    let text = match (filter.waiting, filter.newest_first) {
-        (false, false) => statements::REVIEW,
-        (false, true) => statements::REVIEW_NEWEST,
-        (true, false) => statements::REVIEW_WAITING,
-        (true, true) => statements::REVIEW_WAITING_NEWEST,
-    };
+    bound(
+        filter,
+        match (filter.waiting, filter.newest_first) {
+            (false, false) => statements::REVIEW,
+            (false, true) => statements::REVIEW_NEWEST,
+            (true, false) => statements::REVIEW_WAITING,
+            (true, true) => statements::REVIEW_WAITING_NEWEST,
+        },
+    )
+}
+
+/// How many the list has.
+pub(super) fn count(filter: &ReviewFilter) -> Statement<'static> {
+    bound(
+        filter,
+        match (filter.waiting, filter.newest_first) {
+            (false, false) => statements::REVIEW_COUNT,
+            (false, true) => statements::REVIEW_COUNT_NEWEST,
+            (true, false) => statements::REVIEW_COUNT_WAITING,
+            (true, true) => statements::REVIEW_COUNT_WAITING_NEWEST,
+        },
+    )
+}
+
+fn bound(filter: &ReviewFilter, text: &'static str) -> Statement<'static> {
     let micros = |at: Timestamp| at.timestamp_micros();
     let (at, id) = match (filter.after, filter.newest_first) {
         (Some((at, id)), _) => (micros(at), id.to_string()),
@@ -39,4 +58,6 @@ pub(super) fn list(filter: &ReviewFilter) -> Statement<'static> {
         .bind(micros(filter.now - CLAIM_LASTS))
         .bind(filter.scope.map(Scope::as_str))
         .bind(filter.waiting_before.map(micros))
+        .bind(filter.unclaimed.then_some(1_i64))
+        .bind(filter.not_waiting_before.map(micros))
 }

@@ -10,7 +10,11 @@ use utoipa::ToSchema;
 
 use super::shapes::{purpose, standing};
 use crate::{
-    app::{App, AppError, history::Happening, queue::Place},
+    app::{
+        App, AppError,
+        history::{ChangeEnd, Happening},
+        queue::Place,
+    },
     store::rows::ApplicationRow,
     web::error::DifferenceShape,
 };
@@ -108,6 +112,29 @@ pub struct MyApplicationShape {
     pub application: ApplicationShape,
     /// What can be expected, while it waits.
     pub queue: Option<QueueShape>,
+    /// What became of the last proposed change that waits no more.
+    pub last_change: Option<ChangeEndShape>,
+}
+
+/// What became of a proposed change.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChangeEnd)]
+pub struct ChangeEndShape {
+    /// approved, denied or withdrawn.
+    outcome: String,
+    by: String,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    /// The clause of the site's policy that the reviewer named.
+    reason_code: Option<String>,
+    /// What the reviewer wrote.
+    reason: Option<String>,
+}
+
+impl From<ChangeEnd> for ChangeEndShape {
+    fn from(ChangeEnd { outcome, by, at, reason_code, reason }: ChangeEnd) -> Self {
+        Self { outcome: outcome.to_string(), by, at, reason_code, reason }
+    }
 }
 
 /// The place of a request in the queue.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     Asks, Changed, Created, List, Page, Parameters, Silent, after_parameter,
-    application_shapes::{ApplicationShape, HappeningShape, MyApplicationShape, QueueShape},
+    application_shapes::{ApplicationShape, ChangeEndShape, HappeningShape, MyApplicationShape, QueueShape},
     limit_parameter,
     shapes::purpose,
 };
@@ -28,7 +28,7 @@ use crate::{
         describe::{one_of, parameter},
         error::ApiError,
         extract::{ApiCaller, Fields, Id, Json, VerbName},
-        review_query::{QueryError, next_cursor, review_filter},
+        review_query::{ALL, QueryError, cursor_at, review_filter},
     },
 };
 
@@ -57,7 +57,8 @@ pub(in crate::web) async fn show(
 ) -> Result<axum::Json<MyApplicationShape>, ApiError> {
     let row = app.my_application(caller.user_id, id).await?;
     let queue = app.place(&row).await?.map(QueueShape::from);
-    Ok(axum::Json(MyApplicationShape { application: ApplicationShape::of(&app, row).await?, queue }))
+    let last_change = app.last_change(id).await?.map(ChangeEndShape::from);
+    Ok(axum::Json(MyApplicationShape { application: ApplicationShape::of(&app, row).await?, queue, last_change }))
 }
 
 /// What a request for an application says in JSON: lists where the form has lines.
@@ -262,18 +263,31 @@ pub(in crate::web) struct ReviewQuery {
 
 impl Parameters for ReviewQuery {
     fn parameters() -> Vec<Value> {
-        let states = one_of(std::iter::once("waiting").chain(Standing::ALL.iter().map(|standing| standing.as_str())));
+        let standings = Standing::ALL.iter().map(|standing| standing.as_str());
+        let states = one_of(std::iter::once("waiting").chain(standings).chain([ALL]));
         let purposes = one_of([Purpose::Web, Purpose::Personal, Purpose::Native].map(Purpose::as_str));
         let scopes = one_of(Scope::ALL.map(Scope::as_str));
         let text = json!({ "type": "string" });
         let of = |name, about: &str, schema: &Value| parameter("query", name, about, schema);
         vec![
-            of("state", "Only those in this state, or those that wait for a reviewer.", &states),
+            of(
+                "state",
+                "Only those in this state, or those that wait for a reviewer; `all` is what none says.",
+                &states,
+            ),
             of("purpose", "Only those for this purpose.", &purposes),
             of("scope", "Only those that ask for this scope.", &scopes),
             of("owner", "Only those of this member: a username, an id, or `me`.", &text),
-            of("claimed_by", "Only those that this reviewer has claimed: a username, an id, or `me`.", &text),
-            of("overdue", "Only those that have waited longer than they should.", &json!({ "type": "boolean" })),
+            of(
+                "claimed_by",
+                "Only those that this reviewer has claimed: a username, an id, or `me`; `no`: those that nobody has.",
+                &text,
+            ),
+            of(
+                "overdue",
+                "Only those that have waited longer than they should; `false`: only the others.",
+                &json!({ "type": "boolean" }),
+            ),
             of("sort", "By when they were asked for, or since when they wait.", &one_of(["oldest", "newest"])),
             after_parameter(),
             limit_parameter(),
@@ -292,13 +306,16 @@ pub(in crate::web) async fn review(
 ) -> Result<List<ApplicationShape>, ApiError> {
     let limit = asked.limit;
     let filter = review_filter(&app, &asked.filters, caller.user_id, limit + 1).await.map_err(|error| match error {
-        QueryError::Parameter(detail) => ApiError::bad_request("unknown_value", detail),
+        QueryError::Parameters(wrong) => {
+            let first = wrong.into_iter().next().map(|error| error.message);
+            ApiError::bad_request("unknown_value", first.unwrap_or_default())
+        }
         QueryError::App(error) => error.into(),
     })?;
     let mut rows = app.review_list(&filter).await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next = rows.last().filter(|_| more).map(|last| next_cursor(&filter, last));
+    let next = rows.last().filter(|_| more).map(|last| cursor_at(&filter, last));
     Ok(List { data: shapes(&app, rows).await?, next })
 }
 

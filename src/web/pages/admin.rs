@@ -1,60 +1,175 @@
-//! Reviewers' pages: the list, an application with its history, decisions.
+//! The reviewers' queue: what waits and what was decided, filtered, page by page; the next one to claim. An application
+//! on its own and the decisions on it are `review`'s.
+
+mod review;
 
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use countersign_events::{
-    application::{Difference, Standing, difference},
-    ids::ApplicationId,
-};
+use axum::{extract::State, http::StatusCode, response::Response};
+use chrono::TimeDelta;
+use countersign_events::{ids::UserId, recorded::Timestamp, scope::ScopeSet, text::FieldError};
 
-use super::{Frame, PageError, instant, instant_or, render, see_other, span};
+use super::{Frame, PageError, instant, render, see_other, span};
 use crate::{
-    app::{
-        App, AppError,
-        authorizations::scopes_in_words,
-        history::Happening,
-        reviews::{Verb, Verdict},
-    },
-    policy::Clause,
-    store::rows::ApplicationRow,
+    app::{App, AppError},
+    store::{ReviewFilter, rows::ApplicationRow},
     web::{
-        cookies,
-        error::tell,
-        extract::{Form, Member, PageId, Query, Reviewer, VerbName},
-        review_query::{QueryError, next_cursor, review_filter},
+        extract::{Fields, Form, Query, Reviewer},
+        review_query::{ALL, FILTERS, NOBODY, QueryError, cursor, cursor_at, place, review_filter},
     },
 };
 
-/// So many a page.
-const PAGE: u32 = 100;
+pub(in crate::web) use review::{application, decide};
+
+/// So many a page, unless the reader wants more or less.
+const PAGE: u32 = 50;
+
+/// How long something waits for a reviewer.
+#[derive(Debug, Clone)]
+struct Wait {
+    /// As people say it.
+    words: String,
+    /// Since when, exactly.
+    since: String,
+    due: Timestamp,
+    overdue: bool,
+}
+
+impl Wait {
+    fn of(app: &App, row: &ApplicationRow) -> Option<Self> {
+        let since = row.waits()?;
+        let due = app.due(since);
+        let words = span(&(app.now() - since).max(TimeDelta::zero()));
+        Some(Self { words, since: instant(&since), due, overdue: due < app.now() })
+    }
+}
+
+/// A reviewer's claim that holds.
+#[derive(Debug, Clone)]
+struct Claimed {
+    by: String,
+    until: Timestamp,
+    mine: bool,
+}
+
+impl Claimed {
+    fn of(app: &App, row: &ApplicationRow, reader: UserId) -> Option<Self> {
+        let claim = row.claim.filter(|claim| claim.until() > app.now())?;
+        Some(Self { by: app.state.name_of(claim.by), until: claim.until(), mine: claim.by == reader })
+    }
+}
 
 /// A row of the list.
 struct Listed {
     row: ApplicationRow,
     owner: String,
-    waits: Option<String>,
-    overdue: bool,
-    claimed_by: Option<String>,
+    own: bool,
+    wait: Option<Wait>,
+    claim: Option<Claimed>,
     signed_by: Option<String>,
+    decided_by: Option<String>,
 }
 
 impl Listed {
-    fn of(app: &App, row: ApplicationRow) -> Self {
-        let claim = row.claim.filter(|claim| claim.until() > app.now());
+    fn of(app: &App, row: ApplicationRow, reader: UserId) -> Self {
         Self {
             owner: app.state.name_of(row.owner_id),
-            waits: row.waits().map(|since| span(&(app.now() - since))),
-            overdue: row.waits().is_some_and(|since| app.due(since) < app.now()),
-            claimed_by: claim.map(|claim| app.state.name_of(claim.by)),
-            signed_by: row.signed.map(|(user, _)| app.state.name_of(user)),
+            own: row.owner_id == reader,
+            wait: Wait::of(app, &row),
+            claim: Claimed::of(app, &row, reader),
+            signed_by: row.signed.filter(|_| app.config.two_person_rule).map(|(user, _)| app.state.name_of(user)),
+            decided_by: row.decided_by.map(|user| app.state.name_of(user)),
             row,
         }
+    }
+}
+
+/// A state as a tab.
+struct Tab {
+    label: String,
+    number: u64,
+    query: String,
+    current: bool,
+}
+
+/// A filter with its few values.
+struct Choice {
+    name: &'static str,
+    label: &'static str,
+    options: Vec<(String, String)>,
+    value: String,
+}
+
+impl Choice {
+    /// What was sent stays chosen, also when it is none of the values: its error is told beside it.
+    fn of(query: &Fields, name: &'static str, label: &'static str, options: Vec<(String, String)>) -> Self {
+        let (mut options, value) = (options, query.text(name).to_owned());
+        if options.iter().all(|(known, _)| *known != value) {
+            options.push((value.clone(), value.clone()));
+        }
+        Self { name, label, options, value }
+    }
+}
+
+fn choices(query: &Fields) -> Vec<Choice> {
+    let pairs =
+        |pairs: &[(&str, &str)]| pairs.iter().map(|(value, label)| ((*value).into(), (*label).into())).collect();
+    let any = [(String::new(), "Any".to_owned())];
+    let scopes = ScopeSet::grantable().iter().map(|scope| (scope.to_string(), scope.to_string())).collect::<Vec<_>>();
+    vec![
+        Choice::of(
+            query,
+            "purpose",
+            "Purpose",
+            pairs(&[("", "Any"), ("web", "Web application"), ("personal", "Personal"), ("native", "Native")]),
+        ),
+        Choice::of(query, "scope", "Scope", any.into_iter().chain(scopes).collect()),
+        Choice::of(
+            query,
+            "overdue",
+            "Overdue",
+            pairs(&[("", "Either"), ("true", "Overdue"), ("false", "Not overdue")]),
+        ),
+        Choice::of(query, "sort", "Order", pairs(&[("", "Oldest first"), ("newest", "Newest first")])),
+        Choice::of(query, "limit", "On a page", pairs(&[("25", "25"), ("", "50"), ("100", "100")])),
+    ]
+}
+
+/// A page of the list, and where in the whole of it.
+#[derive(Default)]
+struct Stretch {
+    rows: Vec<ApplicationRow>,
+    /// So many come before.
+    before: u64,
+    total: u64,
+}
+
+impl Stretch {
+    /// What comes before a place, or the filter's own page.
+    async fn read(app: &App, filter: &ReviewFilter, before: Option<&str>) -> Result<Self, AppError> {
+        let whole = ReviewFilter { after: None, ..filter.clone() };
+        let turned = |after| ReviewFilter { newest_first: !filter.newest_first, after, ..filter.clone() };
+        let mut rows = match before.and_then(cursor) {
+            Some(place) => {
+                let mut rows = app.review_list(&turned(Some(place))).await?;
+                rows.reverse();
+                // The first page is a whole one.
+                if rows.len() < filter.limit as usize { app.review_list(&whole).await? } else { rows }
+            }
+            None => app.review_list(filter).await?,
+        };
+        rows.truncate(filter.limit as usize);
+        let total = app.review_count(&whole).await?;
+        let before = match rows.first() {
+            Some(first) => app.review_count(&turned(Some(place(filter, first)))).await?,
+            None => total,
+        };
+        Ok(Self { rows, before, total })
+    }
+
+    const fn until(&self) -> u64 {
+        self.before + self.rows.len() as u64
     }
 }
 
@@ -62,11 +177,55 @@ impl Listed {
 #[template(path = "review_list.html")]
 struct ListPage {
     frame: Frame,
-    /// What is offered as a tab, and what is shown now.
-    states: Vec<&'static str>,
+    tabs: Vec<Tab>,
+    /// The state that is shown, as the query says it.
     state: String,
+    choices: Vec<Choice>,
+    owner: String,
+    claimed_by: String,
+    /// So many filters are in use.
+    filters: usize,
+    errors: Vec<FieldError>,
     rows: Vec<Listed>,
+    /// The numbers of the first and the last row, and of all there are.
+    numbers: (u64, u64, u64),
+    previous: Option<String>,
     next: Option<String>,
+    newest_first: bool,
+    /// What the links to applications carry on.
+    within: String,
+    none_left: bool,
+}
+
+/// What of a query is kept in links.
+fn within(query: &Fields) -> Fields {
+    query.only(&[&FILTERS[..], &["limit"]].concat())
+}
+
+async fn tabs(app: &App, waiting: u64, query: &Fields, state: &str) -> Result<Vec<Tab>, AppError> {
+    let counts = app.standing_counts().await?;
+    let tab = |(word, number): (&str, u64)| Tab {
+        label: word.replace('_', " "),
+        number,
+        query: within(query).with("state", word),
+        current: word == state,
+    };
+    // Whoever looks for something in every state has come from elsewhere.
+    let all = (state == ALL).then(|| (ALL, counts.iter().map(|(_, number)| number).sum()));
+    let counts = counts.iter().map(|(standing, number)| (standing.as_str(), *number));
+    Ok(std::iter::once(("waiting", waiting)).chain(counts).chain(all).map(tab).collect())
+}
+
+/// How many rows a page has.
+fn limit(query: &Fields) -> Result<u32, FieldError> {
+    match query.text("limit") {
+        "" => Ok(PAGE),
+        text => text
+            .parse()
+            .ok()
+            .filter(|limit| (1..=100).contains(limit))
+            .ok_or_else(|| FieldError::new("limit", "unknown_value", "limit is a number from 1 to 100.".to_owned())),
+    }
 }
 
 pub(in crate::web) async fn list(
@@ -74,128 +233,58 @@ pub(in crate::web) async fn list(
     Reviewer(member): Reviewer,
     Query(query): Query,
 ) -> Result<Response, PageError> {
-    let mut filter = review_filter(&app, &query, member.id(), PAGE + 1).await.map_err(|error| match error {
-        QueryError::Parameter(detail) => PageError::request(StatusCode::BAD_REQUEST, detail),
-        QueryError::App(error) => error.into(),
-    })?;
-    // Without a word about states, the queue.
-    filter.waiting |= query.text("state").is_empty();
-    let state = filter.standing.map_or("waiting", Standing::as_str).to_owned();
-    let mut rows = app.review_list(&filter).await?;
-    let more = rows.len() > PAGE as usize;
-    rows.truncate(PAGE as usize);
-    let next = rows.last().filter(|_| more).map(|last| query.with("after", &next_cursor(&filter, last)));
-    let rows = rows.into_iter().map(|row| Listed::of(&app, row)).collect();
-    let states = std::iter::once("waiting").chain(Standing::ALL.into_iter().map(Standing::as_str)).collect();
-    let page = ListPage { frame: Frame::of(&app, &member.visitor).await, states, state, rows, next };
-    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
+    let (limit, mut errors) = match limit(&query) {
+        Ok(limit) => (limit, vec![]),
+        Err(error) => (PAGE, vec![error]),
+    };
+    let filter = match review_filter(&app, &query, member.id(), limit).await {
+        // Without a word about states, the queue.
+        Ok(filter) => ReviewFilter { waiting: filter.waiting || query.text("state").is_empty(), ..filter },
+        Err(QueryError::Parameters(wrong)) => {
+            errors.extend(wrong);
+            app.review_filter(limit)
+        }
+        Err(QueryError::App(error)) => return Err(error.into()),
+    };
+    let stretch =
+        if errors.is_empty() { Stretch::read(&app, &filter, query.get("before")).await? } else { Stretch::default() };
+    let frame = Frame::of(&app, &member.visitor).await;
+    let state = match query.text("state") {
+        "" => "waiting",
+        _ if errors.iter().any(|error| error.field == "state") => "",
+        state => state,
+    }
+    .to_owned();
+    let kept = within(&query);
+    let in_use = ["purpose", "scope", "owner", "claimed_by", "overdue"];
+    let link = |name, row: Option<&ApplicationRow>| row.map(|row| kept.with(name, &cursor_at(&filter, row)));
+    let page = ListPage {
+        tabs: tabs(&app, frame.waiting, &query, &state).await?,
+        choices: choices(&query),
+        owner: query.text("owner").to_owned(),
+        claimed_by: query.text("claimed_by").to_owned(),
+        filters: in_use.iter().filter(|name| !query.text(name).is_empty()).count(),
+        numbers: (stretch.before + 1, stretch.until(), stretch.total),
+        previous: link("before", stretch.rows.first().filter(|_| stretch.before > 0)),
+        next: link("after", stretch.rows.last().filter(|_| stretch.until() < stretch.total)),
+        newest_first: filter.newest_first,
+        within: kept.to_query(),
+        none_left: query.text("claim") == "none",
+        rows: stretch.rows.into_iter().map(|row| Listed::of(&app, row, member.id())).collect(),
+        frame,
+        state,
+        errors,
+    };
+    let status = if page.errors.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+    Ok(render(&app, &member.visitor, status, &page))
 }
 
-#[derive(Template)]
-#[template(path = "review.html")]
-struct ReviewPage {
-    frame: Frame,
-    owner: String,
-    own: bool,
-    history: Vec<Happening>,
-    scopes: Vec<&'static str>,
-    verbs: &'static [Verb],
-    policy: Vec<Clause>,
-    waits: Option<String>,
-    overdue: bool,
-    /// Who claimed it, until when, and whether that is the reader.
-    claim: Option<(String, String, bool)>,
-    signed_by: Option<String>,
-    change: Vec<Difference>,
-    ask_password: bool,
-    typed: Verdict,
-    problem: Option<String>,
-    /// What differs from the revision that the reader decided on.
-    moved: Vec<Difference>,
-    row: ApplicationRow,
-}
-
-async fn review_page(app: &App, member: &Member, id: ApplicationId) -> Result<ReviewPage, AppError> {
-    let row = app.reviewed_application(id).await?;
-    let claim = row.claim.filter(|claim| claim.until() > app.now());
-    Ok(ReviewPage {
-        waits: row.waits().map(|since| span(&(app.now() - since))),
-        overdue: row.waits().is_some_and(|since| app.due(since) < app.now()),
-        claim: claim.map(|claim| (app.state.name_of(claim.by), instant(&claim.until()), claim.by == member.id())),
-        signed_by: row.signed.map(|(user, _)| app.state.name_of(user)),
-        change: row.proposed.as_ref().map(|proposed| difference(&row.asked(), proposed)).unwrap_or_default(),
-        frame: Frame::of(app, &member.visitor).await,
-        owner: app.state.name_of(row.owner_id),
-        own: row.owner_id == member.id(),
-        history: app.history(id).await?,
-        scopes: scopes_in_words(row.scopes),
-        verbs: Verb::possible(row.standing, row.proposed.is_some()),
-        policy: app.policy.clauses().to_vec(),
-        ask_password: !app.is_fresh(&member.signed_in),
-        typed: Verdict::default(),
-        problem: None,
-        moved: vec![],
-        row,
-    })
-}
-
-pub(in crate::web) async fn application(
+pub(in crate::web) async fn claim_next(
     State(app): State<Arc<App>>,
     Reviewer(member): Reviewer,
-    PageId(id): PageId<ApplicationId>,
-) -> Result<Response, PageError> {
-    let page = review_page(&app, &member, id).await?;
-    Ok(render(&app, &member.visitor, StatusCode::OK, &page))
-}
-
-pub(in crate::web) async fn decide(
-    State(app): State<Arc<App>>,
-    Reviewer(member): Reviewer,
-    PageId(id): PageId<ApplicationId>,
-    VerbName(verb): VerbName,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let verb: Verb = verb.parse()?;
-    let caller = member.visitor.caller("POST /admin/apps/{id}/{verb}", &form);
-    let verdict = Verdict {
-        revision: form.text("revision").parse().unwrap_or_default(),
-        reason_code: form.text("reason_code").to_owned(),
-        reason: form.text("reason").replace("\r\n", "\n"),
-    };
-    // A claim is no decision: it wants no password.
-    let confirmed =
-        if verb.decides() { app.confirm(&caller, &member.signed_in, form.get("password")).await } else { Ok(None) };
-    let (decided, renewed) = match confirmed {
-        Ok(renewed) => (app.decide_application(&caller, member.id(), id, verb, &verdict).await, renewed),
-        Err(error) => (Err(error), None),
-    };
-    let mut response = match decided {
-        Ok(done) => see_other(&app, &format!("/admin/apps/{id}"), done.cursor),
-        Err(
-            error @ (AppError::Refused(_)
-            | AppError::Overtaken(_)
-            | AppError::Fields(_)
-            | AppError::PasswordAgain
-            | AppError::WrongPassword
-            | AppError::LostRace),
-        ) => {
-            // What was typed survives whatever went wrong, and so does the session that the password renewed.
-            let told = tell(&error);
-            let mut page =
-                ReviewPage { typed: verdict, problem: Some(told.detail), ..review_page(&app, &member, id).await? };
-            if let AppError::Overtaken(overtaken) = error {
-                page.moved = overtaken.difference;
-            }
-            if let Some(browser) = &renewed {
-                page.frame.csrf = app.csrf_token(browser);
-                page.ask_password = false;
-            }
-            render(&app, &member.visitor, told.status, &page)
-        }
-        Err(error) => PageError::from(error).into_response(),
-    };
-    if let Some(browser) = renewed {
-        response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(&app, &browser));
-    }
-    Ok(response)
+    let claimed = app.claim_next(&member.visitor.caller("POST /admin/apps/claim-next", &form), member.id()).await?;
+    let path = claimed.answer.map_or_else(|| "/admin/apps?claim=none".to_owned(), |id| format!("/admin/apps/{id}"));
+    Ok(see_other(&app, &path, claimed.cursor))
 }

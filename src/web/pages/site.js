@@ -47,3 +47,49 @@ if (counts.length > 0) {
   setInterval(refreshCounts, 60_000);
   document.addEventListener("visibilitychange", refreshCounts);
 }
+
+// Keys of a page: a link or button with data-key does what its key says, j and k go along a list. They are off while
+// somebody types, and for good where the box beside their list says so (WCAG 2.1.4).
+const keys = document.getElementById("keys");
+if (keys) {
+  const wanted = document.getElementById("keys-on");
+  // A browser may keep nothing for us.
+  try { wanted.checked = localStorage.getItem("keys") !== "off"; } catch { wanted.checked = true; }
+  wanted.addEventListener("change", () => {
+    try { localStorage.setItem("keys", wanted.checked ? "on" : "off"); } catch { /* It holds for this page. */ }
+  });
+  const steps = [...document.querySelectorAll("[data-step]")];
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input:not([type=checkbox]), textarea, select");
+    if (!wanted.checked || typing || event.ctrlKey || event.altKey || event.metaKey || event.isComposing) return;
+    const target = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+    const step = { j: 1, k: -1 }[event.key];
+    if (event.key === "?") {
+      keys.open = true;
+      keys.querySelector("summary").focus();
+    } else if (target) {
+      target.click();
+    } else if (step && steps.length > 0) {
+      const at = steps.indexOf(document.activeElement) + step;
+      steps[Math.min(Math.max(at, 0), steps.length - 1)].focus();
+    } else {
+      return;
+    }
+    event.preventDefault();
+  });
+}
+
+// What a reviewer typed outlives a log-in that ended meanwhile: in this tab, until something is decided.
+for (const done of document.querySelectorAll("[data-draft-done]")) {
+  sessionStorage.removeItem(`draft ${done.dataset.draftDone}`);
+}
+const drafted = document.querySelector("form[data-draft]");
+if (drafted) {
+  const name = `draft ${drafted.dataset.draft}`;
+  const fields = ["reason_code", "reason"].map((field) => drafted.elements[field]);
+  const kept = JSON.parse(sessionStorage.getItem(name) ?? "null");
+  if (kept && fields[1].value === "") fields.forEach((field, index) => { field.value = kept[index]; });
+  drafted.addEventListener("submit", () => {
+    sessionStorage.setItem(name, JSON.stringify(fields.map((field) => field.value)));
+  });
+}
