@@ -3,12 +3,14 @@
 pub mod accounts;
 pub mod admin;
 pub mod authorize;
+pub mod discussion;
 pub mod docs;
 pub mod frame;
 pub mod front;
 pub mod inbox;
 pub mod requests;
 pub mod settings;
+mod thread;
 
 use std::{borrow::Cow, sync::Arc};
 
