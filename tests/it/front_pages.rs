@@ -227,6 +227,20 @@ async fn answers_stand_below_what_they_answer_and_say_whom() {
 }
 
 #[tokio::test]
+async fn who_is_answered_is_sent_to_the_answer_itself() {
+    let scene = Scene::start().await;
+    let token = scene.owners_token().await;
+    let post = given_post(&scene, "One", "", "").await;
+    let first = given_comment(&scene, post, None, "first").await;
+    let app = &scene.site.app;
+    let answer = app.comment(&by(scene.ben), scene.ben, post, Some(first), "answer").await.expect("answered").answer;
+    scene.site.settle().await;
+    let unread = scene.stranger().with_token(axum::http::Method::GET, "/unread", &token).await.json();
+    let permalink = unread["data"][0]["permalink"].as_str().expect("a link");
+    assert!(permalink.ends_with(&format!("/posts/{post}?comment={answer}#{answer}")), "{permalink}");
+}
+
+#[tokio::test]
 async fn fifty_answers_deep_each_is_shown_and_says_whom_it_answers() {
     let scene = Scene::start().await;
     let post = given_post(&scene, "One", "", "").await;
