@@ -23,14 +23,7 @@ pub mod sentences;
 pub mod sessions;
 pub mod tokens;
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use countersign_events::{
     account::Role,
@@ -188,8 +181,7 @@ pub struct App {
     prefix: TokenPrefix,
     writer: Writer,
     ranking: ranking::Ranking,
-    /// The position of the newest event that the board shows.
-    board: Arc<AtomicU64>,
+    board: Arc<ranking::Board>,
     /// One lock for every so many members who ask for an application.
     requesting: [tokio::sync::Mutex<()>; 16],
     /// What housekeeping has done and has still to do.
@@ -243,14 +235,12 @@ impl App {
         state.erased().into_iter().for_each(|(user, key)| keyring.forget(user, key));
         let (wake, woken) = watch::channel(());
         let fed = state.clone();
-        let board = Arc::new(AtomicU64::new(stores.log.head().await?.position.0));
-        let newest = board.clone();
+        let board = Arc::new(ranking::Board::new(stores.log.head().await?.position));
+        let changed = board.clone();
         let after_commit = Arc::new(move |recorded: &[Recorded<Event>], _| {
             for recorded in recorded {
                 fed.apply(recorded);
-                if matches!(recorded.event, Event::Post(_) | Event::Vote(_)) {
-                    newest.store(recorded.envelope.position.0, Ordering::Release);
-                }
+                changed.note(recorded);
             }
             wake.send_replace(());
         });

@@ -134,6 +134,8 @@ pub trait EventLog: Send + Sync {
     async fn replay(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
     /// Events of a stream after version `after`, in order, all of them.
     async fn read_stream(&self, stream: &StreamName, after: Version) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The last event of each of these streams, in any order; streams without one are left out.
+    async fn newest_of(&self, streams: &[StreamName]) -> Result<Vec<StoredEvent>, StoreError>;
     /// The events at these positions, in any order; those that do not exist are left out.
     async fn read_at(&self, positions: &[Position]) -> Result<Vec<StoredEvent>, StoreError>;
     /// The positions of a stream's events in a stretch, in its direction, at most `limit`.

@@ -73,9 +73,10 @@ pub fn doors(document: &Document) -> Vec<Door> {
     vec![
         page(GET,   "/",                                    AnyoneOrToken(Read),      pages::front::show).described(api::posts::front_page_sketch()),
         page(POST,  "/posts",                               Session,                  pages::front::publish),
-        page(GET,   "/posts/{id}",                          Anyone,                   pages::front::post),
-        page(POST,  "/posts/{id}/comments",                 Session,                  pages::front::comment),
-        page(POST,  "/posts/{id}/votes",                    Session,                  pages::front::vote),
+        page(GET,   "/posts/new",                           Session,                  pages::front::write),
+        page(GET,   "/posts/{id}",                          Anyone,                   pages::discussion::post),
+        page(POST,  "/posts/{id}/comments",                 Session,                  pages::discussion::comment),
+        page(POST,  "/posts/{id}/votes",                    Session,                  pages::discussion::vote),
         page(GET,   "/login",                               Anyone,                   pages::accounts::login),
         page(POST,  "/login",                               Anyone,                   pages::accounts::log_in),
         page(POST,  "/logout",                              Anyone,                   pages::accounts::log_out),

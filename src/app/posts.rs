@@ -1,13 +1,14 @@
 //! The board: front page, posts, comments, votes.
 
-use std::{collections::HashMap, sync::atomic::Ordering};
+use std::collections::HashMap;
 
 use countersign_events::{
     account::AccountStanding,
-    decider::Decider,
+    decider::{Decider, fold},
+    event::Event,
     ids::{CommentId, PostId, UserId},
     post::{self, CastVote, Direction, Post, PostCommand, Vote},
-    recorded::{Position, Version},
+    recorded::Version,
     text,
 };
 use countersign_projections::front_page;
@@ -15,9 +16,12 @@ use countersign_projections::front_page;
 use super::{
     App, AppError, Caller, Done, Plan,
     error::FieldErrors,
-    ranking::{self, Sort, Span},
+    ranking::{self, AsOf, Sort, Span},
 };
-use crate::store::rows::{CommentRow, PostRow};
+use crate::store::{
+    decode,
+    rows::{CommentRow, PostRow},
+};
 
 /// The longest body, in characters.
 const BODY: usize = 20_000;
@@ -61,9 +65,11 @@ impl App {
     /// [`AppError::Store`].
     pub async fn front_page(&self, query: FrontPageQuery) -> Result<(Vec<PostView>, bool), AppError> {
         // What the board shows changes with its own events only, not with every event of the log.
-        let newest = Position(self.board.load(Ordering::Acquire));
-        let shown = self.models.cursor(&front_page::PROJECTION).await?.position.min(newest);
-        let ranked = self.ranking.get(shown, query.sort, || self.models.post_counts(None)).await?;
+        let newest = self.board.newest();
+        let generation = self.models.current(&front_page::PROJECTION).await?;
+        let position = self.models.cursor(&front_page::PROJECTION).await?.position.min(newest);
+        let as_of = AsOf { generation, position };
+        let ranked = self.ranking.get(self.models.as_ref(), &self.board, as_of, query.sort).await?;
         let since = query.span.since(self.now());
         let (ids, more) = ranking::page(&ranked, since, query.after, query.page, query.limit);
         let mut rows: HashMap<_, _> =
@@ -173,6 +179,24 @@ impl App {
             }
         }
         Ok(named)
+    }
+
+    /// How a member votes on these posts; those that they do not vote on are left out.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn votes_of(&self, user_id: UserId, posts: &[PostId]) -> Result<HashMap<PostId, Direction>, AppError> {
+        // A vote takes the place of the one before: the last event of its stream is enough.
+        let streams: Vec<_> = posts.iter().map(|post| post::vote_stream(*post, user_id)).collect();
+        let mut votes = HashMap::new();
+        for stored in self.log.newest_of(&streams).await? {
+            if let Event::Vote(event) = decode(&stored)?.event {
+                let Vote(direction) = fold(std::slice::from_ref(&event));
+                let post::VoteEvent::VoteCast { post_id, .. } = event;
+                votes.insert(post_id, direction);
+            }
+        }
+        Ok(votes)
     }
 
     /// A member votes on a post, changes the vote, or takes it back.

@@ -31,7 +31,7 @@ use super::{
 use crate::store::Cursor;
 
 /// How many rows a list has when nobody says.
-const LIMIT: u32 = 25;
+pub const LIMIT: u32 = 25;
 /// How many it has at most.
 const LIMIT_MAX: u32 = 100;
 

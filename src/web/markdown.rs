@@ -1,8 +1,82 @@
-//! Markdown of posts, comments and messages, as HTML that is safe to show: no HTML of theirs passes,
-//! and links lead to the web only.
+//! Markdown of posts, comments and messages, as HTML that is safe to show inside any page: no HTML of theirs passes,
+//! links lead to the web only, nothing is fetched from elsewhere, and no heading of theirs stands among the page's own.
 
-use comrak::{Arena, Options, markdown_to_html, nodes::NodeValue, parse_document};
+use std::fmt::{self, Write};
 
+use comrak::{
+    Arena, Options, create_formatter,
+    html::{self, ChildRendering, Context},
+    nodes::{Node, NodeValue},
+    parse_document,
+};
+
+/// What a link that somebody wrote says of itself.
+const REL: &str = "nofollow noopener noreferrer ugc";
+
+/// How many links what is being written stands in.
+type Links = usize;
+
+create_formatter!(Formatter<Links>, {
+    NodeValue::Heading(_) => |context, entering| {
+        write_block(context, entering, "<p class=\"heading\"><strong>", "</strong></p>")?;
+    },
+    NodeValue::Link(ref link) => |context, entering| {
+        if entering {
+            context.user += 1;
+            open_link(context, &link.url, &link.title)?;
+        } else {
+            context.user -= 1;
+            context.write_str("</a>")?;
+        }
+    },
+    // An image would be fetched from wherever its writer likes; whoever wants to see it follows a link.
+    NodeValue::Image(ref link) => |context, node, entering| {
+        // No link stands in another.
+        let linked = context.user > 0;
+        if entering {
+            if !linked { open_link(context, &link.url, &link.title)?; }
+            context.write_str("Image")?;
+            if node.first_child().is_some() { context.write_str(": ")?; }
+            return Ok(ChildRendering::Plain);
+        }
+        if !linked { context.write_str("</a>")?; }
+    },
+    // What is too wide scrolls in a box of its own, which the keyboard can reach.
+    NodeValue::Table(_) => |context, node, entering| {
+        if entering { context.write_str("<div class=\"scroll\" role=\"group\" aria-label=\"Table\" tabindex=\"0\">")?; }
+        html::format_node_default(context, node, entering)?;
+        if !entering { context.write_str("</div>\n")?; }
+    },
+    NodeValue::CodeBlock(ref block) => |context, entering| {
+        if entering {
+            context.cr()?;
+            context.write_str("<pre tabindex=\"0\"><code>")?;
+            context.escape(&block.literal)?;
+            context.write_str("</code></pre>\n")?;
+        }
+    },
+});
+
+fn write_block(context: &mut Context<Links>, entering: bool, open: &str, close: &str) -> fmt::Result {
+    if entering {
+        context.cr()?;
+        return context.write_str(open);
+    }
+    context.write_str(close)?;
+    context.lf()
+}
+
+fn open_link(context: &mut Context<Links>, url: &str, title: &str) -> fmt::Result {
+    context.write_str("<a href=\"")?;
+    if !html::dangerous_url(url) {
+        context.escape_href(url)?;
+    }
+    if !title.is_empty() {
+        context.write_str("\" title=\"")?;
+        context.escape(title)?;
+    }
+    write!(context, "\" rel=\"{REL}\">")
+}
 /// No excerpt looks at more, in bytes: what comes after would not be shown.
 const LOOKED_AT: usize = 2_000;
 
@@ -13,10 +87,15 @@ pub fn to_html(markdown: &str) -> String {
     options.extension.autolink = true;
     options.extension.strikethrough = true;
     options.extension.table = true;
-    // Comrak escapes raw HTML and drops `javascript:` links as long as `unsafe` stays off; say so here.
+    // Comrak escapes raw HTML as long as `unsafe` stays off; say so here.
     options.render.r#unsafe = false;
     options.render.escape = true;
-    markdown_to_html(markdown, &options)
+    let arena = Arena::new();
+    let document: Node<'_> = parse_document(&arena, markdown, &options);
+    let mut html = String::with_capacity(markdown.len() * 5 / 4);
+    // A text takes whatever is written to it.
+    let _ = Formatter::format_document(document, &options, &mut html, 0);
+    html
 }
 
 /// How a text begins, without its marks, on one line.
@@ -67,5 +146,52 @@ mod tests {
         let html = to_html("<script>alert(1)</script>\n\n[x](javascript:alert(1)) <b onclick=x>y</b> **z**");
         assert!(!html.contains("<script") && !html.contains("javascript:") && !html.contains("<b "), "{html}");
         assert!(html.contains("<strong>z</strong>"), "{html}");
+    }
+
+    #[test]
+    fn links_say_that_the_site_does_not_vouch_for_them() {
+        let rel = "rel=\"nofollow noopener noreferrer ugc\"";
+        assert_eq!(
+            to_html("[a \"b\"](https://a.example/?x=1&y=\" \"t\\\"\") https://b.example/"),
+            format!(
+                "<p><a href=\"https://a.example/?x=1&amp;y=%22\" title=\"t&quot;\" {rel}>a &quot;b&quot;</a> \
+                 <a href=\"https://b.example/\" {rel}>https://b.example/</a></p>\n"
+            )
+        );
+    }
+
+    #[test]
+    fn an_image_is_a_link_with_its_words_and_is_fetched_by_nobody() {
+        let rel = "rel=\"nofollow noopener noreferrer ugc\"";
+        let shown = |markdown| to_html(markdown).trim().replace(rel, "rel");
+        assert_eq!(
+            shown("![A *cat*](https://x.example/a.png)"),
+            "<p><a href=\"https://x.example/a.png\" rel>Image: A cat</a></p>"
+        );
+        assert_eq!(shown("![](https://x.example/a.png)"), "<p><a href=\"https://x.example/a.png\" rel>Image</a></p>");
+        assert_eq!(shown("![<b>\"](javascript:x)"), "<p><a href=\"\" rel>Image: &lt;b&gt;&quot;</a></p>");
+        assert_eq!(
+            shown("[![a](/b.png)](https://x.example/)"),
+            "<p><a href=\"https://x.example/\" rel>Image: a</a></p>"
+        );
+        assert_eq!(shown("![a [b](/c) d](/e.png)").matches("<a ").count(), 1);
+    }
+
+    #[test]
+    fn headings_of_a_text_are_none_of_the_page() {
+        let html = to_html("# One\n\nTwo\n===\n\n###### *Six*\n");
+        assert!(!html.contains("<h"), "{html}");
+        assert!(html.contains("<p class=\"heading\"><strong>One</strong></p>\n"), "{html}");
+        assert!(html.contains("<strong><em>Six</em></strong></p>"), "{html}");
+    }
+
+    #[test]
+    fn what_is_wide_can_be_scrolled_by_keyboard() {
+        let html =
+            to_html("| a | b |\n|---|--:|\n| 1 | 2 |\n\nafter\n\n```rust\nlet x = \"<\";\n```\n\n    indented\n");
+        assert!(html.contains("<div class=\"scroll\" role=\"group\" aria-label=\"Table\" tabindex=\"0\">"), "{html}");
+        assert!(html.contains("</table>\n</div>\n<p>after</p>"), "{html}");
+        assert!(html.contains("<pre tabindex=\"0\"><code>let x = &quot;&lt;&quot;;\n</code></pre>"), "{html}");
+        assert!(html.contains("<pre tabindex=\"0\"><code>indented\n</code></pre>"), "{html}");
     }
 }

@@ -6,6 +6,7 @@ pub mod admin;
 pub mod audit;
 pub mod authorize;
 mod cards;
+pub mod discussion;
 pub mod docs;
 pub mod errors;
 pub mod frame;
@@ -17,6 +18,7 @@ mod request_form;
 pub mod requests;
 pub mod settings;
 pub mod staff;
+mod thread;
 
 use std::{borrow::Cow, sync::Arc};
 

@@ -24,6 +24,7 @@ mod doctor;
 mod doors;
 mod erasure;
 mod events_api;
+mod front_pages;
 mod guide_flow;
 mod housekeeping;
 mod last_use;

@@ -224,6 +224,11 @@ async fn streams_positions_and_filters_find_their_events() {
     let mut also = log.of_stream(&ann, &[1, 2, 3, 9].map(Position)).await.unwrap();
     also.sort_unstable();
     assert_eq!(also, [1, 3].map(Position));
+    let nobody = StreamName::Account(user(3));
+    let mut newest = positions(&log.newest_of(&[ann, nobody, ben]).await.unwrap());
+    newest.sort_unstable();
+    assert_eq!(newest, [2, 4]);
+    assert_eq!(log.newest_of(&[]).await.unwrap(), []);
 }
 
 #[tokio::test]

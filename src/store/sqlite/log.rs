@@ -18,6 +18,15 @@ use super::{
 pub(super) const READ_AT: &str =
     concat!("select ", event_columns!(), "\nfrom events\nwhere position in (select value from json_each($1))");
 
+/// One look into the index for each stream, however long it is: its last version is at its last position.
+pub(super) const NEWEST_OF: &str = concat!(
+    "select ",
+    event_columns!(),
+    "\nfrom events\nwhere position in (\n    \
+     select (select position from events where stream = wanted.value order by version desc limit 1)\n    \
+     from json_each($1) as wanted\n)"
+);
+
 pub(super) const OF_STREAM: &str =
     "select position\nfrom events\nwhere stream = $1 and position in (select value from json_each($2))";
 
@@ -60,6 +69,14 @@ impl EventLog for SqliteStore {
 
     async fn read_stream(&self, stream: &StreamName, after: Version) -> Result<Vec<StoredEvent>, StoreError> {
         self.events(query(statements::READ_STREAM).bind(stream.to_string()).bind(signed(after.0))).await
+    }
+
+    async fn newest_of(&self, streams: &[StreamName]) -> Result<Vec<StoredEvent>, StoreError> {
+        if streams.is_empty() {
+            return Ok(vec![]);
+        }
+        let streams: Vec<_> = streams.iter().map(ToString::to_string).collect();
+        self.events(query(NEWEST_OF).bind(json(&streams))).await
     }
 
     async fn read_at(&self, positions: &[Position]) -> Result<Vec<StoredEvent>, StoreError> {

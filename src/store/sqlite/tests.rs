@@ -79,6 +79,7 @@ const TRAILING: &[&str] = &[
 /// Those that differ from `PostgreSQL`.
 const LOG_DIALECT: &[&str] = &[
     log::READ_AT,
+    log::NEWEST_OF,
     log::OF_STREAM,
     replay::PAGE,
     replay::ROWS,

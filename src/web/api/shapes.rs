@@ -199,9 +199,10 @@ impl NotificationShape {
         // What came as a private message stays one, whatever it is about.
         let private = row.kind == "message" || row.token_id.is_some();
         let body = body.filter(|_| with_messages || !private);
-        let permalink = match row.post_id {
-            Some(post) => format!("/posts/{post}"),
-            None => format!("/inbox/{}", row.id),
+        let permalink = match (row.post_id, row.comment_id) {
+            (Some(post), Some(comment)) => format!("/posts/{post}?comment={comment}#{comment}"),
+            (Some(post), None) => format!("/posts/{post}"),
+            (None, _) => format!("/inbox/{}", row.id),
         };
         Self {
             id: row.id,

@@ -10,7 +10,7 @@ use axum::{
 };
 use countersign_events::{ids::UserId, recorded::Actor, text::FieldError};
 
-use super::{Frame, PageError, message_for, render, see_other, stamp};
+use super::{Frame, PageError, render, see_other, stamp};
 use crate::{
     app::{App, AppError, Caller, Refused, accounts::Joining, sessions::BrowserKey},
     store::{Cursor, Link},
@@ -68,6 +68,12 @@ impl AccountPage {
         }
     }
 
+    /// Whether an application waits for its consent page behind this one.
+    fn authorizes(&self) -> bool {
+        let path = self.return_to.split('?').next().unwrap_or_default();
+        path.strip_prefix(&self.frame.base).is_some_and(|path| path.trim_end_matches('/') == "/authorize")
+    }
+
     fn respond(&self, app: &App, visitor: &Visitor, status: StatusCode) -> Response {
         let mut response = render(app, visitor, status, self);
         // The redirect after a log-in may go on to a third party.
@@ -94,7 +100,7 @@ impl AccountPage {
 }
 
 /// A path of this site, and nothing that a browser could read as another one.
-fn local_path(text: &str) -> Option<&str> {
+pub(super) fn local_path(text: &str) -> Option<&str> {
     // Visible ASCII alone: a Location header carries nothing else.
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
     let local = text.starts_with('/') && !text.starts_with("//") && !text.contains('\\') && visible;

@@ -173,11 +173,6 @@ pub(super) fn instant(at: &Timestamp) -> String {
     at.format("%-d %b %Y, %H:%M UTC").to_string()
 }
 
-/// An instant that may be missing.
-pub(super) fn instant_or(at: Option<&Timestamp>, otherwise: &str) -> String {
-    at.map_or_else(|| otherwise.to_owned(), instant)
-}
-
 /// What an event of an application's history meant for its owner, as the class of its mark.
 pub(super) const fn tone(happening: &Happening) -> &'static str {
     use ApplicationEvent as E;

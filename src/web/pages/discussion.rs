@@ -1,0 +1,224 @@
+//! A post with what is said about it: comments as a thread, answers, votes.
+
+use std::{collections::HashSet, ops::Range, sync::Arc};
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Redirect, Response},
+};
+use countersign_events::{
+    ids::{CommentId, PostId},
+    post::Direction,
+    recorded::Timestamp,
+    text::FieldError,
+};
+
+use super::{
+    Frame, PageError,
+    accounts::local_path,
+    front::{Shown, as_seen_by},
+    render, see_other, stamp,
+    thread::{self, Place},
+};
+use crate::{
+    app::{App, AppError, posts::CommentView},
+    web::{
+        extract::{Fields, Form, Member, PageId, Query, Visitor},
+        markdown,
+    },
+};
+
+/// A page of a discussion has about so many bytes of comments.
+const PAGE: usize = 36 * 1024;
+/// What a comment takes besides its text, with the form to answer it.
+const COMMENT: usize = 1_000;
+/// Answers are set in up to here; deeper ones say all the same whom they answer.
+const DEEPEST: usize = 6;
+
+/// A comment as pages show it.
+struct Answer {
+    id: CommentId,
+    depth: usize,
+    answered: Option<Answered>,
+    /// `None` once erased.
+    body: Option<String>,
+    author: String,
+    application: Option<String>,
+    at: Timestamp,
+}
+
+/// The comment that is answered.
+struct Answered {
+    id: CommentId,
+    author: String,
+    /// Whether it stands on the same page.
+    here: bool,
+}
+
+/// Which part of a discussion.
+enum Part {
+    Page(usize),
+    /// Where a comment stands.
+    Around(CommentId),
+}
+
+impl Part {
+    fn of(query: &Fields) -> Result<Self, PageError> {
+        if let Some(comment) = query.get("comment").and_then(|id| id.parse().ok()) {
+            return Ok(Self::Around(comment));
+        }
+        let page = query.get("page").map_or(Some(1), |page| page.parse().ok().filter(|page| *page > 0));
+        let told = || PageError::request(StatusCode::BAD_REQUEST, "page is a number from 1.");
+        page.map(Self::Page).ok_or_else(told)
+    }
+
+    /// Which of the pages it is, from 0. One that there is not is the nearest.
+    fn find(&self, pages: &[Range<usize>], order: &[Place], comments: &[CommentView]) -> usize {
+        match self {
+            Self::Page(page) => page.saturating_sub(1).min(pages.len() - 1),
+            Self::Around(id) => {
+                let at = order.iter().position(|place| comments[place.comment].row.comment_id == *id);
+                at.and_then(|at| pages.iter().position(|page| page.contains(&at))).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// What was typed and could not be taken.
+#[derive(Default)]
+struct Typed {
+    to: Option<CommentId>,
+    text: String,
+    errors: Vec<FieldError>,
+}
+
+#[derive(Template)]
+#[template(path = "post.html")]
+struct PostPage {
+    frame: Frame,
+    here: String,
+    post: Shown,
+    /// The post's own text, on the first page.
+    body: String,
+    answers: Vec<Answer>,
+    page: usize,
+    pages: usize,
+    typed: Typed,
+}
+
+impl PostPage {
+    /// What was typed in answer to a comment, or to the post.
+    fn typed_to(&self, comment: Option<&CommentId>) -> Option<&Typed> {
+        Some(&self.typed).filter(|typed| !typed.errors.is_empty() && typed.to.as_ref() == comment)
+    }
+}
+
+async fn post_page(
+    app: &App,
+    visitor: &Visitor,
+    id: PostId,
+    part: &Part,
+    status: StatusCode,
+    typed: Typed,
+) -> Result<Response, PageError> {
+    let (post, comments) = app.post(id).await?;
+    let ids: Vec<_> = comments.iter().map(|comment| (comment.row.comment_id, comment.row.parent_id)).collect();
+    let order = thread::in_order(&ids);
+    let text = post.row.body.as_deref().unwrap_or_default();
+    let length = |text: &str| text.len() * 5 / 4;
+    let weight = |place: &Place| COMMENT + comments[place.comment].row.body.as_deref().map_or(0, length);
+    let pages = thread::pages(order.iter().map(weight), length(text), PAGE);
+    let page = part.find(&pages, &order, &comments);
+    let shown = as_seen_by(app, visitor, std::slice::from_ref(&post)).await?.pop().ok_or(AppError::NotFound)?;
+    let page = PostPage {
+        frame: Frame::of(app, visitor).await,
+        here: format!("{}/posts/{id}", app.config.base_path()),
+        body: if page == 0 { markdown::to_html(text) } else { String::new() },
+        answers: answers(&comments, &order[pages[page].clone()]),
+        post: shown,
+        page: page + 1,
+        pages: pages.len(),
+        typed,
+    };
+    Ok(render(app, visitor, status, &page))
+}
+
+/// The comments of a page.
+fn answers(comments: &[CommentView], places: &[Place]) -> Vec<Answer> {
+    let here: HashSet<_> = places.iter().map(|place| place.comment).collect();
+    let answered = |parent: usize| Answered {
+        id: comments[parent].row.comment_id,
+        author: comments[parent].author.clone(),
+        here: here.contains(&parent),
+    };
+    let answer = |place: &Place| {
+        let CommentView { row, author, application } = &comments[place.comment];
+        Answer {
+            id: row.comment_id,
+            depth: place.depth.min(DEEPEST),
+            answered: place.answers.map(answered),
+            body: row.body.as_deref().map(markdown::to_html),
+            author: author.clone(),
+            application: application.clone(),
+            at: row.created_at,
+        }
+    };
+    places.iter().map(answer).collect()
+}
+
+pub(in crate::web) async fn post(
+    State(app): State<Arc<App>>,
+    visitor: Visitor,
+    PageId(id): PageId<PostId>,
+    Query(query): Query,
+) -> Result<Response, PageError> {
+    post_page(&app, &visitor, id, &Part::of(&query)?, StatusCode::OK, Typed::default()).await
+}
+
+pub(in crate::web) async fn comment(
+    State(app): State<Arc<App>>,
+    member: Member,
+    PageId(id): PageId<PostId>,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    let caller = member.visitor.caller("POST /posts/{id}/comments", &form);
+    let parent = match form.text("parent_id") {
+        "" => None,
+        typed => Some(typed.parse().map_err(|_| {
+            PageError::request(StatusCode::UNPROCESSABLE_ENTITY, "parent_id is the id of the comment that is answered.")
+        })?),
+    };
+    match app.comment(&caller, member.id(), id, parent, form.text("body")).await {
+        Ok(done) => Ok(see_other(&app, &format!("/posts/{id}?comment={0}#{0}", done.answer), done.cursor)),
+        Err(AppError::Fields(errors)) => {
+            let part = parent.map_or(Part::Page(1), Part::Around);
+            let typed = Typed { to: parent, text: form.text("body").to_owned(), errors };
+            post_page(&app, &member.visitor, id, &part, StatusCode::UNPROCESSABLE_ENTITY, typed).await
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(in crate::web) async fn vote(
+    State(app): State<Arc<App>>,
+    member: Member,
+    PageId(id): PageId<PostId>,
+    Form(form): Form,
+) -> Result<Response, PageError> {
+    let direction = match form.text("direction") {
+        "up" => Direction::Up,
+        "down" => Direction::Down,
+        "none" => Direction::None,
+        _ => return Err(PageError::request(StatusCode::UNPROCESSABLE_ENTITY, "A vote is up, down or none.")),
+    };
+    let done = app.vote(&member.visitor.caller("POST /posts/{id}/votes", &form), member.id(), id, direction).await?;
+    // Back to where the vote was cast, to the very post.
+    let back = local_path(form.text("return_to")).and_then(|path| path.split('#').next());
+    let back =
+        back.map_or_else(|| format!("{}/posts/{id}", app.config.base_path()), |path| format!("{path}#post-{id}"));
+    let mut response = Redirect::to(&back).into_response();
+    stamp(&app, &mut response, done.cursor);
+    Ok(response)
+}
