@@ -39,7 +39,6 @@ const SCHEMES: [&str; 2] = ["light", "dark"];
 /// Somebody who looks at one site.
 pub struct Auditor {
     chromium: Chromium,
-    axe: String,
     /// Scheme, host and port; everything else is another site.
     origin: String,
     /// Where pictures of the pages go.
@@ -59,8 +58,10 @@ impl Auditor {
         if let Some(directory) = &pictures {
             std::fs::create_dir_all(directory).expect("a directory for the pictures");
         }
+        // Into every page from now on: sent to each of them it would take longer than what it does there.
+        chromium.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": axe })).await;
         let origin = url::Url::parse(url).expect("an address").origin().ascii_serialization();
-        Some(Self { chromium, axe, origin, pictures, titles: BTreeMap::new(), faults: vec![] })
+        Some(Self { chromium, origin, pictures, titles: BTreeMap::new(), faults: vec![] })
     }
 
     /// Somebody sits down at the browser, who is signed in elsewhere.
@@ -116,7 +117,6 @@ impl Auditor {
 
     async fn open(&self, page: &Page, address: &str) {
         let client = &self.chromium.client;
-        client.goto("about:blank").await.expect("an empty page");
         self.chromium.console().await;
         self.chromium.asked_for().await;
         client.goto(address).await.unwrap_or_else(|error| panic!("{}: {error}", page.name));
@@ -190,10 +190,6 @@ impl Auditor {
     }
 
     async fn examine(&mut self, page: &Page, screen: Screen, scheme: &str) {
-        let there = self.chromium.client.execute("return typeof axe === 'object'", vec![]).await;
-        if there.ok() != Some(Value::Bool(true)) {
-            self.chromium.client.execute(&self.axe, vec![]).await.expect("axe-core can be put into the page");
-        }
         let arguments = vec![json!(screen.width), json!(TAGS)];
         let found = self.run(page, include_str!("auditor_axe.js"), arguments).await;
         assert!(found["error"].is_null(), "{}: {}", page.name, found["error"]);

@@ -48,9 +48,9 @@ impl Seat {
         self.chromium.client.current_url().await.expect("an address").to_string()
     }
 
-    /// Nobody is signed in any more.
+    /// Nobody is signed in any more, on whatever page the browser is.
     pub async fn stand_up(&self) {
-        self.chromium.client.delete_all_cookies().await.expect("a fresh browser");
+        self.chromium.devtools("Network.clearBrowserCookies", json!({})).await;
     }
 
     /// Somebody else sits down and logs in.
@@ -58,9 +58,10 @@ impl Seat {
         self.stand_up().await;
         self.open("/login").await;
         self.give_name_and_password(name).await;
+        self.wait_for(Locator::Css("form[action$='/logout']")).await;
     }
 
-    /// On the log-in page, wherever it came from. Whatever comes after it is waited for.
+    /// On the log-in page, wherever it came from.
     pub async fn give_name_and_password(&self, name: &str) {
         self.fill("username", name).await;
         self.fill("password", PASSWORD).await;

@@ -34,6 +34,12 @@ const HOST: &str = "Host without an end";
 
 const WIDE_TITLE: &str = ascii(&[b'W'; 300]);
 const ARABIC_TITLE: &str = "هل رأى أحد منكم قفلا يفتح نفسه تحت المطر؟ (2 من 3) https://example.org/";
+/// Titles of messages: those of posts are taken.
+const WIDE_LETTER: &str = ascii(&[b'M'; 300]);
+const ARABIC_LETTER: &str = "رسالة: هل رأى أحد منكم قفلا يفتح نفسه؟ (1) [x](https://evil.example/)";
+const SCRIPT_LETTER: &str = "\"></title><script>alert(2)</script> & 'too' <b onclick=alert(2)>";
+const ACCENTS_TITLE: &str = "Ḧ̶̢̛̹̠͚̲͇́̀̏̊͗è̴̡̛̛̱̗̫̤̝̑̓̈́̏ l̵l̵o̷, everybody";
+const EMOJI_TITLE: &str = "🏔️❄️ 🧑🏽🚀🇩🇪🏴‼️ 🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥";
 const SCRIPT_TITLE: &str = "</title><script>alert(1)</script> & \"quotes\" 'too' <b onclick=alert(1)>";
 
 /// Markdown with everything that should not come through, and much that is hard to fit in.
@@ -88,7 +94,7 @@ pub async fn start() -> ServedApp {
     filling.consent(ben, HOST).await;
     filling.consent(reviewer, NATIVE).await;
     let app = &served.site.app;
-    for title in [SCRIPT_TITLE, WIDE_TITLE, ARABIC_TITLE] {
+    for title in [SCRIPT_LETTER, WIDE_LETTER, ARABIC_LETTER] {
         app.send_message(&by(owner), owner, BEN, title, &prose()).await.expect("it is sent");
     }
     served.site.clock.advance(chrono::Duration::days(3));
@@ -100,7 +106,7 @@ impl Filling<'_> {
     async fn board(&self, ben: UserId) {
         let (app, owner) = (&self.served.site.app, self.owner);
         let url = format!("https://evil.example/{}", "a".repeat(2_000));
-        for (title, url) in [(WIDE_TITLE, url.as_str()), (ARABIC_TITLE, ""), (EMOJI, ""), (ACCENTS, "")] {
+        for (title, url) in [(WIDE_TITLE, url.as_str()), (ARABIC_TITLE, ""), (EMOJI_TITLE, ""), (ACCENTS_TITLE, "")] {
             app.publish(&by(owner), owner, title, url, "").await.expect("it is published");
         }
         let post = app.publish(&by(owner), owner, SCRIPT_TITLE, "", &prose()).await.expect("it is published").answer;
@@ -205,8 +211,8 @@ pub fn pages() -> Vec<Page> {
         post("hostile-post-script", BEN, SCRIPT_TITLE),
         post("hostile-post-wide", "", WIDE_TITLE),
         post("hostile-post-arabic", "", ARABIC_TITLE),
-        post("hostile-post-emoji", "", EMOJI),
-        post("hostile-post-accents", "", ACCENTS),
+        post("hostile-post-emoji", "", EMOJI_TITLE),
+        post("hostile-post-accents", "", ACCENTS_TITLE),
         page("hostile-login", "/login", "", Path("/login?return_to=/%22%3E%3Cscript%3E&username=%22%3E%3Cscript%3E")),
         page("hostile-signup-refused", "/signup", "", Path("/signup")).sent(
             422,
@@ -235,9 +241,9 @@ pub fn pages() -> Vec<Page> {
         application("hostile-application-appealed", "Appealed"),
         page("hostile-authorizations", "/settings/authorizations", BEN, Path("/settings/authorizations")),
         page("hostile-inbox", "/inbox", BEN, Path("/inbox")),
-        message("hostile-message-script", SCRIPT_TITLE),
-        message("hostile-message-wide", WIDE_TITLE),
-        message("hostile-message-arabic", ARABIC_TITLE),
+        message("hostile-message-script", SCRIPT_LETTER),
+        message("hostile-message-wide", WIDE_LETTER),
+        message("hostile-message-arabic", ARABIC_LETTER),
         page("hostile-message-decision", "/inbox/{id}", OWNER, Notification("needs changes")),
         consent("hostile-consent-script", SCRIPT),
         consent("hostile-consent-host", HOST),

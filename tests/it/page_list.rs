@@ -228,7 +228,7 @@ fn inbox() -> Vec<Page> {
     vec![
         page("inbox-empty", "/inbox", NEWCOMER, Path("/inbox")),
         page("inbox", "/inbox", "ben", Path("/inbox")),
-        page("inbox-write", "/inbox", "ben", Path("/inbox?to=olga&title=Re: Chains#write")),
+        page("inbox-write", "/inbox", "ben", Path("/inbox?to=olga&title=Re: Chains")),
         page("inbox-write-refused", "/inbox", "ben", Path("/inbox")).sent(
             422,
             "form[action$='/inbox']",
@@ -236,8 +236,8 @@ fn inbox() -> Vec<Page> {
             &[("to", "nobody-here"), ("title", ""), ("body", "What I typed.")],
         ),
         message("message-of-a-member", "ben", "Chains on the pass"),
-        message("message-mention", "ben", "mentioned you"),
-        message("message-reply", "ben", "answered"),
+        message("message-mention", "gus", "mentioned you"),
+        message("message-reply", "ben", "dara replied to you"),
         message("message-denied", "finn", "was denied"),
         message("message-changes-requested", "ben", "needs changes"),
         message("message-access", "ben", "You authorized"),
