@@ -109,6 +109,8 @@ pub fn doors(document: &Document) -> Vec<Door> {
         page(GET,   "/admin/apps/{id}",                     SessionOf(Reviewer),      pages::admin::application),
         page(POST,  "/admin/apps/{id}/{verb}",              SessionOf(Reviewer),      pages::admin::decide),
         page(GET,   "/style.css",                           Anyone,                   pages::style),
+        page(GET,   "/site.js",                             Anyone,                   pages::script),
+        page(GET,   "/counts",                              Session,                  pages::counts),
         page(GET,   "/metrics",                             Watcher,                  metrics::show),
         api(GET,    "/healthz",                             Anyone,                   pages::healthz),
         api(GET,    "/readyz",                              Anyone,                   pages::readyz),

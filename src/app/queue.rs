@@ -132,6 +132,15 @@ impl App {
         }))
     }
 
+    /// How many applications wait for a reviewer.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn waiting_count(&self) -> Result<u64, AppError> {
+        // Whoever asks now, last of all, has all of them ahead.
+        Ok(self.models.queue_ahead(self.now(), ApplicationId(uuid::Uuid::max())).await?)
+    }
+
     /// A refusal with what its reader has to know: who did what meanwhile, when, and what differs.
     pub(super) async fn overtaken(&self, record: &Record, refusal: ApplicationRefusal) -> Result<AppError, AppError> {
         let (by, at, difference) = match &refusal {

@@ -35,12 +35,13 @@ const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remai
 const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Pages load nothing but our own style sheet, and are shown in no frame.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
-                                       frame-ancestors 'none'; form-action 'self'";
+/// Pages load nothing but our own style sheet and script, and are shown in no frame.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; \
+                                       img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'; \
+                                       form-action 'self'";
 /// The same where a form's redirect leaves the site: browsers apply `form-action` to the whole chain.
-pub const POLICY_WITHOUT_FORM_ACTION: &str =
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; frame-ancestors 'none'";
+pub const POLICY_WITHOUT_FORM_ACTION: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
+     base-uri 'none'; frame-ancestors 'none'";
 
 /// No request takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -125,9 +126,9 @@ fn span(method: &Method, route: &str, request_id: Uuid, headers: &HeaderMap) -> 
     span
 }
 
-/// Pages and answers that may hold secrets are kept by no cache; the style sheet may be.
+/// Pages and answers that may hold secrets are kept by no cache; style sheet and script may be.
 fn is_sensitive(route: &str) -> bool {
-    !route.ends_with("/style.css")
+    !(route.ends_with("/style.css") || route.ends_with("/site.js"))
 }
 
 struct Prepared {

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod admin;
 pub mod authorize;
 pub mod docs;
+pub mod frame;
 pub mod front;
 pub mod inbox;
 pub mod requests;
@@ -17,66 +18,20 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
-use countersign_events::{account::Role, recorded::Timestamp, text::FieldError};
+use countersign_events::account::Role;
 
 use super::{
     context::{POSITION, position_value},
     cookies,
     describe::{Answers, Sketch},
     error::{Problem, Told, add_retry, tell},
-    extract::Visitor,
+    extract::{Fields, Member, Query, Visitor},
 };
 use crate::{
     app::{App, AppError},
     store::Cursor,
 };
-
-/// What every page shows around its own content.
-#[derive(Debug, Clone, Default)]
-pub struct Frame {
-    site: String,
-    base: String,
-    user: Option<String>,
-    reviewer: bool,
-    csrf: String,
-    /// The page may be older than what its reader has just changed.
-    stale: bool,
-    /// A fresh id, so that a form sent twice does its work once.
-    command_id: String,
-}
-
-impl Frame {
-    fn of(app: &App, visitor: &Visitor) -> Self {
-        let roles = visitor.signed_in.as_ref().map(|signed_in| &signed_in.member.facts.roles);
-        Self {
-            user: visitor.signed_in.as_ref().map(|signed_in| signed_in.username.clone()),
-            reviewer: roles.is_some_and(|roles| roles.allow(Role::Reviewer)),
-            csrf: app.csrf_token(&visitor.browser),
-            stale: visitor.context.stale,
-            command_id: app.world.uuid().to_string(),
-            ..Self::bare(app)
-        }
-    }
-
-    fn bare(app: &App) -> Self {
-        Self { site: app.config.site_name.clone(), base: app.config.base_path().to_owned(), ..Self::default() }
-    }
-}
-
-/// An instant for people.
-fn instant(at: &Timestamp) -> String {
-    at.format("%-d %b %Y, %H:%M UTC").to_string()
-}
-
-/// An instant that may be missing.
-fn instant_or(at: Option<&Timestamp>, otherwise: &str) -> String {
-    at.map_or_else(|| otherwise.to_owned(), instant)
-}
-
-/// The message beside a field, if there is one.
-fn message_for<'a>(errors: &'a [FieldError], field: &str) -> Option<&'a str> {
-    errors.iter().find(|error| error.field == field).map(|error| error.message.as_str())
-}
+use frame::{Frame, instant, instant_or, message_for, span};
 
 /// A page as an answer. A browser that came without a key gets one.
 fn render(app: &App, visitor: &Visitor, status: StatusCode, page: &impl Template) -> Response {
@@ -163,7 +118,12 @@ pub fn dress_error(app: &App, mut response: Response, request_id: uuid::Uuid) ->
     }
     let Some(told) = response.extensions().get::<Told>().cloned() else { return response };
     let title = told.status.canonical_reason().unwrap_or("Error");
-    let page = ErrorPage { frame: Frame::bare(app), title, detail: told.detail, request_id: request_id.to_string() };
+    let page = ErrorPage {
+        frame: Frame::bare(app, &axum::http::Uri::default()),
+        title,
+        detail: told.detail,
+        request_id: request_id.to_string(),
+    };
     let Ok(html) = page.render() else { return response };
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -186,13 +146,37 @@ struct GuidePage {
 
 pub(super) async fn guide(State(app): State<Arc<App>>, visitor: Visitor) -> Response {
     let site_url = app.config.url("/").trim_end_matches('/').to_owned();
-    let page = GuidePage { frame: Frame::of(&app, &visitor), site_url, simple_flow: app.config.simple_flow };
+    let page = GuidePage { frame: Frame::of(&app, &visitor).await, site_url, simple_flow: app.config.simple_flow };
     render(&app, &visitor, StatusCode::OK, &page)
 }
 
-pub(super) async fn style() -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "public, max-age=300")];
-    (headers, include_str!("pages/style.css")).into_response()
+pub(super) async fn style(Query(query): Query) -> Response {
+    asset(&query, "text/css; charset=utf-8", frame::STYLE)
+}
+
+pub(super) async fn script(Query(query): Query) -> Response {
+    asset(&query, "text/javascript; charset=utf-8", frame::SCRIPT)
+}
+
+/// Browsers keep what they asked for by its edition for good: another edition has another address.
+fn asset(query: &Fields, media_type: &'static str, text: &'static str) -> Response {
+    let kept = if query.get("v").is_some() { "public, max-age=31536000, immutable" } else { "public, max-age=300" };
+    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, kept)], text).into_response()
+}
+
+/// What the script keeps up to date in the navigation.
+#[derive(serde::Serialize)]
+pub(super) struct Counts {
+    unread: u64,
+    /// For reviewers alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<u64>,
+}
+
+pub(super) async fn counts(State(app): State<Arc<App>>, member: Member) -> Result<axum::Json<Counts>, PageError> {
+    let reviews = member.signed_in.member.facts.roles.allow(Role::Reviewer);
+    let waiting = if reviews { Some(app.waiting_count().await?) } else { None };
+    Ok(axum::Json(Counts { unread: app.unread_count(member.id()).await?, waiting }))
 }
 
 pub(super) async fn healthz() -> &'static str {

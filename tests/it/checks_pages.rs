@@ -142,8 +142,13 @@ fn assert_careful(answer: &Answer, path: &str) {
     assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
     let policy = answer.header("content-security-policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{path}: {policy}");
-    assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{path}: {policy}");
-    let body = answer.body.to_lowercase();
+    // Scripts come from files of this site alone.
+    assert!(policy.contains("script-src 'self';") && !policy.contains("unsafe"), "{path}: {policy}");
+    let (before, script) =
+        answer.body.split_once("<script src=\"/site.js").unwrap_or((&answer.body, "\" defer></script>"));
+    let (edition, after) = script.split_once("\" defer></script>").expect("nothing in it");
+    assert!(edition.chars().all(|c| c.is_ascii_alphanumeric() || "?=".contains(c)), "{path}: {edition}");
+    let body = format!("{before}{after}").to_lowercase();
     for script in ["<script", "onclick=", "onload=", "onsubmit=", "javascript:", " style="] {
         assert!(!body.contains(script), "{path} has {script}");
     }
@@ -175,6 +180,7 @@ async fn p4_pages_and_answers_carry_careful_headers() {
             "/api/v1/nowhere",
             "/healthz",
             "/style.css",
+            "/site.js",
             &consent,
         ] {
             let answer = rob.get(path).await;
@@ -182,7 +188,7 @@ async fn p4_pages_and_answers_carry_careful_headers() {
             assert_eq!(answer.header("referrer-policy"), "same-origin", "{path}");
             assert_eq!(answer.header("strict-transport-security").is_empty(), !is_https, "{path}");
             let kept = answer.header("cache-control") != "no-store";
-            assert_eq!(kept, path == "/style.css", "{path}: {}", answer.header("cache-control"));
+            assert_eq!(kept, ["/style.css", "/site.js"].contains(&path), "{path}: {}", answer.header("cache-control"));
         }
     }
 }

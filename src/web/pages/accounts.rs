@@ -47,7 +47,7 @@ struct AccountPage {
 }
 
 impl AccountPage {
-    fn new(app: &App, visitor: &Visitor, door: Door, fields: &Fields) -> Self {
+    async fn new(app: &App, visitor: &Visitor, door: Door, fields: &Fields) -> Self {
         let (title, action, button) = match door {
             Door::LogIn => ("Log in", "/login", "Log in"),
             Door::SignUp => ("Sign up", "/signup", "Create account"),
@@ -55,7 +55,7 @@ impl AccountPage {
             Door::Reset => ("Set a new password", "/setup", "Set password"),
         };
         Self {
-            frame: Frame::of(app, visitor),
+            frame: Frame::of(app, visitor).await,
             title,
             action,
             button,
@@ -126,7 +126,7 @@ pub(in crate::web) async fn login(State(app): State<Arc<App>>, visitor: Visitor,
     if visitor.signed_in.is_some() && query.get("again").is_none() {
         return go_back(&app, &query);
     }
-    AccountPage::new(&app, &visitor, Door::LogIn, &query).respond(&app, &visitor, StatusCode::OK)
+    AccountPage::new(&app, &visitor, Door::LogIn, &query).await.respond(&app, &visitor, StatusCode::OK)
 }
 
 pub(in crate::web) async fn log_in(
@@ -143,7 +143,7 @@ pub(in crate::web) async fn log_in(
             response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(&app, &browser));
             Ok(response)
         }
-        Err(error) => Ok(AccountPage::new(&app, &visitor, Door::LogIn, &form).refuse(&app, &visitor, error)),
+        Err(error) => Ok(AccountPage::new(&app, &visitor, Door::LogIn, &form).await.refuse(&app, &visitor, error)),
     }
 }
 
@@ -159,7 +159,7 @@ pub(in crate::web) async fn log_out(
 }
 
 pub(in crate::web) async fn signup(State(app): State<Arc<App>>, visitor: Visitor, Query(query): Query) -> Response {
-    AccountPage::new(&app, &visitor, Door::SignUp, &query).respond(&app, &visitor, StatusCode::OK)
+    AccountPage::new(&app, &visitor, Door::SignUp, &query).await.respond(&app, &visitor, StatusCode::OK)
 }
 
 fn joining(form: &Fields) -> Result<Joining, AppError> {
@@ -183,7 +183,7 @@ pub(in crate::web) async fn sign_up(
     };
     match signed_up {
         Ok(done) => Ok(enter(&app, done.answer, &visitor.browser, &form, done.cursor).await?),
-        Err(error) => Ok(AccountPage::new(&app, &visitor, Door::SignUp, &form).refuse(&app, &visitor, error)),
+        Err(error) => Ok(AccountPage::new(&app, &visitor, Door::SignUp, &form).await.refuse(&app, &visitor, error)),
     }
 }
 
@@ -196,7 +196,7 @@ pub(in crate::web) async fn setup(
         Link::SetUp => Door::SetUp,
         Link::Reset(..) => Door::Reset,
     };
-    let mut response = AccountPage::new(&app, &visitor, door, &query).respond(&app, &visitor, StatusCode::OK);
+    let mut response = AccountPage::new(&app, &visitor, door, &query).await.respond(&app, &visitor, StatusCode::OK);
     // The address holds the link.
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     Ok(response)
@@ -224,7 +224,7 @@ pub(in crate::web) async fn set_up(
     match done {
         Ok(done) if door == Door::SetUp => Ok(enter(&app, done.answer, &visitor.browser, &form, done.cursor).await?),
         Ok(done) => Ok(see_other(&app, "/login", done.cursor)),
-        Err(error) => Ok(AccountPage::new(&app, &visitor, door, &form).refuse(&app, &visitor, error)),
+        Err(error) => Ok(AccountPage::new(&app, &visitor, door, &form).await.refuse(&app, &visitor, error)),
     }
 }
 

@@ -13,7 +13,7 @@ use countersign_events::{
     ids::ApplicationId,
 };
 
-use super::{Frame, PageError, instant, instant_or, render, requests::span, see_other};
+use super::{Frame, PageError, instant, instant_or, render, see_other, span};
 use crate::{
     app::{
         App, AppError,
@@ -91,7 +91,7 @@ pub(in crate::web) async fn list(
     let next = rows.last().filter(|_| more).map(|last| query.with("after", &next_cursor(&filter, last)));
     let rows = rows.into_iter().map(|row| Listed::of(&app, row)).collect();
     let states = std::iter::once("waiting").chain(Standing::ALL.into_iter().map(Standing::as_str)).collect();
-    let page = ListPage { frame: Frame::of(&app, &member.visitor), states, state, rows, next };
+    let page = ListPage { frame: Frame::of(&app, &member.visitor).await, states, state, rows, next };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
@@ -128,7 +128,7 @@ async fn review_page(app: &App, member: &Member, id: ApplicationId) -> Result<Re
         claim: claim.map(|claim| (app.state.name_of(claim.by), instant(&claim.until()), claim.by == member.id())),
         signed_by: row.signed.map(|(user, _)| app.state.name_of(user)),
         change: row.proposed.as_ref().map(|proposed| difference(&row.asked(), proposed)).unwrap_or_default(),
-        frame: Frame::of(app, &member.visitor),
+        frame: Frame::of(app, &member.visitor).await,
         owner: app.state.name_of(row.owner_id),
         own: row.owner_id == member.id(),
         history: app.history(id).await?,

@@ -45,7 +45,7 @@ struct RefusalPage {
     refusal: String,
 }
 
-fn refuse(app: &App, visitor: &Visitor, refusal: &ConsentRefusal) -> Response {
+async fn refuse(app: &App, visitor: &Visitor, refusal: &ConsentRefusal) -> Response {
     let status = match refusal {
         ConsentRefusal::UnknownClient | ConsentRefusal::Rotated { .. } | ConsentRefusal::UnregisteredRedirect => {
             StatusCode::BAD_REQUEST
@@ -54,12 +54,12 @@ fn refuse(app: &App, visitor: &Visitor, refusal: &ConsentRefusal) -> Response {
             StatusCode::FORBIDDEN
         }
     };
-    render(app, visitor, status, &RefusalPage { frame: Frame::of(app, visitor), refusal: refusal.to_string() })
+    render(app, visitor, status, &RefusalPage { frame: Frame::of(app, visitor).await, refusal: refusal.to_string() })
 }
 
-fn refuse_repeated(app: &App, visitor: &Visitor, name: &str) -> Response {
+async fn refuse_repeated(app: &App, visitor: &Visitor, name: &str) -> Response {
     let refusal = format!("The request holds {name} more than once.");
-    render(app, visitor, StatusCode::BAD_REQUEST, &RefusalPage { frame: Frame::of(app, visitor), refusal })
+    render(app, visitor, StatusCode::BAD_REQUEST, &RefusalPage { frame: Frame::of(app, visitor).await, refusal })
 }
 
 fn request_of(fields: &Fields) -> ConsentRequest {
@@ -88,11 +88,11 @@ fn send_back(uri: &str) -> Response {
 /// What becomes of a request: the consent to ask for, or the answer to give at once.
 async fn consent(app: &App, visitor: &Visitor, fields: &Fields) -> Result<Consent, Response> {
     if let Some(name) = fields.repeated(WHO) {
-        return Err(refuse_repeated(app, visitor, name));
+        return Err(refuse_repeated(app, visitor, name).await);
     }
     let page = app.consent_page(&request_of(fields)).await.map_err(|error| PageError::from(error).into_response())?;
     match page {
-        ConsentPage::Refuse(refusal) => Err(refuse(app, visitor, &refusal)),
+        ConsentPage::Refuse(refusal) => Err(refuse(app, visitor, &refusal).await),
         ConsentPage::Return(uri) => Err(send_back(&uri)),
         ConsentPage::Ask(consent) => Ok(*consent),
     }
@@ -109,7 +109,7 @@ pub(in crate::web) async fn ask(State(app): State<Arc<App>>, visitor: Visitor, Q
     let login = format!("{}/login?{back}", app.config.base_path());
     let Some(signed_in) = &visitor.signed_in else { return Redirect::to(&login).into_response() };
     let page = AskPage {
-        frame: Frame::of(&app, &visitor),
+        frame: Frame::of(&app, &visitor).await,
         scopes: scopes_in_words(consent.scopes),
         reviewed_by: consent.application.decided_by.map(|user| app.state.name_of(user)).unwrap_or_default(),
         reviewed_at: instant_or(consent.application.decided_at.as_ref(), ""),
@@ -153,7 +153,7 @@ pub(in crate::web) async fn answer(
         }
         Err(AppError::Refused(Refused::Authorization(refused))) => {
             let page = RefusalPage {
-                frame: Frame::of(&app, visitor),
+                frame: Frame::of(&app, visitor).await,
                 refusal: format!("{}.", capitalised(&refused.to_string())),
             };
             Ok(render(&app, visitor, StatusCode::CONFLICT, &page))

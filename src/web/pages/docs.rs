@@ -8,6 +8,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::{Frame, render};
@@ -81,17 +82,23 @@ struct Shape {
 /// What answers `GET /docs`.
 pub(in crate::web) fn show(
     document: &Document,
-) -> impl Fn(State<Arc<App>>, Visitor) -> std::future::Ready<Response> + Clone + Send + use<> {
+) -> impl Fn(State<Arc<App>>, Visitor) -> BoxFuture<'static, Response> + Clone + Send + use<> {
     let document = document.clone();
     move |State(app), visitor| {
-        std::future::ready(match document.value() {
-            Ok(value) => render(&app, &visitor, StatusCode::OK, &page(&app, &visitor, value)),
-            Err(error) => error.into_response(),
+        let document = document.clone();
+        Box::pin(async move {
+            match document.value() {
+                Ok(value) => {
+                    let frame = Frame::of(&app, &visitor).await;
+                    render(&app, &visitor, StatusCode::OK, &page(frame, value))
+                }
+                Err(error) => error.into_response(),
+            }
         })
     }
 }
 
-fn page(app: &App, visitor: &Visitor, document: &Value) -> DocsPage {
+fn page(frame: Frame, document: &Value) -> DocsPage {
     let site_url = text(&document["servers"][0], "url");
     let shapes = entries(&document["components"]["schemas"]).map(|(name, schema)| Shape {
         name: name.clone(),
@@ -113,7 +120,7 @@ fn page(app: &App, visitor: &Visitor, document: &Value) -> DocsPage {
                 .any(|one| one.status == code.status.to_string() && one.codes.iter().any(|word| word == code.word))
     };
     let codes = CODES.iter().filter(told).collect();
-    DocsPage { frame: Frame::of(app, visitor), groups, shapes: shapes.collect(), codes, site_url }
+    DocsPage { frame, groups, shapes: shapes.collect(), codes, site_url }
 }
 
 fn operations(document: &Value, group: &str, site_url: &str) -> Vec<Operation> {

@@ -16,7 +16,7 @@ use countersign_events::{
     text::FieldError,
 };
 
-use super::{Frame, PageError, instant, message_for, render, see_other};
+use super::{Frame, PageError, message_for, render, see_other};
 use crate::{
     app::{
         App, AppError,
@@ -137,7 +137,7 @@ async fn show_page(
     })?;
     let (posts, next_exists) = app.front_page(wanted).await?;
     let page = FrontPage {
-        frame: Frame::of(app, visitor),
+        frame: Frame::of(app, visitor).await,
         sorts: Sort::ALL,
         spans: Span::ALL,
         sort: wanted.sort,
@@ -187,7 +187,7 @@ async fn post_page(
     let (post, comments) = app.post(id).await?;
     let answers = comments.into_iter().map(Answer::from).collect();
     let page =
-        PostPage { frame: Frame::of(app, visitor), post: post.into(), answers, typed: typed.to_owned(), problem };
+        PostPage { frame: Frame::of(app, visitor).await, post: post.into(), answers, typed: typed.to_owned(), problem };
     Ok(render(app, visitor, status, &page))
 }
 

@@ -46,7 +46,7 @@ async fn inbox_page(
     errors: Vec<FieldError>,
 ) -> Result<Response, PageError> {
     let (notifications, next) = app.notifications(member.id(), Which::default(), before, PAGE).await?;
-    let page = InboxPage { frame: Frame::of(app, &member.visitor), notifications, next, typed, errors };
+    let page = InboxPage { frame: Frame::of(app, &member.visitor).await, notifications, next, typed, errors };
     Ok(render(app, &member.visitor, status, &page))
 }
 
@@ -96,7 +96,7 @@ struct MessagePage {
 }
 
 impl MessagePage {
-    fn of(app: &App, member: &Member, Notification { row, title, body, from }: Notification) -> Self {
+    async fn of(app: &App, member: &Member, Notification { row, title, body, from }: Notification) -> Self {
         let answer = row.from_id.filter(|_| row.kind == "message").and_then(|from| app.state.member(from)?.username);
         let answer = answer.map(|name| {
             let title = if title.starts_with("Re: ") { title.clone() } else { format!("Re: {title}") };
@@ -104,7 +104,7 @@ impl MessagePage {
             url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
         });
         Self {
-            frame: Frame::of(app, &member.visitor),
+            frame: Frame::of(app, &member.visitor).await,
             answer,
             id: row.id,
             title,
@@ -129,7 +129,7 @@ pub(in crate::web) async fn message(
 ) -> Result<Response, PageError> {
     let notification = app.notification(member.id(), id).await?;
     let is_new = !notification.row.read;
-    let page = MessagePage::of(&app, &member, notification);
+    let page = MessagePage::of(&app, &member, notification).await;
     let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
     if is_new {
         let caller = member.visitor.caller("GET /inbox/{id}", &Fields::default());
@@ -146,7 +146,7 @@ pub(in crate::web) async fn reveal(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     // Everything that can fail comes first: after the reveal there is only one copy, and it goes into this page.
-    let mut page = MessagePage::of(&app, &member, app.notification(member.id(), id.0).await?);
+    let mut page = MessagePage::of(&app, &member, app.notification(member.id(), id.0).await?).await;
     page.secret = String::new();
     match app.reveal(&member.visitor.caller("POST /inbox/{id}/reveal", &form), member.id(), id).await {
         Ok(done) => {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{extract::State, response::Response};
-use chrono::TimeDelta;
 use countersign_events::{
     application::{Difference, difference},
     ids::ApplicationId,
@@ -16,6 +15,7 @@ use countersign_events::{
 use super::{
     Frame, PageError, instant, instant_or, message_for, render, see_other,
     settings::{later_stage, offered, request_of},
+    span,
 };
 use crate::{
     app::{
@@ -59,7 +59,7 @@ async fn application_page(
     let form = typed.unwrap_or_else(|| Request::of(&row));
     let client = row.client_id.as_ref().filter(|_| row.purpose != Purpose::Personal);
     Ok(ApplicationPage {
-        frame: Frame::of(app, &member.visitor),
+        frame: Frame::of(app, &member.visitor).await,
         reason: app.reason_of(&row).await?,
         reason_title: row.reason_code.as_deref().map(|code| app.policy.title(code).to_owned()),
         decided_by: row.decided_by.map(|user| app.state.name_of(user)),
@@ -76,17 +76,6 @@ async fn application_page(
         appeal: String::new(),
         row,
     })
-}
-
-/// A time span as people say it.
-pub(super) fn span(span: &TimeDelta) -> String {
-    let (number, unit) = match span.num_minutes() {
-        ..1 => return "less than a minute".to_owned(),
-        minutes @ 1..60 => (minutes, "minute"),
-        minutes @ 60..2_880 => (minutes / 60, "hour"),
-        minutes => (minutes / 1_440, "day"),
-    };
-    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
 pub(in crate::web) async fn application(
@@ -203,18 +192,4 @@ pub(in crate::web) async fn rotate_client_id(
     let caller = member.visitor.caller("POST /settings/apps/{id}/rotate-client-id", &form);
     let rotated = app.rotate_client_id(&caller, member.id(), id).await;
     answer(&app, &member, id, rotated, None, "").await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_said_in_the_unit_that_fits() {
-        let minutes = |minutes| span(&TimeDelta::minutes(minutes));
-        assert_eq!(
-            [0, 1, 59, 60, 2_879, 2_880].map(minutes),
-            ["less than a minute", "1 minute", "59 minutes", "1 hour", "47 hours", "2 days"]
-        );
-    }
 }

@@ -56,7 +56,7 @@ struct SettingsPage {
 }
 
 pub(in crate::web) async fn index(State(app): State<Arc<App>>, member: Member) -> Response {
-    render(&app, &member.visitor, StatusCode::OK, &SettingsPage { frame: Frame::of(&app, &member.visitor) })
+    render(&app, &member.visitor, StatusCode::OK, &SettingsPage { frame: Frame::of(&app, &member.visitor).await })
 }
 
 #[derive(Template)]
@@ -74,7 +74,7 @@ struct AppsPage {
 
 async fn apps_page(app: &App, member: &Member, form: Request) -> Result<AppsPage, AppError> {
     Ok(AppsPage {
-        frame: Frame::of(app, &member.visitor),
+        frame: Frame::of(app, &member.visitor).await,
         applications: app.my_applications(member.id()).await?,
         tokens: app.my_tokens(member.id()).await?,
         scopes: offered(&form),
@@ -190,7 +190,7 @@ struct AuthorizationsPage {
 
 pub(in crate::web) async fn authorizations(State(app): State<Arc<App>>, member: Member) -> Result<Response, PageError> {
     let access = app.my_authorizations(member.id()).await?.into_iter().map(Access::from).collect();
-    let page = AuthorizationsPage { frame: Frame::of(&app, &member.visitor), access };
+    let page = AuthorizationsPage { frame: Frame::of(&app, &member.visitor).await, access };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
