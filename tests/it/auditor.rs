@@ -10,12 +10,7 @@ use std::{
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use crate::{
-    browser::Chromium,
-    page_list::Page,
-    prerequisites::require_axe,
-    running_site::Visitor,
-};
+use crate::{browser::Chromium, page_list::Page, prerequisites::require_axe, running_site::Visitor};
 
 /// What axe-core looks for.
 const TAGS: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -36,6 +31,13 @@ const SCREENS: [Screen; 2] =
     [Screen { name: "desktop", width: 1280, height: 900 }, Screen { name: "phone", width: 375, height: 812 }];
 const SCHEMES: [&str; 2] = ["light", "dark"];
 
+/// What is wrong with a page, and on which screens in which schemes it is.
+struct Fault {
+    page: &'static str,
+    what: String,
+    variants: Vec<String>,
+}
+
 /// Somebody who looks at one site.
 pub struct Auditor {
     chromium: Chromium,
@@ -45,7 +47,7 @@ pub struct Auditor {
     pictures: Option<PathBuf>,
     /// Which kind of page has a title.
     titles: BTreeMap<String, &'static str>,
-    faults: Vec<String>,
+    faults: Vec<Fault>,
 }
 
 impl Auditor {
@@ -94,11 +96,18 @@ impl Auditor {
     /// Fails with everything that is wrong.
     pub fn report(self) {
         let Self { faults, .. } = self;
-        assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+        let told = |Fault { page, what, variants }: &Fault| format!("{page} ({}): {what}", variants.join(", "));
+        let told: Vec<_> = faults.iter().map(told).collect();
+        assert!(told.is_empty(), "{} faults:\n{}", told.len(), told.join("\n"));
     }
 
-    fn fault(&mut self, page: &Page, variant: &str, what: &str) {
-        self.faults.push(format!("{} ({variant}): {what}", page.name));
+    fn fault(&mut self, page: &Page, variant: &str, what: String) {
+        let variant = variant.to_owned();
+        match self.faults.iter_mut().find(|fault| fault.page == page.name && fault.what == what) {
+            Some(known) if known.variants.contains(&variant) => {}
+            Some(known) => known.variants.push(variant),
+            None => self.faults.push(Fault { page: page.name, what, variants: vec![variant] }),
+        }
     }
 
     async fn set_screen(&self, Screen { width, height, .. }: Screen) {
@@ -170,7 +179,7 @@ impl Auditor {
         let others = self.chromium.asked_for().await.into_iter().filter(|asked| !asked.starts_with(&inside));
         wrong.extend(others.map(|asked| format!("it asks another host: {asked}")));
         for what in wrong {
-            self.fault(page, screen.name, &what);
+            self.fault(page, screen.name, what);
         }
     }
 
@@ -193,14 +202,14 @@ impl Auditor {
         let arguments = vec![json!(screen.width), json!(TAGS)];
         let found = self.run(page, include_str!("auditor_axe.js"), arguments).await;
         assert!(found["error"].is_null(), "{}: {}", page.name, found["error"]);
-        let variant = format!("{}, {scheme}", screen.name);
+        let variant = format!("{} {scheme}", screen.name);
         if let Some(scroll) = found["wide"]["scroll"].as_u64() {
-            self.fault(page, &variant, &format!("it is {scroll} wide: {}", found["wide"]["nodes"]));
+            self.fault(page, &variant, format!("it is {scroll} wide: {}", found["wide"]["nodes"]));
         }
         for violation in found["violations"].as_array().expect("a list") {
             for node in violation["nodes"].as_array().expect("a list") {
                 let (rule, help) = (&violation["rule"], &violation["help"]);
-                self.fault(page, &variant, &format!("axe {rule} ({help}): {} {}", node["node"], node["why"]));
+                self.fault(page, &variant, format!("axe {rule} ({help}): {} {}", node["node"], node["why"]));
             }
         }
     }

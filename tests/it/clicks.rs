@@ -98,9 +98,9 @@ impl Seat {
         self.press(&format!("//button[{of_button}] | //form[{of_form}]//button[not(@formaction)]")).await;
     }
 
-    /// Follows the link with this text.
+    /// Follows the link with this text, with or without a number behind it.
     pub async fn follow(&self, link: &str) {
-        self.press(&format!("//a[normalize-space()='{link}']")).await;
+        self.press(&format!("//a[normalize-space()='{link}' or starts-with(normalize-space(), '{link} (')]")).await;
     }
 
     /// Clicks what an `XPath` finds, and waits until the page has gone on.

@@ -39,7 +39,8 @@ const WIDE_LETTER: &str = ascii(&[b'M'; 300]);
 const ARABIC_LETTER: &str = "رسالة: هل رأى أحد منكم قفلا يفتح نفسه؟ (1) [x](https://evil.example/)";
 const SCRIPT_LETTER: &str = "\"></title><script>alert(2)</script> & 'too' <b onclick=alert(2)>";
 const ACCENTS_TITLE: &str = "Ḧ̶̢̛̹̠͚̲͇́̀̏̊͗è̴̡̛̛̱̗̫̤̝̑̓̈́̏ l̵l̵o̷, everybody";
-const EMOJI_TITLE: &str = "🏔️❄️ 🧑🏽🚀🇩🇪🏴‼️ 🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥";
+const EMOJI_TITLE: &str =
+    "🏔️❄️ 🧑🏽🚀🇩🇪🏴‼️ 🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥";
 const SCRIPT_TITLE: &str = "</title><script>alert(1)</script> & \"quotes\" 'too' <b onclick=alert(1)>";
 
 /// Markdown with everything that should not come through, and much that is hard to fit in.
@@ -248,8 +249,13 @@ pub fn pages() -> Vec<Page> {
         consent("hostile-consent-script", SCRIPT),
         consent("hostile-consent-host", HOST),
         consent("hostile-consent-native", NATIVE),
-        page("hostile-consent-unknown", "/authorize", BEN, Path("/authorize?client_id=%3Cscript%3E&redirect_uri=%22%3E"))
-            .with_status(400),
+        page(
+            "hostile-consent-unknown",
+            "/authorize",
+            BEN,
+            Path("/authorize?client_id=%3Cscript%3E&redirect_uri=%22%3E"),
+        )
+        .with_status(400),
         page("hostile-guide", "/api", "", Path("/api")),
         page("hostile-docs", "/docs", "", Path("/docs")),
         page("hostile-queue", "/admin/apps", REVIEWER, Path("/admin/apps")),

@@ -85,7 +85,8 @@ const send = (selector, to, fields) => {
   if (to) form.action = to.replace(/^\\+/, location.pathname);
   for (const [name, value] of fields) {
     if (name === 'enctype') { form.enctype = value; continue; }
-    let field = form.elements[name];
+    const known = form.elements[name];
+    let field = known && (known.matches?.('input, select, textarea') || known[0].type === 'radio') ? known : null;
     if (!field) {
       field = document.createElement('textarea');
       field.name = name;
@@ -244,7 +245,9 @@ fn inbox() -> Vec<Page> {
         message("message-revealed", "cleo", "“Front Page Digest” was approved"),
         message("message-expired", "joe", "“Feed bridge” was approved"),
         message("message-held", "ben", "“Quiz bot” was approved"),
-        message("message-reveal", "ben", "“Quiz bot” was approved").sent(200, "form[action$='/reveal']", "", &[]).once(),
+        message("message-reveal", "ben", "“Quiz bot” was approved")
+            .sent(200, "form[action$='/reveal']", "", &[])
+            .once(),
         message("message-revealed-too-late", "ben", "“Quiz bot” was approved").sent(
             409,
             "form[action$='/logout']",
@@ -261,7 +264,7 @@ fn consent() -> Vec<Page> {
         page("consent", DOOR, "joe", Consent("Front Page Digest", "&state=x")),
         page("consent-native", DOOR, "cleo", Consent("Pocket Reader", "")),
         page("consent-after-log-in", DOOR, NOBODY, Consent("Front Page Digest", "")),
-        page("consent-suspended", DOOR, "joe", Consent("Image Mirror", "")).with_status(400),
+        page("consent-suspended", DOOR, "joe", Consent("Image Mirror", "")).with_status(403),
         page("consent-unknown", DOOR, "joe", Path("/authorize?client_id=nobody")).with_status(400),
         page("consent-other-address", DOOR, "joe", Consent("Front Page Digest", "&redirect_uri=https://evil.example/"))
             .with_status(400),
@@ -323,15 +326,21 @@ fn reviews() -> Vec<Page> {
 fn decisions() -> Vec<Page> {
     use At::Review;
     let decide = |name, status, to, fields: &[(&str, &str)]| {
-        page(name, "/admin/apps/{id}", "rob", Review("Comment Lens")).sent(status, "form:has([name=revision])", to, fields)
+        page(name, "/admin/apps/{id}", "rob", Review("Comment Lens")).sent(
+            status,
+            "form:has([name=revision])",
+            to,
+            fields,
+        )
     };
     vec![
         decide("decision-without-reason", 422, "+/deny", &[("reason_code", ""), ("reason", "")]),
-        decide("decision-on-an-old-revision", 409, "+/deny", &[
-            ("revision", "1"),
-            ("reason_code", "other"),
-            ("reason", "What I typed stays."),
-        ]),
+        decide(
+            "decision-on-an-old-revision",
+            409,
+            "+/deny",
+            &[("revision", "1"), ("reason_code", "other"), ("reason", "What I typed stays.")],
+        ),
         decide("decision-not-possible", 409, "+/reinstate", &[("reason_code", "other"), ("reason", "What I typed.")]),
     ]
 }
