@@ -298,6 +298,7 @@ impl App {
 
     /// Ends the writer after what it has taken is on disk. Whoever still holds this app can read, not write.
     pub async fn stop(self: Arc<Self>) {
+        self.write_last_uses().await;
         let task = self.writer_task.lock().ok().and_then(|mut task| task.take());
         drop(self);
         if let Some(task) = task {

@@ -9,6 +9,8 @@ pub mod rows;
 pub mod sqlite;
 mod statements;
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use countersign_events::{
@@ -19,7 +21,7 @@ use countersign_events::{
     recorded::{Envelope, Position, Recorded, StreamName, Timestamp, Version},
     redirect_uri::Purpose,
     scope::Scope,
-    token::ClientId,
+    token::{ClientId, TokenDigest},
 };
 use countersign_projections::{Change, Projection, Table, Value, history::Subject};
 
@@ -171,10 +173,16 @@ pub trait LogWriter: Send {
     async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError>;
     /// Moves the cut-off of dead rows forward; an earlier one changes nothing.
     async fn raise_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError>;
-    /// Deletes rows of an inline table that are dead by the cut-off, at most `limit`, and returns their keys.
+    /// Deletes rows of an inline table that are dead by the cut-off, at most `limit`, and returns their keys. With a token
+    /// goes when it was last used.
     async fn purge(&mut self, table: &'static Table, limit: u32) -> Result<Vec<Vec<Value>>, StoreError>;
     /// Deletes outcomes recorded before `before`, at most `limit`. How many.
     async fn forget_outcomes(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError>;
+    /// Notes when tokens were last used; tokens that are not there any more and those of erased members are left out, and
+    /// an earlier use changes nothing.
+    async fn note_uses(&mut self, uses: &[(TokenDigest, Timestamp)]) -> Result<(), StoreError>;
+    /// Forgets when a member's tokens were used.
+    async fn forget_uses(&mut self, user: UserId) -> Result<(), StoreError>;
     /// Tries once to leave no copy of what was changed or deleted in the files beside the database; whether none is left.
     async fn truncate(&mut self) -> Result<bool, StoreError>;
 }
@@ -263,6 +271,9 @@ pub trait ReadModels: Generations {
     async fn token(&self, id: TokenId) -> Result<Option<TokenRow>, StoreError>;
     /// Inline: every token after a digest, at most `limit`; for loading state.
     async fn tokens(&self, after: Option<[u8; 32]>, limit: u32) -> Result<Vec<TokenRow>, StoreError>;
+
+    /// Beside them: when a member's tokens were last used, as far as it is written down.
+    async fn uses_of(&self, user: UserId) -> Result<HashMap<TokenDigest, Timestamp>, StoreError>;
 
     /// Trailing `inbox`: a member's notifications, newest first; `messages` only those that are private messages.
     async fn notifications(

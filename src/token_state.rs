@@ -15,6 +15,10 @@ use countersign_events::{
 use countersign_projections::{Table, Value, authorizations::AUTHORIZATIONS, tokens::TOKENS};
 use papaya::HashMap;
 
+mod last_use;
+
+use last_use::LastUse;
+
 use crate::store::{
     ReadModels, StoreError,
     rows::{AccountRow, ApplicationRow, AuthorizationRow, TokenRow},
@@ -55,12 +59,13 @@ pub struct Client {
     pub scopes: ScopeSet,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Token {
     id: TokenId,
     application: ApplicationId,
     user: UserId,
     facts: TokenFacts,
+    last_use: LastUse,
 }
 
 /// Who stands behind a valid token.
@@ -184,7 +189,8 @@ impl TokenState {
             expires_at: row.expires_at,
             ended: row.ended_at.is_some(),
         };
-        let token = Token { id: row.token_id, application: row.application_id, user: row.user_id, facts };
+        let last_use = LastUse::default();
+        let token = Token { id: row.token_id, application: row.application_id, user: row.user_id, facts, last_use };
         self.tokens.pin().insert(row.digest, token);
     }
 
@@ -193,8 +199,10 @@ impl TokenState {
     /// # Errors
     /// Why nobody does.
     pub fn check(&self, digest: TokenDigest, now: Timestamp) -> Result<Bearer, TokenError> {
-        let token = *self.tokens.pin().get(&digest).ok_or(TokenError::Unknown)?;
+        let tokens = self.tokens.pin();
+        let token = tokens.get(&digest).ok_or(TokenError::Unknown)?;
         self.valid(token.application, token.user, &token.facts, now)?;
+        token.last_use.note(now);
         Ok(Bearer {
             token_id: token.id,
             user_id: token.user,
@@ -408,13 +416,16 @@ impl TokenState {
             }
             E::TokenIssued { application_id, user_id, grant, token_id, digest, scopes, expires_at, .. } => {
                 let facts = TokenFacts { grant: *grant, scopes: *scopes, expires_at: *expires_at, ended: false };
-                let token = Token { id: *token_id, application: *application_id, user: *user_id, facts };
+                let (application, user, last_use) = (*application_id, *user_id, LastUse::default());
+                let token = Token { id: *token_id, application, user, facts, last_use };
                 self.tokens.pin().insert(*digest, token);
             }
             E::TokenRevoked { digest, .. } => {
-                self.tokens
-                    .pin()
-                    .update(*digest, |token| Token { facts: TokenFacts { ended: true, ..token.facts }, ..*token });
+                self.tokens.pin().update(*digest, |token| Token {
+                    facts: TokenFacts { ended: true, ..token.facts },
+                    last_use: token.last_use.carried(),
+                    ..*token
+                });
             }
             E::AuthorizationDenied { .. } => {}
         }

@@ -104,6 +104,8 @@ pub struct MyAuthorization {
     pub row: AuthorizationRow,
     /// Its application.
     pub application: Option<ApplicationRow>,
+    /// When a token of it was last used, to the minute, as far as that is known.
+    pub last_used: Option<Timestamp>,
 }
 
 impl App {
@@ -315,10 +317,15 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn my_authorizations(&self, user: UserId) -> Result<Vec<MyAuthorization>, AppError> {
+        let tokens = self.my_tokens(user).await?;
         let mut mine = vec![];
         for row in self.models.authorizations_of(user).await? {
             let application = self.models.application(row.application_id).await?;
-            mine.push(MyAuthorization { row, application });
+            let of_it = tokens
+                .iter()
+                .filter(|token| (token.row.application_id, token.row.grant) == (row.application_id, row.grant));
+            let last_used = of_it.filter_map(|token| token.last_used).max();
+            mine.push(MyAuthorization { row, application, last_used });
         }
         Ok(mine)
     }

@@ -93,6 +93,8 @@ impl App {
         let outcomes = tokens.iter().filter(|token| token.issued_at >= recent).map(|token| outcome_key(token.token_id));
         let belongings =
             Belongings { user, data_key: member.data_key, held: held.collect(), outcomes: outcomes.collect() };
+        // Before the key: while that is there, a start after a crash finishes the rest.
+        self.forget_uses(user).await?;
         self.vault.destroy_member(&belongings).await?;
         self.clear_log_files().await?;
         self.house.erasing.lock().unwrap_or_else(PoisonError::into_inner).remove(&user);

@@ -42,6 +42,8 @@ pub(super) struct House {
     swept: Mutex<Timestamp>,
     /// Members who were erased and whose belongings are not all destroyed yet.
     pub(super) erasing: Mutex<HashSet<UserId>>,
+    /// When the uses of tokens were last written down.
+    pub(super) uses_written: Mutex<Timestamp>,
 }
 
 impl App {
@@ -64,6 +66,7 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn look_after(&self) -> Result<(), AppError> {
+        self.write_uses().await?;
         self.finish_erasures().await?;
         for (user, message) in self.models.overdue_secrets(self.now(), AT_ONCE).await? {
             // One that cannot be expired keeps nothing else from being done.

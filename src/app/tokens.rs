@@ -15,7 +15,11 @@ use countersign_events::{
     token::{MalformedToken, PlainToken, TokenKind},
 };
 
+mod uses;
+
 use super::{App, AppError, Caller, Done, Plan};
+use uses::Uses;
+
 use crate::{
     store::rows::TokenRow,
     token_state::{Bearer, TokenError},
@@ -39,6 +43,8 @@ pub struct MyToken {
     pub row: TokenRow,
     /// Its application's name.
     pub application: String,
+    /// When it was last used, to the minute, as far as that is known.
+    pub last_used: Option<Timestamp>,
     /// Whether it is valid now, and why not.
     pub valid: Result<(), TokenRefusal>,
 }
@@ -60,10 +66,11 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn my_tokens(&self, user: UserId) -> Result<Vec<MyToken>, AppError> {
-        Ok(self.models.tokens_of(user).await?.into_iter().map(|row| self.as_mine(row)).collect())
+        let written = self.uses_of(user).await?;
+        Ok(self.models.tokens_of(user).await?.into_iter().map(|row| self.as_mine(row, &written)).collect())
     }
 
-    fn as_mine(&self, mut row: TokenRow) -> MyToken {
+    fn as_mine(&self, mut row: TokenRow, written: &Uses) -> MyToken {
         let facts = TokenFacts {
             grant: row.grant,
             scopes: row.scopes,
@@ -73,7 +80,7 @@ impl App {
         let valid = self.state.valid(row.application_id, row.user_id, &facts, self.now());
         row.scopes = self.state.within(row.application_id, row.scopes);
         let application = self.state.client(row.application_id).map(|client| client.name).unwrap_or_default();
-        MyToken { row, application, valid }
+        MyToken { last_used: self.last_used(&row, written), row, application, valid }
     }
 
     /// A token by its id, for an operator.
@@ -81,7 +88,9 @@ impl App {
     /// # Errors
     /// [`AppError::NotFound`].
     pub async fn token(&self, id: TokenId) -> Result<MyToken, AppError> {
-        self.models.token(id).await?.map(|row| self.as_mine(row)).ok_or(AppError::NotFound)
+        let row = self.models.token(id).await?.ok_or(AppError::NotFound)?;
+        let written = self.uses_of(row.user_id).await?;
+        Ok(self.as_mine(row, &written))
     }
 
     /// A member has another personal token in the place of one of theirs. The text is shown in this answer, and to

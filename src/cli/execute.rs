@@ -239,6 +239,7 @@ async fn show_token(app: &App, id: TokenId) -> anyhow::Result<Output> {
         "expires_at",
         "ended_at",
         "ended_why",
+        "last_used_at",
         "valid",
         "invalid_because",
     ]);
@@ -255,6 +256,7 @@ async fn show_token(app: &App, id: TokenId) -> anyhow::Result<Output> {
         instant(row.expires_at),
         instant(row.ended_at),
         json!(row.ended_why),
+        instant(token.last_used),
         json!(token.valid.is_ok()),
         json!(token.valid.err().map(|refusal| refusal.to_string())),
     ]);

@@ -12,6 +12,7 @@ mod purge;
 mod replay;
 mod reviews;
 mod schema;
+mod uses;
 pub mod vault;
 mod writer;
 

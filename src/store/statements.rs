@@ -129,6 +129,10 @@ pub(crate) const CUT_OFF: &str = "select instant\nfrom cut_off";
 pub(crate) const RAISE_CUT_OFF: &str = "update cut_off\nset instant = $1\nwhere instant < $1";
 pub(crate) const FORGET_OUTCOMES: &str = "delete from outcomes\nwhere (scope, command_id) in (\n    \
     select scope, command_id\n    from outcomes\n    where recorded_at < $1\n    limit $2\n)";
+pub(crate) const USES_OF: &str = "select tokens.digest, used_at\nfrom tokens\n\
+    join token_uses on token_uses.digest = tokens.digest\nwhere user_id = $1";
+pub(crate) const FORGET_USES_OF: &str =
+    "delete from token_uses\nwhere digest in (\n    select digest\n    from tokens\n    where user_id = $1\n)";
 pub(crate) const GENERATION: &str = "select revision, generation\nfrom generations\nwhere name = $1";
 pub(crate) const SET_GENERATION: &str = "insert into generations (name, revision, generation)\nvalues ($1, $2, $3)\n\
     on conflict (name) do update set revision = excluded.revision, generation = excluded.generation";

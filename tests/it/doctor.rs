@@ -104,7 +104,7 @@ fn a_healthy_site_has_no_problem_running_or_stopped() {
     told.is_healthy();
     for (about, found) in [
         ("program", "SQLite 3"),
-        ("schema of log.db", "2"),
+        ("schema of log.db", "3"),
         ("disk of the data directory", "free"),
         ("disk of the root key", "free"),
         ("root key", "opens the vault"),

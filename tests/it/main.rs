@@ -26,6 +26,7 @@ mod events_api;
 mod guide_flow;
 mod hostile_site;
 mod housekeeping;
+mod last_use;
 mod letters;
 mod observability;
 mod page_list;

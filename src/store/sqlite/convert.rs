@@ -309,6 +309,11 @@ pub(super) fn token(row: &SqliteRow) -> Result<TokenRow, StoreError> {
     })
 }
 
+/// When a token was last used.
+pub(super) fn token_use(row: &SqliteRow) -> Result<(TokenDigest, Timestamp), StoreError> {
+    Ok((TokenDigest::from_bytes(digest(row, "digest")?), instant(row, "used_at")?))
+}
+
 pub(super) fn notification(row: &SqliteRow) -> Result<NotificationRow, StoreError> {
     Ok(NotificationRow {
         id: parse(row, "id")?,

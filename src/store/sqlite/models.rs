@@ -1,10 +1,12 @@
 //! Reading the read models.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use countersign_events::{
     ids::{ApplicationId, MessageId, PostId, TokenId, UserId, UsernameDigest},
     recorded::{Position, Timestamp},
-    token::ClientId,
+    token::{ClientId, TokenDigest},
 };
 use countersign_projections::history::Subject;
 use sqlx::{SqlitePool, query, sqlite::SqliteRow};
@@ -138,6 +140,11 @@ impl ReadModels for SqliteStore {
     async fn tokens(&self, after: Option<[u8; 32]>, limit: u32) -> Result<Vec<TokenRow>, StoreError> {
         let after = after.map(|digest| digest.to_vec()).unwrap_or_default();
         all(&self.readers, query(statements::TOKENS).bind(after).bind(i64::from(limit)), convert::token).await
+    }
+
+    async fn uses_of(&self, user: UserId) -> Result<HashMap<TokenDigest, Timestamp>, StoreError> {
+        let statement = query(statements::USES_OF).bind(user.to_string());
+        Ok(all(&self.readers, statement, convert::token_use).await?.into_iter().collect())
     }
 
     async fn notifications(

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use countersign_events::recorded::Timestamp;
-use countersign_projections::{Change, Kind, Table, Value};
-use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql, sqlite::SqliteRow};
+use countersign_projections::{Change, Kind, Table, Value, tokens::TOKENS};
+use sqlx::{AssertSqlSafe, Connection as _, Row, SqliteConnection, query, raw_sql, sqlite::SqliteRow};
 
 use super::{
     super::{StoreError, changes, from_micros, statements},
-    unavailable,
+    unavailable, uses,
 };
 
 /// How long scrubbing waits for readers to let go of the write-ahead log.
@@ -32,7 +32,22 @@ pub(super) async fn raise_cut_off(connection: &mut SqliteConnection, cut_off: Ti
     raise.execute(connection).await.map(drop).map_err(unavailable)
 }
 
+/// In one transaction, so that no crash leaves the use of a token that is gone.
 pub(super) async fn dead_rows(
+    connection: &mut SqliteConnection,
+    table: &'static Table,
+    limit: u32,
+) -> Result<Vec<Vec<Value>>, StoreError> {
+    let mut tx = connection.begin_with("begin immediate").await.map_err(unavailable)?;
+    let keys = delete_dead(&mut tx, table, limit).await?;
+    if *table == TOKENS && !keys.is_empty() {
+        uses::forget(&mut tx, &keys).await?;
+    }
+    tx.commit().await.map_err(unavailable)?;
+    Ok(keys)
+}
+
+async fn delete_dead(
     connection: &mut SqliteConnection,
     table: &'static Table,
     limit: u32,

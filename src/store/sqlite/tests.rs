@@ -8,7 +8,7 @@ use super::{
         changes::{Placeholders, Planner, ddl, purge},
         statements as s,
     },
-    generations, log, models, replay, schema, writer,
+    generations, log, models, replay, schema, uses, writer,
 };
 
 /// Statements of `statements.rs`, by the database that they run in.
@@ -26,6 +26,8 @@ const LOG: &[&str] = &[
     s::CUT_OFF,
     s::RAISE_CUT_OFF,
     s::FORGET_OUTCOMES,
+    s::USES_OF,
+    s::FORGET_USES_OF,
     s::GENERATION,
     s::SET_GENERATION,
     s::ACCOUNT,
@@ -66,8 +68,17 @@ const TRAILING: &[&str] = &[
     s::SUBJECT_POSITIONS_BACK,
 ];
 /// Those that differ from `PostgreSQL`.
-const LOG_DIALECT: &[&str] =
-    &[log::READ_AT, log::OF_STREAM, replay::PAGE, replay::ROWS, writer::BEGIN, writer::COMMIT, writer::OUTCOMES];
+const LOG_DIALECT: &[&str] = &[
+    log::READ_AT,
+    log::OF_STREAM,
+    replay::PAGE,
+    replay::ROWS,
+    writer::BEGIN,
+    writer::COMMIT,
+    writer::OUTCOMES,
+    uses::NOTE,
+    uses::FORGET,
+];
 const TRAILING_DIALECT: &[&str] = &[models::POSTS, models::AMONG, generations::MOVE_CURSOR];
 
 /// A database with every table there is: those of the log, of inline and of trailing read models.

@@ -4,7 +4,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use countersign_events::recorded::{StreamName, Timestamp, Version};
+use countersign_events::{
+    ids::UserId,
+    recorded::{StreamName, Timestamp, Version},
+    token::TokenDigest,
+};
 use countersign_projections::{Change, Projection, Table, Value};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql};
 
@@ -14,7 +18,7 @@ use super::{
         changes::{Placeholders, Planner, Step, ddl, rungs, value_rows},
         statements::{self, event_columns, outcome_columns},
     },
-    convert, json, purge, signed, unavailable,
+    convert, json, purge, signed, unavailable, uses,
 };
 
 /// Rows of events and outcomes come in these numbers to a statement.
@@ -206,6 +210,14 @@ impl LogWriter for SqliteWriter {
 
     async fn forget_outcomes(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
         purge::outcomes(&mut self.connection, before, limit).await
+    }
+
+    async fn note_uses(&mut self, uses: &[(TokenDigest, Timestamp)]) -> Result<(), StoreError> {
+        uses::note(&mut self.connection, uses).await
+    }
+
+    async fn forget_uses(&mut self, user: UserId) -> Result<(), StoreError> {
+        uses::forget_of(&mut self.connection, user).await
     }
 
     async fn truncate(&mut self) -> Result<bool, StoreError> {

@@ -231,16 +231,20 @@ pub struct AuthorizationShape {
     #[schema(value_type = String, format = DateTime)]
     authorized_at: Timestamp,
     by_consent: bool,
+    /// When a token of it was last used, to the minute; null until then. A crash may lose the last minute.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
 }
 
 impl From<MyAuthorization> for AuthorizationShape {
-    fn from(MyAuthorization { row, application }: MyAuthorization) -> Self {
+    fn from(MyAuthorization { row, application, last_used }: MyAuthorization) -> Self {
         Self {
             id: row.application_id,
             application_name: application.map(|application| application.name).unwrap_or_default(),
             scopes: row.scopes.to_string(),
             authorized_at: row.authorized_at,
             by_consent: row.by_consent,
+            last_used_at: last_used,
         }
     }
 }
@@ -264,11 +268,14 @@ pub struct TokenShape {
     #[schema(value_type = Option<String>, format = DateTime)]
     ended_at: Option<Timestamp>,
     ended_why: Option<String>,
+    /// When it was last used, to the minute; null until then. A crash may lose the last minute.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
     valid: bool,
 }
 
 impl From<MyToken> for TokenShape {
-    fn from(MyToken { row, application, valid }: MyToken) -> Self {
+    fn from(MyToken { row, application, last_used, valid }: MyToken) -> Self {
         Self {
             id: row.token_id,
             application_id: row.application_id,
@@ -279,6 +286,7 @@ impl From<MyToken> for TokenShape {
             expires_at: row.expires_at,
             ended_at: row.ended_at,
             ended_why: row.ended_why,
+            last_used_at: last_used,
             valid: valid.is_ok(),
         }
     }

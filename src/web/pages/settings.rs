@@ -170,7 +170,7 @@ struct Access {
 }
 
 impl From<MyAuthorization> for Access {
-    fn from(MyAuthorization { row, application }: MyAuthorization) -> Self {
+    fn from(MyAuthorization { row, application, .. }: MyAuthorization) -> Self {
         Self {
             id: row.application_id,
             resting: application.as_ref().is_some_and(|application| application.standing != Standing::Approved),
