@@ -32,8 +32,8 @@ impl Seat {
         chromium.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
         let seat = Self { chromium, url: site.url().to_owned() };
         seat.open("/").await;
-        let root = seat.wait_for(Locator::Css("html")).await;
-        assert_eq!(root.rectangle().await.expect("a size").2, f64::from(width), "the window is as wide as asked for");
+        let (_, _, wide, _) = seat.wait_for(Locator::Css("html")).await.rectangle().await.expect("a size");
+        assert!((wide - f64::from(width)).abs() < 1.0, "the window is {wide} wide");
         Some(seat)
     }
 
@@ -88,14 +88,14 @@ impl Seat {
         self.press(&button).await;
     }
 
-    /// Presses the button that leads to an address with this end.
+    /// Presses the button that leads to a path with this end.
     pub async fn send_to(&self, end: &str) {
         let ends = |attribute: &str| {
-            let from = end.len() - 1;
-            format!("substring(@{attribute}, string-length(@{attribute}) - {from}) = '{end}'")
+            let path = format!("substring-before(concat(@{attribute}, '?'), '?')");
+            format!("substring({path}, string-length({path}) - {}) = '{end}'", end.len() - 1)
         };
         let (of_button, of_form) = (ends("formaction"), ends("action"));
-        self.press(&format!("//button[{of_button}] | //form[{of_form}]//button[not(@formaction)]")).await;
+        self.press(&format!("//button[{of_button}] | //form[{of_form}]//button[not(@formaction or @disabled)]")).await;
     }
 
     /// Follows the link with this text, with or without a number behind it.

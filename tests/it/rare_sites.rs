@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
 use crate::{
     auditor::Auditor,
-    page_list::{At, NOBODY, Page, page},
+    page_list::{ANY_FORM, At, NOBODY, Page, page},
     real_pages::Tour,
     running_site::{PASSWORD, Visitor},
     served_app::ServedApp,
@@ -25,9 +25,8 @@ fn of_an_empty_site() -> Vec<Page> {
 /// Where a few have been, and a log-in is more than a quarter of an hour old.
 fn of_an_old_log_in() -> Vec<Page> {
     let review = |name| page(name, "/admin/apps/{id}", "rob", At::Review("Reader"));
-    let decision = [("reason_code", "other"), ("reason", "What I typed.")];
+    let decision = [("revision", "1"), ("reason_code", "other"), ("reason", "What I typed.")];
     let with_password = [&decision[..], &[("password", "not the password")]].concat();
-    let form = "form:has([name=revision])";
     let log_in = [("username", "guessed-at"), ("password", "not the password")];
     vec![
         page("rare-reset", "/setup", NOBODY, At::Link),
@@ -39,8 +38,8 @@ fn of_an_old_log_in() -> Vec<Page> {
         ),
         page("rare-admin-empty", "/admin/apps", "rob", At::Path("/admin/apps?state=denied")),
         review("rare-review-asks-for-the-password"),
-        review("rare-decision-without-password").sent(403, form, "+/deny", &decision),
-        review("rare-decision-with-a-wrong-password").sent(401, form, "+/deny", &with_password),
+        review("rare-decision-without-password").sent(403, ANY_FORM, "+/deny", &decision),
+        review("rare-decision-with-a-wrong-password").sent(401, ANY_FORM, "+/deny", &with_password),
         page("rare-login-too-often", "/login", NOBODY, At::Path("/login")).sent(429, "main form", "", &log_in),
     ]
 }

@@ -125,7 +125,7 @@ impl Journey {
         seat.open("/settings").await;
         seat.follow("Apps with access").await;
         seat.press("//main//li[contains(., 'Reader')]//form[contains(@action, '/remove')]//button").await;
-        seat.reads("No application has access").await;
+        seat.reads("has access to your account").await;
     }
 
     async fn suspend(&self, own_page: &str) {

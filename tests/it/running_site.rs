@@ -175,7 +175,8 @@ fn program(directory: &Path, settings: &[(String, String)], under: &[String]) ->
             command
         }
     };
-    command.current_dir(directory).env_remove("COUNTERSIGN_TEST_ALL");
+    // What is for the tests is no setting of the program's.
+    command.current_dir(directory).env_remove("COUNTERSIGN_TEST_ALL").env_remove("COUNTERSIGN_SCREENSHOTS");
     command.env("COUNTERSIGN_DATA_DIR", directory.join("site"));
     command.envs(settings.iter().map(|(key, value)| (format!("COUNTERSIGN_{key}"), value)));
     command
