@@ -16,6 +16,8 @@ use crate::{browser::Chromium, page_list::Page, prerequisites::require_axe, runn
 const TAGS: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 /// A page and what it loads, without images.
 const BYTES: u64 = 50 * 1024;
+/// So many nodes are told of those that break one rule on one page.
+const NODES: usize = 3;
 /// Nothing that a page does takes longer, also on a machine that builds at the same time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -207,7 +209,8 @@ impl Auditor {
             self.fault(page, &variant, format!("it is {scroll} wide: {}", found["wide"]["nodes"]));
         }
         for violation in found["violations"].as_array().expect("a list") {
-            for node in violation["nodes"].as_array().expect("a list") {
+            let nodes = violation["nodes"].as_array().expect("a list");
+            for node in nodes.iter().take(NODES) {
                 let (rule, help) = (&violation["rule"], &violation["help"]);
                 self.fault(page, &variant, format!("axe {rule} ({help}): {} {}", node["node"], node["why"]));
             }

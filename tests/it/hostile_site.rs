@@ -12,7 +12,7 @@ use countersign_events::{
 };
 
 use crate::{
-    page_list::{ANY_FORM, At, Page, ascii, page},
+    page_list::{ANY_FORM, At, ERROR, Page, ascii, page},
     served_app::ServedApp,
     support::by,
 };
@@ -272,6 +272,6 @@ pub fn pages() -> Vec<Page> {
             "+/deny",
             &[("revision", "1"), ("reason_code", "other"), ("reason", "</textarea><script>alert(1)</script>")],
         ),
-        page("hostile-error", "an error page", "", Path("/%3Cscript%3Ealert(1)%3C/script%3E")).with_status(404),
+        page("hostile-error", ERROR, "", Path("/%3Cscript%3Ealert(1)%3C/script%3E")).with_status(404),
     ]
 }

@@ -41,6 +41,8 @@ pub struct Page {
 pub const NOBODY: &str = "";
 /// A member who has done nothing yet; whoever sets a site up lets them join.
 pub const NEWCOMER: &str = "newcomer";
+/// In the place of a door: whichever it was.
+pub const ERROR: &str = "an error page";
 /// The form that every page of a signed-in member has, and that holds nothing but what each form carries: what is put into
 /// it can be sent to any door.
 pub const ANY_FORM: &str = "form[action$='/logout']";
@@ -338,10 +340,9 @@ fn decisions() -> Vec<Page> {
 
 fn errors() -> Vec<Page> {
     use At::{Path, Post};
-    const DOOR: &str = "an error page";
-    let error = |name, who, path, status| page(name, DOOR, who, Path(path)).with_status(status);
+    let error = |name, who, path, status| page(name, ERROR, who, Path(path)).with_status(status);
     let sends = |name, status, to, fields: &[(&str, &str)]| {
-        page(name, DOOR, "ben", Path("/settings")).sent(status, ANY_FORM, to, fields)
+        page(name, ERROR, "ben", Path("/settings")).sent(status, ANY_FORM, to, fields)
     };
     vec![
         error("error-400", NOBODY, "/?sort=sideways", 400),
@@ -354,13 +355,13 @@ fn errors() -> Vec<Page> {
         sends("error-403-form", 403, "/posts", &[("csrf_token", "nonsense")]),
         sends("error-413", 413, "/posts", &[("body", TOO_LONG)]),
         sends("error-415", 415, "/posts", &[("enctype", "multipart/form-data")]),
-        page("error-422", DOOR, "ben", Post("Soup for twelve, one pot")).sent(
+        page("error-422", ERROR, "ben", Post("Soup for twelve, one pot")).sent(
             422,
             ANY_FORM,
             "+/votes",
             &[("direction", "sideways")],
         ),
-        page("error-429", DOOR, "olga", Path("/inbox")).sent(
+        page("error-429", ERROR, "olga", Path("/inbox")).sent(
             429,
             ANY_FORM,
             "/inbox",

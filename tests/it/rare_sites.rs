@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
 use crate::{
     auditor::Auditor,
-    page_list::{ANY_FORM, At, NOBODY, Page, page},
+    page_list::{ANY_FORM, At, ERROR, NOBODY, Page, page},
     real_pages::Tour,
     running_site::{PASSWORD, Visitor},
     served_app::ServedApp,
@@ -46,7 +46,7 @@ fn of_an_old_log_in() -> Vec<Page> {
 
 /// Where the database has gone.
 fn of_a_broken_site() -> Vec<Page> {
-    vec![page("broken-503", "an error page", "rob", At::Path("/settings/apps")).with_status(503)]
+    vec![page("broken-503", ERROR, "rob", At::Path("/settings/apps")).with_status(503)]
 }
 
 pub fn pages() -> Vec<Page> {
