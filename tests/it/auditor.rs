@@ -191,9 +191,10 @@ impl Auditor {
         if title.is_empty() {
             return Some("it has no title".to_owned());
         }
-        // A door that only leads on has the title of where it leads to.
+        // A door that only leads on has the title of where it leads to, and a page that refuses something that of the page
+        // it came from, or of its status.
         let asked = url::Url::parse(address).expect("an address");
-        if page.then.is_empty() && found["path"] != asked.path() {
+        if page.status >= 400 || (page.then.is_empty() && found["path"] != asked.path()) {
             return None;
         }
         let kind = *self.titles.entry(title.to_owned()).or_insert(page.kind());
