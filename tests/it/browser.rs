@@ -6,13 +6,20 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fantoccini::{Client, ClientBuilder};
+use fantoccini::{Client, ClientBuilder, wd::WebDriverCompatibleCommand};
 use hyper_util::client::legacy::connect::HttpConnector;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::prerequisites::require;
 use crate::third_party::ThirdParty;
+
+/// Whether pages may run scripts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Scripts {
+    On,
+    Off,
+}
 
 /// A running browser with one window.
 pub struct Chromium {
@@ -26,6 +33,11 @@ impl Chromium {
     /// Starts the browser with a window of that many CSS pixels; `None` where it is not installed and may
     /// be skipped.
     pub async fn start(width: u32, height: u32) -> Option<Self> {
+        Self::start_with(width, height, Scripts::On).await
+    }
+
+    /// The same, in which pages may not run scripts; what a test sends through `WebDriver` runs all the same.
+    pub async fn start_with(width: u32, height: u32, scripts: Scripts) -> Option<Self> {
         if !require("chromedriver") || !require("chromium") {
             return None;
         }
@@ -40,11 +52,14 @@ impl Chromium {
             .spawn()
             .expect("chromedriver starts");
         let port = announced_port(&mut driver);
+        // The numbers of Chromium's content settings.
+        let setting = if scripts == Scripts::On { 1 } else { 2 };
         let capabilities = json!({
             "browserName": "chrome",
-            "goog:loggingPrefs": { "browser": "ALL" },
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             "goog:chromeOptions": {
                 "binary": "/usr/bin/chromium",
+                "prefs": { "profile.managed_default_content_settings.javascript": setting },
                 "args": [
                     "--headless=new",
                     "--no-sandbox",
@@ -71,6 +86,58 @@ impl Chromium {
                 panic!("Chromium did not start: {error}");
             }
         }
+    }
+
+    /// A command of the `DevTools` protocol.
+    pub async fn devtools(&self, name: &str, parameters: Value) -> Value {
+        let body = json!({ "cmd": name, "params": parameters });
+        self.own_command("goog/cdp/execute", body).await
+    }
+
+    /// What pages have said to the console since this was last asked.
+    pub async fn console(&self) -> Vec<Value> {
+        self.log("browser").await
+    }
+
+    /// The addresses that have been asked for over a network since this was last asked.
+    pub async fn asked_for(&self) -> Vec<String> {
+        let text = |event: &Value| event["message"].as_str().map(ToOwned::to_owned);
+        let messages = self.log("performance").await.iter().filter_map(text).collect::<Vec<_>>();
+        messages
+            .iter()
+            .filter_map(|message| serde_json::from_str::<Value>(message).ok())
+            .filter(|event| event["message"]["method"] == "Network.requestWillBeSent")
+            .filter_map(|event| event["message"]["params"]["request"]["url"].as_str().map(ToOwned::to_owned))
+            .filter(|address| !address.starts_with("data:"))
+            .collect()
+    }
+
+    async fn log(&self, kind: &str) -> Vec<Value> {
+        let said = self.own_command("se/log", json!({ "type": kind })).await;
+        said.as_array().expect("a log is a list").clone()
+    }
+
+    async fn own_command(&self, path: &'static str, body: Value) -> Value {
+        let told = body.to_string();
+        let done = self.client.issue_cmd(OwnCommand { path, body }).await;
+        done.unwrap_or_else(|error| panic!("{path} {told}: {error}"))
+    }
+}
+
+/// A command that `ChromeDriver` alone knows.
+#[derive(Debug)]
+struct OwnCommand {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for OwnCommand {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (axum::http::Method, Option<String>) {
+        (axum::http::Method::POST, Some(self.body.to_string()))
     }
 }
 
@@ -112,6 +179,18 @@ async fn headless_chromium_shows_a_local_page() {
     assert_eq!(heading.text().await.unwrap(), "Welcome back");
     assert_eq!(page.current_url().await.unwrap().as_str(), format!("{}/done", third_party.origin()));
     assert_eq!(third_party.requests(), ["/cb", "/done"]);
+}
+
+#[tokio::test]
+async fn pages_run_scripts_only_where_they_may() {
+    let page_of_a_script = "data:text/html,<title>off</title><script>document.title = 'on'</script>";
+    for (scripts, title) in [(Scripts::On, "on"), (Scripts::Off, "off")] {
+        let Some(chromium) = Chromium::start_with(800, 600, scripts).await else {
+            return;
+        };
+        chromium.client.goto(page_of_a_script).await.unwrap();
+        assert_eq!(chromium.client.title().await.unwrap(), title);
+    }
 }
 
 #[tokio::test]

@@ -34,6 +34,21 @@ pub fn require_python_module(module: &str) -> bool {
     }
 }
 
+/// The text of axe-core, which looks for faults of accessibility; the same rule as [`require`].
+///
+/// Panics when it is missing and `COUNTERSIGN_TEST_ALL=1`.
+pub fn require_axe() -> Option<String> {
+    // Cargo gives tests a directory inside of the one it builds in; script/bootstrap puts it beside that.
+    let target = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("it lies in the target directory");
+    let directory = target.join("test-node/node_modules/axe-core");
+    let everything = std::env::var_os("COUNTERSIGN_TEST_ALL").is_some_and(|value| value == "1");
+    match judge("axe.min.js", directory.as_os_str(), everything) {
+        Ok(true) => Some(std::fs::read_to_string(directory.join("axe.min.js")).expect("axe-core can be read")),
+        Ok(false) => None,
+        Err(complaint) => panic!("{complaint}"),
+    }
+}
+
 /// The rule itself, without the environment: changing that is unsafe where tests run as threads.
 fn judge(tool: &str, path: &OsStr, everything: bool) -> Result<bool, String> {
     if std::env::split_paths(path).any(|directory| directory.join(tool).is_file()) {
@@ -41,7 +56,7 @@ fn judge(tool: &str, path: &OsStr, everything: bool) -> Result<bool, String> {
     }
     if everything {
         return Err(format!(
-            "{tool} is not in PATH, and COUNTERSIGN_TEST_ALL=1 skips nothing: run script/bootstrap --test"
+            "{tool} is missing, and COUNTERSIGN_TEST_ALL=1 skips nothing: run script/bootstrap --test"
         ));
     }
     let thread = std::thread::current();

@@ -1,138 +1,196 @@
-//! Three people click their way through the guide in headless Chromium, under the policies that the real program sends.
+//! Three people and an auditor click their way from a request to what has become of it, in headless Chromium, under the
+//! policies that the real program sends: with scripts, without, and on a screen as wide as a telephone's.
 
-use std::time::{Duration, Instant};
-
-use fantoccini::{Client, Locator, wd::WebDriverCompatibleCommand};
+use fantoccini::Locator;
 
 use crate::{
-    browser::Chromium,
-    running_site::{PASSWORD, RunningSite},
+    browser::Scripts,
+    clicks::Seat,
+    running_site::{RunningSite, http, with_token},
     third_party::ThirdParty,
 };
 
-/// What the page has said to the console since it was last asked; Chromium's own command.
-#[derive(Debug)]
-struct ConsoleLog;
+/// What an application's page shows to its owner.
+const DESCRIPTION: &str = "Reads the front page once a day, and keeps nothing.";
 
-impl WebDriverCompatibleCommand for ConsoleLog {
-    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
-    }
-
-    fn method_and_body(&self, _: &url::Url) -> (axum::http::Method, Option<String>) {
-        (axum::http::Method::POST, Some(r#"{"type":"browser"}"#.to_owned()))
-    }
+struct Journey {
+    site: RunningSite,
+    seat: Seat,
+    third_party: ThirdParty,
 }
 
-async fn assert_quiet_console(page: &Client) {
-    let said = page.issue_cmd(ConsoleLog).await.expect("Chromium has a console");
-    let lines = said.as_array().expect("a list").clone();
-    let bad: Vec<_> = lines.iter().filter(|line| line["level"] == "SEVERE").collect();
-    assert!(bad.is_empty(), "{bad:?}");
-}
-
-async fn fill(page: &Client, id: &str, text: &str) {
-    let field = page.find(Locator::Id(id)).await.unwrap_or_else(|error| panic!("{id}: {error}"));
-    field.send_keys(text).await.expect("it can be typed into");
-}
-
-async fn click(page: &Client, button: &str) {
-    let xpath = format!("//button[normalize-space()='{button}']");
-    let found = page.find(Locator::XPath(&xpath)).await.unwrap_or_else(|error| panic!("{button}: {error}"));
-    found.click().await.expect("it can be clicked");
-}
-
-async fn follow(page: &Client, link: &str) {
-    // Numbers may follow.
-    let xpath = format!("//a[starts-with(normalize-space(), '{link}')]");
-    let found = page.find(Locator::XPath(&xpath)).await.unwrap_or_else(|error| panic!("{link}: {error}"));
-    found.click().await.expect("it can be clicked");
-}
-
-async fn text(page: &Client, selector: &str) -> String {
-    let found = page.wait().for_element(Locator::Css(selector)).await;
-    found.unwrap_or_else(|error| panic!("{selector}: {error}")).text().await.expect("text")
-}
-
-/// Somebody else sits down at the browser.
-async fn log_in(page: &Client, site: &RunningSite, name: &str) {
-    page.goto(site.url()).await.expect("the site");
-    page.delete_all_cookies().await.expect("a fresh browser");
-    page.goto(&format!("{}/login", site.url())).await.expect("the log-in");
-    fill(page, "username", name).await;
-    fill(page, "password", PASSWORD).await;
-    click(page, "Log in").await;
-    follow_to(page, name).await;
-}
-
-/// Opens the first message of the inbox; it comes a moment after somebody else's decision.
-async fn waiting_message(page: &Client) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Ok(message) = page.find(Locator::Css("ul.rows li a")).await {
-            return message.click().await.expect("a click");
+impl Journey {
+    async fn begin(width: u32, scripts: Scripts) -> Option<Self> {
+        let site = RunningSite::start();
+        let seat = Seat::at(&site, width, scripts).await?;
+        for (name, roles) in
+            [("cleo", &[][..]), ("rob", &["reviewer"][..]), ("ben", &[][..]), ("olga", &["auditor"][..])]
+        {
+            site.given_member(name, roles);
         }
-        assert!(Instant::now() < deadline, "no message came");
-        page.refresh().await.expect("the inbox again");
+        Some(Self { site, seat, third_party: ThirdParty::start("localhost").await })
+    }
+
+    /// Cleo asks for an application; the address of its own page.
+    async fn request(&self) -> String {
+        let seat = &self.seat;
+        seat.sit_down("cleo").await;
+        seat.follow("Apps").await;
+        seat.fill("name", "Reader").await;
+        seat.fill("redirect_uri", &self.third_party.redirect_uri()).await;
+        seat.fill("description", "Reads.").await;
+        seat.submit("redirect_uri").await;
+        seat.stands("under_review").await;
+        seat.address().await
+    }
+
+    /// Rob opens it from the queue.
+    async fn review(&self) {
+        self.seat.sit_down("rob").await;
+        self.seat.follow("Review").await;
+        self.seat.follow("Reader").await;
+    }
+
+    async fn ask_for_changes(&self) {
+        let seat = &self.seat;
+        self.review().await;
+        seat.send_to("/claim").await;
+        seat.reads("You have claimed it").await;
+        seat.choose("reason_code", "incomplete").await;
+        seat.fill("reason", "How often, and what is kept?").await;
+        seat.send_to("/request-changes").await;
+        seat.stands("changes_requested").await;
+    }
+
+    async fn resubmit(&self, own_page: &str) {
+        let seat = &self.seat;
+        seat.sit_down("cleo").await;
+        seat.open(own_page).await;
+        seat.reads("How often, and what is kept?").await;
+        seat.fill("description", DESCRIPTION).await;
+        seat.submit("description").await;
+        seat.stands("under_review").await;
+        seat.reads(DESCRIPTION).await;
+    }
+
+    async fn approve(&self) {
+        self.review().await;
+        self.seat.reads(DESCRIPTION).await;
+        self.seat.fill("reason", "Welcome.").await;
+        self.seat.send_to("/approve").await;
+        self.seat.stands("approved").await;
+    }
+
+    /// Cleo has the token of her own application shown to her, and uses it.
+    async fn reveal(&self) -> String {
+        let seat = &self.seat;
+        seat.sit_down("cleo").await;
+        seat.follow("Inbox").await;
+        let waits = "//main//li[contains(., 'a token waits')]//a";
+        let path = "/inbox";
+        seat.comes(path, "main li a[href*='/inbox/']").await;
+        while seat.chromium.client.find(Locator::XPath(waits)).await.is_err() {
+            seat.comes(path, "main li a[href*='/inbox/']").await;
+        }
+        seat.press(waits).await;
+        seat.send_to("/reveal").await;
+        let token = seat.text("#token").await;
+        assert!(token.starts_with("csp_"), "{token}");
+        token
+    }
+
+    /// Ben is not logged in: the log-in comes first, then the consent, then the third party and its own redirect.
+    async fn authorize(&self, client_id: &str) -> String {
+        let seat = &self.seat;
+        seat.stand_up().await;
+        seat.open(&format!("/authorize/?client_id={client_id}&state=x")).await;
+        seat.give_name_and_password("ben").await;
+        seat.press("//button[@name='decision'][@value='authorize']").await;
+        seat.press("//h1[.='Welcome back']").await;
+        assert_eq!(seat.address().await, format!("{}/done", self.third_party.origin()));
+        let requests = self.third_party.requests();
+        let [came, done] = requests.as_slice() else { panic!("{requests:?}") };
+        assert_eq!(done, "/done");
+        let came = url::Url::parse(&format!("http://localhost{came}")).expect("an address");
+        let pairs: Vec<_> = came.query_pairs().into_owned().collect();
+        let [(access_token, token), (state, x)] = pairs.as_slice() else { panic!("{pairs:?}") };
+        assert_eq!([access_token, state, x], ["access_token", "state", "x"]);
+        assert!(token.starts_with("csa_"), "{token}");
+        token.clone()
+    }
+
+    async fn remove_access(&self) {
+        let seat = &self.seat;
+        seat.sit_down("ben").await;
+        seat.open("/settings").await;
+        seat.follow("Apps with access").await;
+        seat.press("//main//li[contains(., 'Reader')]//form[contains(@action, '/remove')]//button").await;
+        seat.reads("has access to your account").await;
+    }
+
+    async fn suspend(&self, own_page: &str) {
+        let seat = &self.seat;
+        seat.sit_down("rob").await;
+        seat.open(&own_page.replace("/settings/apps/", "/admin/apps/")).await;
+        seat.choose("reason_code", "security").await;
+        seat.fill("reason", "It asks too often.").await;
+        seat.send_to("/suspend").await;
+        seat.stands("suspended").await;
+    }
+
+    /// What the API says to a token.
+    async fn use_it(&self, token: &str) -> (u16, serde_json::Value) {
+        let answer = with_token(&http(), &format!("{}/api/v1/token", self.site.url()), token).await;
+        (answer.status.as_u16(), answer.json())
+    }
+
+    async fn assert_used_by(&self, token: &str, user: &str) {
+        let (status, said) = self.use_it(token).await;
+        assert_eq!((status, &said["user"]["name"]), (200, &serde_json::json!(user)), "{said}");
+    }
+
+    async fn assert_refused(&self, token: &str, code: &str) {
+        let (status, said) = self.use_it(token).await;
+        assert_eq!((status, &said["code"]), (401, &serde_json::json!(code)), "{said}");
     }
 }
 
-/// Waits until a page that shows this link has come.
-async fn follow_to(page: &Client, link: &str) {
-    page.wait().for_element(Locator::LinkText(link)).await.unwrap_or_else(|error| panic!("{link}: {error}"));
+async fn from_request_to_audit(width: u32, scripts: Scripts) {
+    let Some(journey) = Journey::begin(width, scripts).await else {
+        return;
+    };
+    let own_page = journey.request().await;
+    journey.ask_for_changes().await;
+    journey.resubmit(&own_page).await;
+    journey.approve().await;
+    let cleos = journey.reveal().await;
+    journey.seat.assert_quiet_console(false).await;
+    journey.assert_used_by(&cleos, "cleo").await;
+    journey.seat.open(&own_page).await;
+    let client_id = journey.seat.text("#client_id").await;
+
+    let bens = journey.authorize(&client_id).await;
+    journey.assert_used_by(&bens, "ben").await;
+    journey.remove_access().await;
+    journey.assert_refused(&bens, "token_revoked").await;
+    journey.assert_used_by(&cleos, "cleo").await;
+
+    journey.suspend(&own_page).await;
+    journey.assert_refused(&cleos, "application_suspended").await;
+    journey.seat.assert_quiet_console(false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_people_click_from_request_to_authorization_and_end_on_the_third_partys_page() {
-    let Some(chromium) = Chromium::start(1280, 1400).await else {
-        return;
-    };
-    let page = &chromium.client;
-    let site = RunningSite::start();
-    for (name, roles) in [("cleo", &[][..]), ("rob", &["reviewer"][..]), ("ben", &[][..])] {
-        site.given_member(name, roles);
-    }
-    let third_party = ThirdParty::start("localhost").await;
+async fn people_click_from_a_request_to_its_audit() {
+    from_request_to_audit(1280, Scripts::On).await;
+}
 
-    log_in(page, &site, "cleo").await;
-    follow(page, "Apps").await;
-    fill(page, "name", "Reader").await;
-    fill(page, "redirect_uri", &third_party.redirect_uri()).await;
-    fill(page, "description", "Reads the front page.").await;
-    click(page, "Send request").await;
-    assert_eq!(text(page, ".head .badge.under_review").await, "under review");
-    let own_page = page.current_url().await.expect("an address");
+#[tokio::test(flavor = "multi_thread")]
+async fn people_click_from_a_request_to_its_audit_without_scripts() {
+    from_request_to_audit(1280, Scripts::Off).await;
+}
 
-    log_in(page, &site, "rob").await;
-    follow(page, "Review").await;
-    follow(page, "Reader").await;
-    fill(page, "reason", "Welcome.").await;
-    click(page, "approve").await;
-    assert_eq!(text(page, "h1 .badge.approved").await, "approved");
-
-    log_in(page, &site, "cleo").await;
-    follow(page, "Inbox").await;
-    waiting_message(page).await;
-    page.wait().for_element(Locator::XPath("//button[.='Reveal the token']")).await.expect("a button");
-    click(page, "Reveal the token").await;
-    assert!(text(page, "#token").await.starts_with("csp_"));
-    page.goto(own_page.as_str()).await.expect("the application's page");
-    let client_id = text(page, "#client_id").await;
-    assert_quiet_console(page).await;
-
-    // Ben is not logged in: the log-in comes first, then the consent, then the third party and its own redirect.
-    page.delete_all_cookies().await.expect("a fresh browser");
-    page.goto(&format!("{}/authorize/?client_id={client_id}&state=x", site.url())).await.expect("the log-in");
-    fill(page, "username", "ben").await;
-    fill(page, "password", PASSWORD).await;
-    click(page, "Log in").await;
-    page.wait().for_element(Locator::XPath("//button[.='Authorize']")).await.expect("the consent page");
-    click(page, "Authorize").await;
-    page.wait().for_element(Locator::XPath("//h1[.='Welcome back']")).await.expect("the third party's page");
-    assert_eq!(page.current_url().await.expect("an address").as_str(), format!("{}/done", third_party.origin()));
-    assert_quiet_console(page).await;
-    let requests = third_party.requests();
-    let [came, done] = requests.as_slice() else { panic!("{requests:?}") };
-    assert!(came.starts_with("/cb?access_token=csa_") && came.ends_with("&state=x"), "{came}");
-    assert_eq!(done, "/done");
+#[tokio::test(flavor = "multi_thread")]
+async fn people_click_from_a_request_to_its_audit_on_a_telephone() {
+    from_request_to_audit(375, Scripts::On).await;
 }

@@ -143,7 +143,7 @@ impl RunningSite {
 
     /// Somebody with a browser of their own.
     pub fn visitor(&self) -> Visitor {
-        Visitor { http: http(), url: self.url.clone(), cookies: BTreeMap::new() }
+        Visitor::at(&self.url)
     }
 }
 
@@ -175,7 +175,8 @@ fn program(directory: &Path, settings: &[(String, String)], under: &[String]) ->
             command
         }
     };
-    command.current_dir(directory).env_remove("COUNTERSIGN_TEST_ALL");
+    // What is for the tests is no setting of the program's.
+    command.current_dir(directory).env_remove("COUNTERSIGN_TEST_ALL").env_remove("COUNTERSIGN_SCREENSHOTS");
     command.env("COUNTERSIGN_DATA_DIR", directory.join("site"));
     command.envs(settings.iter().map(|(key, value)| (format!("COUNTERSIGN_{key}"), value)));
     command
@@ -253,6 +254,11 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// At the site with this address.
+    pub fn at(url: &str) -> Self {
+        Self { http: http(), url: url.to_owned(), cookies: BTreeMap::new() }
+    }
+
     async fn send(&mut self, request: reqwest::RequestBuilder) -> Answer {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let answer = answer(request.header("cookie", cookies.join("; "))).await;
@@ -267,17 +273,17 @@ impl Visitor {
         answer
     }
 
-    fn at(&self, path: &str) -> String {
+    fn at_path(&self, path: &str) -> String {
         if path.starts_with("http") { path.to_owned() } else { format!("{}{path}", self.url) }
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {
-        self.send(self.http.get(self.at(path))).await
+        self.send(self.http.get(self.at_path(path))).await
     }
 
     /// Posts fields as a form, as they are.
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        self.send(self.http.post(self.at(path)).form(fields)).await
+        self.send(self.http.post(self.at_path(path)).form(fields)).await
     }
 
     /// Opens a page, and posts one of its forms with the page's CSRF token.
@@ -296,12 +302,23 @@ impl Visitor {
     }
 
     pub async fn log_in(&mut self, name: &str) {
-        self.submitted("/login", "/login", &[("username", name), ("password", PASSWORD)]).await;
+        self.log_in_with(name, PASSWORD).await;
+    }
+
+    pub async fn log_in_with(&mut self, name: &str, password: &str) {
+        self.submitted("/login", "/login", &[("username", name), ("password", password)]).await;
+    }
+
+    /// What an address has to say in JSON.
+    pub async fn json_at(&mut self, path: &str) -> Value {
+        let answer = self.send(self.http.get(self.at_path(path)).header("accept", "application/json")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer.json()
     }
 
     /// A JSON request of a signed-in member.
     pub async fn json(&mut self, method: Method, path: &str, csrf: &str, body: &Value) -> Answer {
-        self.send(self.http.request(method, self.at(path)).header("x-csrf-token", csrf).json(body)).await
+        self.send(self.http.request(method, self.at_path(path)).header("x-csrf-token", csrf).json(body)).await
     }
 
     /// Asks for a web application and returns its id.
