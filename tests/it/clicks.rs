@@ -121,6 +121,16 @@ impl Seat {
         }
     }
 
+    /// Unfolds what has this heading, unless it is open.
+    pub async fn unfold(&self, heading: &str) {
+        let xpath = format!("//summary[contains(normalize-space(.), '{heading}')]");
+        let summary = self.wait_for(Locator::XPath(&xpath)).await;
+        let closed = summary.find(Locator::XPath("./parent::details[not(@open)]")).await;
+        if closed.is_ok() {
+            summary.click().await.unwrap_or_else(|error| panic!("{heading}: {error}"));
+        }
+    }
+
     /// The text of what a selector finds.
     pub async fn text(&self, selector: &str) -> String {
         self.wait_for(Locator::Css(selector)).await.text().await.unwrap_or_else(|error| panic!("{selector}: {error}"))

@@ -260,6 +260,12 @@ pub fn pages() -> Vec<Page> {
         page("hostile-guide", "/api", "", Path("/api")),
         page("hostile-queue", "/admin/apps", REVIEWER, Path("/admin/apps")),
         page("hostile-queue-all", "/admin/apps", REVIEWER, Path("/admin/apps?state=approved")),
+        page("hostile-audit", "/admin/audit", STAFF, Path("/admin/audit")),
+        page("hostile-audit-decisions", "/admin/audit", STAFF, Path("/admin/audit?type=ApplicationDenied")),
+        page("hostile-audit-changes", "/admin/audit", STAFF, Path("/admin/audit?type=ApplicationEdited")),
+        page("hostile-audit-refused", "/admin/audit", STAFF, Path("/admin/audit?user=%22%3E%3Cscript%3Ealert(1)"))
+            .with_status(400),
+        page("hostile-operations", "/admin/operations", STAFF, Path("/admin/operations")),
         review("hostile-review-change", SCRIPT),
         review("hostile-review-wide", WIDE),
         review("hostile-review-denied", ARABIC),

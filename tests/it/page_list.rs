@@ -109,7 +109,7 @@ pub fn of_members() -> Vec<Page> {
 
 /// The demo as reviewers and other staff see it, and what is shown when something is wrong.
 pub fn of_staff() -> Vec<Page> {
-    [reviews(), decisions(), errors()].into_iter().flatten().collect()
+    [reviews(), decisions(), audit(), errors()].into_iter().flatten().collect()
 }
 
 fn board() -> Vec<Page> {
@@ -335,6 +335,28 @@ fn decisions() -> Vec<Page> {
             "+/reinstate",
             &[("revision", "2"), ("reason_code", "other"), ("reason", "What I typed.")],
         ),
+    ]
+}
+
+fn audit() -> Vec<Page> {
+    use At::Path;
+    const LIST: &str = "/admin/audit";
+    const EVENT: &str = "/admin/audit/{id}";
+    let list = |name, path| page(name, LIST, "otto", Path(path));
+    let event = |name, path| page(name, EVENT, "otto", Path(path));
+    vec![
+        page("admin-as-auditor", "/admin", "otto", Path("/admin")),
+        page("admin-as-operator", "/admin", "olga", Path("/admin")),
+        list("audit", LIST),
+        list("audit-of-a-quarter", "/admin/audit?weeks=13"),
+        list("audit-filtered", "/admin/audit?actor=rob&since=2020-01-01"),
+        list("audit-older", "/admin/audit?after=60"),
+        list("audit-nothing", "/admin/audit?user=newcomer&type=ApplicationApproved"),
+        list("audit-refused", "/admin/audit?type=Nonsense").with_status(400),
+        event("audit-event", "/admin/audit/100"),
+        event("audit-first-event", "/admin/audit/1"),
+        page("audit-no-event", ERROR, "otto", Path("/admin/audit/1000000")).with_status(404),
+        page("operations", "/admin/operations", "olga", Path("/admin/operations")),
     ]
 }
 

@@ -138,6 +138,31 @@ impl Journey {
         seat.stands("suspended").await;
     }
 
+    /// Olga, who may change nothing, finds all of it in the history.
+    async fn audit(&self, own_page: &str) {
+        let seat = &self.seat;
+        seat.sit_down("olga").await;
+        seat.follow("Audit").await;
+        seat.unfold("Filters").await;
+        let application = own_page.rsplit('/').next().expect("an id");
+        seat.fill("filter-application", application).await;
+        seat.submit("filter-application").await;
+        seat.comes(&format!("/admin/audit?application={application}"), "a[aria-label^='Event ']").await;
+        for happened in [
+            "ApplicationRequested",
+            "ReviewClaimed",
+            "ChangesRequested",
+            "ApplicationResubmitted",
+            "ApplicationApproved",
+            "UserAuthorized",
+            "AuthorizationRescinded",
+            "ApplicationSuspended",
+        ] {
+            seat.reads(happened).await;
+        }
+        seat.reads("It asks too often.").await;
+    }
+
     /// What the API says to a token.
     async fn use_it(&self, token: &str) -> (u16, serde_json::Value) {
         let answer = with_token(&http(), &format!("{}/api/v1/token", self.site.url()), token).await;
@@ -177,6 +202,7 @@ async fn from_request_to_audit(width: u32, scripts: Scripts) {
 
     journey.suspend(&own_page).await;
     journey.assert_refused(&cleos, "application_suspended").await;
+    journey.audit(&own_page).await;
     journey.seat.assert_quiet_console(false).await;
 }
 
