@@ -134,6 +134,7 @@ fn board() -> Vec<Page> {
             "/posts",
             &[("title", ""), ("url", "nonsense"), ("body", "What I typed.")],
         ),
+        page("write", "/posts/new", "ben", Path("/posts/new")),
         post("post", NOBODY, "Soup for twelve, one pot"),
         post("post-signed-in", "ben", "Soup for twelve, one pot"),
         post("post-with-link", "ben", "SQLite does not do checkpoints"),
@@ -276,6 +277,8 @@ fn guides() -> Vec<Page> {
         page("guide", "/api", NOBODY, Path("/api")),
         page("guide-signed-in", "/api", "ben", Path("/api")),
         page("docs", "/docs", NOBODY, Path("/docs")),
+        page("docs-applications", "/docs/{group}", NOBODY, Path("/docs/applications")),
+        page("docs-who-am-i", "/docs/{group}", "ben", Path("/docs/who-am-i")),
     ]
 }
 

@@ -239,7 +239,10 @@ impl MessagePage {
             held_until: row.held_until,
             revealed_at: row.revealed_at,
             application,
-            post: row.post_id.map(|post| post.to_string()),
+            post: row.post_id.map(|post| match row.comment_id {
+                Some(comment) => format!("{post}?comment={comment}#{comment}"),
+                None => post.to_string(),
+            }),
             token: None,
             problem: None,
         }

@@ -87,6 +87,8 @@ impl Owner {
 struct ReviewPage {
     frame: Frame,
     owner: Owner,
+    /// Approved applications whose names its own could be taken for.
+    look_alikes: Vec<String>,
     /// Why the reader cannot decide, whatever the state.
     barred: Option<&'static str>,
     history: Vec<Happening>,
@@ -151,6 +153,7 @@ impl ReviewPage {
         let done = just_decided(&history, reader, app.now());
         Ok(Self {
             owner: Owner::of(app, &row).await?,
+            look_alikes: app.state.look_alikes(id),
             barred: barred(app, &row, &history, reader),
             may: words(row.scopes),
             may_not: words(ScopeSet::grantable().iter().filter(|scope| !row.scopes.contains(*scope)).collect()),
