@@ -460,7 +460,8 @@ async fn an_event_that_this_release_cannot_read_is_listed_all_the_same() {
     let planted = plant(&parked.site, "VoteCast").await;
     let mut olga = signed_in(&parked.site, auditor).await;
     let list = olga.get("/admin/audit").await;
-    assert_eq!(listed(&list).first(), Some(&planted.0));
+    // What parks it may be on record already.
+    assert!(listed(&list).contains(&planted.0), "{}", list.body);
     assert!(list.body.contains("This event cannot be read: unknown event type `VoteCast` version 2"), "{}", list.body);
     let copy = olga.get("/admin/audit.csv").await;
     assert!(copy.body.contains("This event cannot be read"));
