@@ -109,7 +109,7 @@ impl Frame {
     }
 }
 
-/// See [`Frame::when`].
+/// An instant as a time element: how long ago, and exactly to those who point at it.
 #[derive(Debug, Clone, Copy)]
 pub struct When {
     at: Timestamp,
@@ -155,7 +155,7 @@ pub(super) fn exactly(at: &Timestamp) -> Exactly {
     Exactly(*at)
 }
 
-/// See [`exactly`].
+/// An instant as a time element that is exact to the second.
 #[derive(Debug, Clone, Copy)]
 pub struct Exactly(Timestamp);
 
