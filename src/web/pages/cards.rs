@@ -11,6 +11,7 @@ use countersign_events::{
 };
 use uuid::Uuid;
 
+use super::frame::tone;
 use crate::{
     app::{App, AppError, history::Happening, queue::Place, tokens::MyToken},
     store::rows::ApplicationRow,
@@ -99,29 +100,8 @@ pub(super) fn claimed_by(app: &App, row: &ApplicationRow) -> Option<String> {
 
 /// The last answer that reviewers gave, of a whole history.
 pub(super) fn last_answer(history: &[Happening]) -> Option<&Happening> {
-    use ApplicationEvent as E;
-    let answers = |event: &ApplicationEvent| match event {
-        E::ChangesRequested { .. }
-        | E::ApplicationApproved { .. }
-        | E::ApplicationDenied { .. }
-        | E::ChangeApproved { .. }
-        | E::ChangeDenied { .. }
-        | E::ApplicationSuspended { .. }
-        | E::ApplicationReinstated { .. }
-        | E::ApplicationRevoked { .. } => true,
-        E::ApplicationRequested { .. }
-        | E::ApplicationEdited { .. }
-        | E::ReviewClaimed { .. }
-        | E::ReviewReleased { .. }
-        | E::ReviewSigned { .. }
-        | E::ApplicationResubmitted { .. }
-        | E::ApplicationAppealed { .. }
-        | E::ChangeProposed { .. }
-        | E::ChangeWithdrawn { .. }
-        | E::ApplicationWithdrawn { .. }
-        | E::ClientIdRotated { .. } => false,
-    };
-    history.iter().rfind(|one| matches!(&one.recorded.event, Event::Application(event) if answers(event)))
+    // Nothing but an answer means anything good or bad for its owner.
+    history.iter().rfind(|one| !tone(one).is_empty())
 }
 
 /// When its owner last had the client id changed.
