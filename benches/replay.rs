@@ -126,7 +126,7 @@ impl Maker {
             events.push(self.event().await);
             self.next += 1;
         }
-        let (head, _) = writer.begin(&[]).await.expect("begun");
+        let head = writer.begin(&[]).await.expect("begun").head;
         writer.insert(&events).await.expect("inserted");
         let recorded_at = self.world.now();
         writer.commit(Head { position: Position(self.next - 1), recorded_at, ..head }).await.expect("committed");

@@ -175,7 +175,7 @@ async fn build_one(
                 changes.extend((projection.project)(&recorded));
             }
         }
-        let (head, _) = writer.begin(&[]).await?;
+        let head = writer.begin(&[]).await?.head;
         writer.apply(changes).await?;
         writer.commit(head).await?;
         tell(after);

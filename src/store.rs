@@ -1,13 +1,19 @@
 //! What is stored and what can be asked of it: the log, the read models, the vault, as traits, so
 //! that the rest of the shell names no database.
 
+mod ask;
 mod bulk;
 pub mod changes;
+mod convert;
 pub mod facts;
 pub mod generations;
+mod log;
+mod models;
+pub mod postgres;
 pub mod rows;
 pub mod sqlite;
 mod statements;
+mod vault;
 
 use std::collections::HashMap;
 
@@ -17,7 +23,9 @@ use countersign_events::{
     application::Standing,
     codec::{CODEC, CodecError},
     event::Event,
-    ids::{ApplicationId, DataKeyId, MessageId, PostId, SecretId, TokenId, UserId, UsernameDigest, VerifierId},
+    ids::{
+        ApplicationId, DataKeyId, EventId, MessageId, PostId, SecretId, TokenId, UserId, UsernameDigest, VerifierId,
+    },
     recorded::{Envelope, Position, Recorded, StreamName, Timestamp, Version},
     redirect_uri::Purpose,
     scope::Scope,
@@ -148,14 +156,27 @@ pub trait EventLog: Send + Sync {
     async fn outcome(&self, key: &CommandKey) -> Result<Option<Outcome>, StoreError>;
 }
 
+/// What a writer knows under the lock of the head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The end of the log.
+    pub head: Head,
+    /// The versions of the streams that were asked for; those without events are left out.
+    pub versions: Vec<(StreamName, Version)>,
+    /// Now, by the clock that all writers share; `None` when the only writer's own will do.
+    pub now: Option<Timestamp>,
+}
+
 /// The one writing connection to the log's database. `begin` … `commit` is one transaction;
 /// dropping out of it in between is `rollback`.
 #[async_trait]
 pub trait LogWriter: Send {
-    /// Begins, locks the head, and then reads it and the versions of these streams; those without events are left out.
-    async fn begin(&mut self, streams: &[StreamName]) -> Result<(Head, Vec<(StreamName, Version)>), StoreError>;
+    /// Begins, locks the head, and then reads it and the versions of these streams.
+    async fn begin(&mut self, streams: &[StreamName]) -> Result<Begun, StoreError>;
     /// The outcomes of these commands, as far as known.
     async fn outcomes(&mut self, keys: &[CommandKey]) -> Result<Vec<Outcome>, StoreError>;
+    /// The id of the event at a position, as this transaction sees it.
+    async fn event_id_at(&mut self, position: Position) -> Result<Option<EventId>, StoreError>;
     /// Inserts events; rows written must equal rows meant.
     async fn insert(&mut self, events: &[StoredEvent]) -> Result<(), StoreError>;
     /// Applies changes to the inline read models.
@@ -437,6 +458,11 @@ pub fn decode(stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
         |error: CodecError| StoreError::Corrupt { position: stored.envelope.position, detail: error.to_string() };
     let event = CODEC.decode(&stored.type_name, stored.type_version, &stored.payload).map_err(corrupt)?;
     Ok(Recorded { envelope: stored.envelope.clone(), event })
+}
+
+/// A position, version or other count as databases keep it.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// An instant from the microseconds that are stored.

@@ -110,7 +110,7 @@ impl Bench {
             let version = self.voters.iter().filter(|earlier| *earlier == voter).count() as u64;
             events.push(vote(self.voters.len() as u64, *voter, version));
         }
-        let (head, _) = self.writer.begin(&[]).await.unwrap();
+        let head = self.writer.begin(&[]).await.unwrap().head;
         self.writer.insert(&events).await.unwrap();
         let end = Position(self.voters.len() as u64);
         self.writer.commit(Head { position: end, ..head }).await.unwrap();

@@ -50,7 +50,7 @@ async fn a_store() -> Store {
 
 impl Store {
     async fn append(&mut self, events: &[StoredEvent]) -> Result<(), StoreError> {
-        let (head, _) = self.writer.begin(&[]).await?;
+        let head = self.writer.begin(&[]).await?.head;
         self.writer.insert(events).await?;
         let last = events.last().map_or(head.position, |stored| stored.envelope.position);
         self.writer.commit(Head { position: last, ..head }).await
@@ -58,7 +58,7 @@ impl Store {
 
     /// Applies changes to the inline read models.
     async fn apply(&mut self, changes: Vec<Change>) {
-        let (head, _) = self.writer.begin(&[]).await.unwrap();
+        let head = self.writer.begin(&[]).await.unwrap().head;
         self.writer.apply(changes).await.unwrap();
         self.writer.commit(head).await.unwrap();
     }
@@ -125,7 +125,7 @@ async fn an_empty_log_ends_at_position_zero() {
     let mut store = a_store().await;
     let head = store.log.head().await.unwrap();
     assert_eq!((head.epoch, head.position), (1, Position(0)));
-    assert_eq!(store.writer.begin(&[]).await.unwrap().0, head);
+    assert_eq!(store.writer.begin(&[]).await.unwrap().head, head);
     assert_eq!(store.log.read_log(Position(0), 10).await.unwrap(), []);
 }
 
@@ -304,8 +304,8 @@ async fn versions_of_many_streams_are_found_and_empty_ones_left_out() {
     store.writer.begin(&[]).await.unwrap();
     let mut streams: Vec<_> = (0..300).map(|number| StreamName::Inbox(user(number))).collect();
     streams.push(StreamName::Site);
-    assert_eq!(store.writer.begin(&streams).await.unwrap().1, [(StreamName::Site, Version(5))]);
-    assert_eq!(store.writer.begin(&[]).await.unwrap().1, []);
+    assert_eq!(store.writer.begin(&streams).await.unwrap().versions, [(StreamName::Site, Version(5))]);
+    assert_eq!(store.writer.begin(&[]).await.unwrap().versions, []);
 }
 
 #[tokio::test]
@@ -319,7 +319,7 @@ async fn outcomes_are_found_by_scope_and_id_and_recorded_once() {
         position: Position(4),
         recorded_at: instant(4),
     };
-    let (head, _) = store.writer.begin(&[]).await.unwrap();
+    let head = store.writer.begin(&[]).await.unwrap().head;
     let recorded: Vec<_> = (0..70).map(outcome).collect();
     store.writer.record(&recorded).await.unwrap();
     store.writer.commit(head).await.unwrap();
@@ -386,6 +386,8 @@ fn an_application(number: u128, standing: Standing, requested_at: i64) -> Change
         ("redirect_uris", "https://a.example/\nhttps://b.example/".into()),
         ("scopes", "read vote".into()),
         ("revision", 1_u32.into()),
+        ("holds", 1_u32.into()),
+        ("revised_at", instant(requested_at).into()),
         ("client_id", format!("{number:022}").into()),
         ("requested_at", instant(requested_at).into()),
     ];

@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        Cursor, StoreError,
+        Cursor, StoreError, convert,
         facts::{Database, Facts, LogFacts, ModelFacts},
         from_micros, statements,
     },
-    convert, schema, unavailable,
+    schema, unavailable,
     vault::file as vault_file,
 };
 
