@@ -8,6 +8,7 @@ pub mod audit;
 pub mod authorizations;
 pub mod erasure;
 pub mod error;
+pub mod fleet;
 pub mod history;
 pub mod housekeeping;
 pub mod inbox;
@@ -38,6 +39,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, watch};
 
 pub use error::{AppError, Refused};
+use fleet::Feed;
 
 use crate::{
     config::Config,
@@ -47,7 +49,7 @@ use crate::{
     projector::{self, Projector, Sources},
     rate_limit::RateLimits,
     secrets::{PasswordPool, RootKey, SubKey, context},
-    store::{CommandKey, Cursor, EventLog, LogWriter, Outcome, ReadModels, Vault, decode},
+    store::{CommandKey, Cursor, EventLog, LogWriter, Outcome, ReadModels, Vault, decode, shared::Shared},
     token_state::{Member, TokenState},
     world::{RequestIds, World},
     writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
@@ -187,6 +189,9 @@ pub struct App {
     /// What housekeeping has done and has still to do.
     house: housekeeping::House,
     writer_task: std::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// When there are other nodes.
+    fleet: Option<Arc<fleet::Fleet>>,
+    woken: watch::Sender<()>,
 }
 
 struct Keys {
@@ -210,6 +215,8 @@ pub struct Stores {
     pub vault: Arc<dyn Vault>,
     /// What followers of trailing read models can read of the log.
     pub codec: Codec,
+    /// The log as other nodes share it; none when this process alone writes it.
+    pub shared: Option<Arc<dyn Shared>>,
 }
 
 impl App {
@@ -231,22 +238,29 @@ impl App {
         let policy = Policy::load(&config.review_policy).map_err(AppError::Setting)?;
         let keyring = Arc::new(Keyring::open(stores.vault.clone(), root, world.clone()).await?);
         projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
+        // What others commit while it is loaded is fed once more: the last word on each field is the log's.
+        let head = stores.log.head().await?.position;
         let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
         state.erased().into_iter().for_each(|(user, key)| keyring.forget(user, key));
         let (wake, woken) = watch::channel(());
-        let fed = state.clone();
-        let board = Arc::new(ranking::Board::new(stores.log.head().await?.position));
-        let changed = board.clone();
-        let after_commit = Arc::new(move |recorded: &[Recorded<Event>], _| {
-            for recorded in recorded {
-                fed.apply(recorded);
-                changed.note(recorded);
-            }
-            wake.send_replace(());
+        let feed = Arc::new(Feed {
+            state: state.clone(),
+            board: Arc::new(ranking::Board::new(head)),
+            keyring: keyring.clone(),
+            log: stores.log.clone(),
+            fed: tokio::sync::Mutex::new(head),
+            told: watch::Sender::new(head),
         });
+        let (moves, may_move) = watch::channel(stores.shared.is_none());
+        let fleet =
+            stores.shared.map(|shared| Arc::new(fleet::Fleet::new(shared, feed.clone(), world.uuid(), moves.clone())));
+        if let Some(fleet) = &fleet {
+            fleet.catch_up().await?;
+        }
+        let after_commit = fleet::after_commit(feed.clone(), fleet.clone(), wake.clone());
         let (writer, writer_task) = Writer::start(stores.writer, world.clone(), after_commit);
         let (log, models, codec) = (stores.log.clone(), stores.models.clone(), stores.codec);
-        let sources = Sources { log, models, keyring: keyring.clone(), codec, world: world.clone() };
+        let sources = Sources { log, models, keyring: keyring.clone(), codec, world: world.clone(), moves: may_move };
         let (notices, told) = mpsc::unbounded_channel();
         let projector = Projector::start(&sources, &woken, &notices).await?;
         let prefix =
@@ -277,12 +291,15 @@ impl App {
             prefix,
             writer,
             ranking: ranking::Ranking::default(),
-            board,
+            board: feed.board.clone(),
             requesting: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             house: housekeeping::House::default(),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
+            fleet,
+            woken: wake,
         });
         tokio::spawn(projections::keep_record(Arc::downgrade(&app), told));
+        app.join_fleet();
         app.sweep_leftovers().await?;
         Ok(app)
     }
@@ -290,6 +307,7 @@ impl App {
     /// Ends the writer after what it has taken is on disk. Whoever still holds this app can read, not write.
     pub async fn stop(self: Arc<Self>) {
         self.write_last_uses().await;
+        self.leave_fleet().await;
         let task = self.writer_task.lock().ok().and_then(|mut task| task.take());
         drop(self);
         if let Some(task) = task {

@@ -11,6 +11,7 @@ mod log;
 mod models;
 pub mod postgres;
 pub mod rows;
+pub mod shared;
 pub mod sqlite;
 mod statements;
 mod vault;
@@ -187,6 +188,11 @@ pub trait LogWriter: Send {
     async fn commit(&mut self, head: Head) -> Result<(), StoreError>;
     /// Undoes everything since `begin`; without a transaction it does nothing.
     async fn rollback(&mut self) -> Result<(), StoreError>;
+    /// Keeps other processes from writing, until [`Self::together`] or the end of the connection. `false`: there are
+    /// others.
+    async fn alone(&mut self) -> Result<bool, StoreError>;
+    /// Lets others write again.
+    async fn together(&mut self) -> Result<(), StoreError>;
     /// Creates the tables of an inline projection anew, empty, outside a transaction of `begin`; the
     /// caller then applies the whole log to it. A crash in between leaves no revision recorded, so the next start begins again.
     async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError>;

@@ -77,8 +77,7 @@ impl<V: Keeps> Vault for V {
     }
 
     async fn site_key(&self) -> Result<Option<(DataKeyId, Vec<u8>)>, StoreError> {
-        let read = |row: &V::Row| Ok((DataKeyId(id(row, 0)?), convert::bytes(row, 1)?.to_vec()));
-        first(self, ask(sql::SITE_KEY), read).await
+        first(self, ask(sql::SITE_KEY), site_key).await
     }
 
     async fn put_verifier(
@@ -257,6 +256,11 @@ impl<V: Keeps> Vault for V {
     async fn ping(&self) -> Result<(), StoreError> {
         self.rows(ask(sql::PING)).await.map(drop)
     }
+}
+
+/// The id and the wrapped data key of the site.
+pub(super) fn site_key(row: &impl Columns) -> Result<(DataKeyId, Vec<u8>), StoreError> {
+    Ok((DataKeyId(id(row, 0)?), convert::bytes(row, 1)?.to_vec()))
 }
 
 fn about(text: &'static str, key: &CommandKey) -> Ask {
