@@ -6,7 +6,7 @@ use std::{fmt::Write as _, sync::Arc};
 use async_trait::async_trait;
 use countersign_projections::{Projection, Table, Value, fold::Row};
 use data_encoding::HEXLOWER;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query, query_scalar, raw_sql};
+use sqlx::{AssertSqlSafe, PgConnection, query, query_scalar, raw_sql};
 
 use super::{
     super::{
