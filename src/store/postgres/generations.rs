@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
 use countersign_projections::{INLINE, Projection, TRAILING};
-use sqlx::{AssertSqlSafe, PgConnection, query, raw_sql};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query, raw_sql};
 
 use super::{
     super::{
@@ -317,10 +317,15 @@ impl Generation for PostgresGeneration {
 }
 
 impl PostgresStore {
-    /// The current generation, after looking for a pointer that was moved elsewhere.
+    /// The generation that this node reads; of another revision than its own, the one that nodes of that release read.
     async fn generation_of(&self, projection: &'static Projection) -> Result<u64, StoreError> {
-        let missing = || StoreError::Unavailable(format!("there is no read model {}", projection.name));
-        self.readers.read().await.pointers.get(projection.name).copied().ok_or_else(missing)
+        let is_ours = |known: &Projection| known.name == projection.name && known.revision == projection.revision;
+        let generation = if TRAILING.iter().any(is_ours) {
+            self.readers.read().await.pointers.get(projection.name).copied()
+        } else {
+            pointer(&mut self.servers.connect(schema::LOG).await?, projection).await?
+        };
+        generation.ok_or_else(|| StoreError::Unavailable(format!("there is no read model {}", projection.name)))
     }
 
     /// Looks whether another node has moved a pointer, and reads what it points at from now on.
@@ -338,7 +343,10 @@ impl PostgresStore {
 #[async_trait]
 impl Generations for PostgresStore {
     async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError> {
-        let generation = self.generation_of(projection).await?;
+        // Asked anew: another node may have moved the pointer, and no node may have made one of this revision.
+        let mut connection = self.servers.connect(schema::LOG).await?;
+        let generation = point(&mut connection, projection).await?;
+        drop(connection.close().await);
         Ok(Box::new(PostgresGeneration::open(&self.servers, projection, generation).await?))
     }
 

@@ -224,4 +224,4 @@ from (
     select 1
     from data_keys
     limit 1
-)";
+) as found";
