@@ -77,11 +77,12 @@ impl Feed {
         if fed.next() < first.envelope.position {
             self.read(&mut fed, Position(first.envelope.position.0 - 1)).await?;
         }
-        for recorded in recorded.iter().filter(|recorded| recorded.envelope.position == fed.next()).collect::<Vec<_>>()
-        {
+        // What was read of the log meanwhile may be among it.
+        let known = *fed;
+        for recorded in recorded.iter().filter(|recorded| recorded.envelope.position > known) {
             self.one(recorded);
-            *fed = recorded.envelope.position;
         }
+        *fed = recorded.last().map_or(*fed, |last| last.envelope.position.max(*fed));
         self.told.send_replace(*fed);
         Ok(())
     }
