@@ -231,7 +231,7 @@ async fn append_only_the_event(site: TestApp, user: UserId) -> TestApp {
         command_id: None,
     };
     let writer = Box::new(store.writer().expect("the writer"));
-    let (writer, task) = Writer::start(writer, World::system(), Arc::new(|_, _| {}));
+    let (writer, task) = Writer::start(writer, World::system(), Arc::new(|_| Box::pin(async {})));
     let append = Append { events: vec![event], expected: vec![(stream, Version(version as u64))], command: None };
     assert!(matches!(writer.append(append).await, Ok(Appended::New { .. })));
     drop(writer);

@@ -162,6 +162,6 @@ pub async fn open(
     let vault = SqliteVault::open(data_dir).await.expect("a vault");
     let root = RootKey::load_or_create(data_dir, exists, None, world.random()).expect("a root key");
     let writer = store.writer().expect("the writer");
-    let stores = Stores { log: store.clone(), writer: Box::new(writer), models: store, vault, codec };
+    let stores = Stores { log: store.clone(), writer: Box::new(writer), models: store, vault, codec, shared: None };
     App::start(config, world, &root, stores).await.expect("a start")
 }

@@ -17,7 +17,7 @@ use countersign::{
         CommandKey, EventLog, LogWriter as _, ReadModels as _, StoreError, StoredEvent, decode, sqlite::SqliteStore,
     },
     world::World,
-    writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
+    writer::{AfterCommit, Append, AppendError, Appended, Command, NewEvent, Writer},
 };
 use countersign_events::{
     authorization::{AuthorizationEvent, Ended, Via},
@@ -110,7 +110,10 @@ impl Site {
         }
         let commits = Arc::new(Mutex::new(vec![]));
         let counted = commits.clone();
-        let after_commit = Arc::new(move |recorded: &[_], _| counted.lock().unwrap().push(recorded.len()));
+        let after_commit: AfterCommit = Arc::new(move |recorded| {
+            counted.lock().unwrap().push(recorded.len());
+            Box::pin(async {})
+        });
         let (writer, _) = Writer::start(Box::new(log), World::system(), after_commit);
         Self { store, writer, commits, history: AtomicU64::new(0), directory }
     }

@@ -264,7 +264,7 @@ impl PostgresGeneration {
 fn refused(error: sqlx::Error) -> StoreError {
     let is_the_rows = error
         .as_database_error()
-        .and_then(|told| told.code())
+        .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
     match &error {
         sqlx::Error::Database(told) if is_the_rows => StoreError::Conflict(told.message().to_owned()),
