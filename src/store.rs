@@ -380,3 +380,10 @@ pub(crate) fn signed(number: u64) -> i64 {
 pub(crate) fn from_micros(micros: i64) -> Timestamp {
     DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+#[path = "../tests/it/postgres_server/throw_away.rs"]
+#[expect(clippy::disallowed_methods, reason = "a name for a database that nobody else has")]
+mod throw_away;

@@ -202,3 +202,6 @@ pub async fn level(url: &str, part: Part) -> Result<Level, StoreError> {
 pub fn role_of(url: &str) -> Result<String, StoreError> {
     Ok(Servers::parse(url)?.role().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

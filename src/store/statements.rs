@@ -165,7 +165,7 @@ macro_rules! lists {
 pub(crate) const JSON_LISTS: Lists =
     lists!("in (select value from json_each($1))", "in (select value from json_each($2))", "json_each($1) as wanted");
 /// Lists as arrays.
-pub(crate) const ARRAY_LISTS: Lists = lists!("= any($1)", "= any($2)", "unnest($1) as wanted (value)");
+pub(crate) const ARRAY_LISTS: Lists = lists!("= any($1)", "= any($2)", "unnest($1::text[]) as wanted (value)");
 
 // The log.
 

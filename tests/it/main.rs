@@ -37,6 +37,7 @@ mod observability;
 mod page_list;
 mod pages;
 mod postgres_server;
+mod postgres_store;
 mod prerequisites;
 mod projections;
 mod projections_real;

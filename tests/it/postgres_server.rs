@@ -7,8 +7,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 mod throw_away;
 
-pub use throw_away::{TestDatabase, require, run};
-use throw_away::{admin, connect, url_of};
+pub use throw_away::{TestDatabase, connect, require, run};
+use throw_away::{admin, url_of};
 
 impl TestDatabase {
     /// One with the schema of the log and that of the vault; there must be a server ([`require`]).
@@ -19,11 +19,37 @@ impl TestDatabase {
         Self::copy_of(&template).await
     }
 
+    /// One with nothing in it.
+    pub async fn empty() -> Self {
+        // Who makes the template makes the role as well.
+        template(&mut connect(admin()).await).await;
+        Self::copy_of("template0").await
+    }
+
     /// Its URL as another role.
     pub fn url_as(&self, role: &str) -> String {
         let mut url = url::Url::parse(&self.url).expect("it was one before");
         url.set_username(role).expect("it has a host");
         url.into()
+    }
+
+    /// The tables in which a row holds this text, as it is or in hexadecimal digits, as bytes are shown.
+    pub async fn rows_with(&self, text: &str) -> Vec<String> {
+        let mut tool = self.tool().await;
+        let tables =
+            "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname like 'countersign%'";
+        let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut tool).await.expect("tables");
+        let mut found = vec![];
+        for table in tables {
+            let holds = format!(
+                "select 1 from {table} as a_row where strpos(a_row::text, $1) > 0 \
+                 or strpos(a_row::text, encode(convert_to($1, 'UTF8'), 'hex')) > 0 limit 1"
+            );
+            let holds =
+                sqlx::query(AssertSqlSafe(holds)).bind(text).fetch_optional(&mut tool).await.expect("an answer");
+            found.extend(holds.map(|_| table));
+        }
+        found
     }
 
     /// A connection that is nobody's of the program, which finds the tables of log, vault and inline read models by

@@ -107,7 +107,7 @@ fn application(number: u128) -> ApplicationId {
     ApplicationId(Uuid::from_u128(number))
 }
 
-fn event(position: u64, stream: StreamName, version: u64) -> StoredEvent {
+pub fn event(position: u64, stream: StreamName, version: u64) -> StoredEvent {
     StoredEvent {
         envelope: Envelope {
             position: Position(position),
@@ -129,7 +129,7 @@ fn event(position: u64, stream: StreamName, version: u64) -> StoredEvent {
 }
 
 /// `count` events of one stream.
-fn stream_of(count: u64) -> Vec<StoredEvent> {
+pub fn stream_of(count: u64) -> Vec<StoredEvent> {
     (1..=count).map(|position| event(position, StreamName::Site, position)).collect()
 }
 
@@ -475,7 +475,7 @@ async fn a_cursor_moves_only_from_where_it_is_and_takes_the_rows_with_it(databas
     assert_eq!(store.models.post_counts(None).await.unwrap().len(), 2);
 }
 
-fn a_post(number: u128, created_at: i64) -> Change {
+pub fn a_post(number: u128, created_at: i64) -> Change {
     let given = [
         ("author_id", id(user(1))),
         ("title", "Title".into()),

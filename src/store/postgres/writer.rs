@@ -40,13 +40,13 @@ pub(super) const VERSIONS: &str = "select null::text as stream,\n    \
     (extract(epoch from clock_timestamp()) * 1000000)::bigint as version,\n    \
     substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline\nunion all\n\
     select stream, (\n        select version\n        from events\n        where events.stream = wanted.stream\n        \
-    order by version desc\n        limit 1\n    ), null\nfrom unnest($1) as wanted (stream)";
+    order by version desc\n        limit 1\n    ), null\nfrom unnest($1::text[]) as wanted (stream)";
 pub(super) const BEGIN_EPOCH: &str = "insert into epochs (epoch, began_after, recorded_at, timeline)\n\
     values ($1, $2, $3, $4)";
 pub(super) const OUTCOMES: &str = concat!(
     "select ",
     outcome_columns!(),
-    "\nfrom unnest($1, $2) as asked (one, two)\njoin outcomes on scope = one and command_id = two"
+    "\nfrom unnest($1::text[], $2::text[]) as asked (one, two)\njoin outcomes on scope = one and command_id = two"
 );
 pub(super) const INSERT_EVENTS: &str = concat!(
     "insert into events (",
@@ -67,7 +67,7 @@ pub(super) const BE_ALONE: &str =
 pub(super) const BE_TOGETHER: &str = "select pg_advisory_unlock(hashtext('countersign'), 0)";
 /// The joins leave out what must not come back: uses of tokens that have gone meanwhile, and of members who were erased.
 pub(super) const NOTE_USES: &str = "insert into token_uses (digest, used_at)\n\
-    select tokens.digest, given.used_at\nfrom unnest($1, $2) as given (digest, used_at)\n\
+    select tokens.digest, given.used_at\nfrom unnest($1::bytea[], $2::bigint[]) as given (digest, used_at)\n\
     join tokens on tokens.digest = given.digest\njoin accounts on accounts.user_id = tokens.user_id\n\
     where accounts.standing <> 'erased'\n\
     on conflict (digest) do update set used_at = excluded.used_at\nwhere excluded.used_at > token_uses.used_at";
