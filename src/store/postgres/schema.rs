@@ -110,9 +110,8 @@ pub(super) fn must_fit(level: Level) -> Result<(), StoreError> {
 pub(super) async fn migrate(connection: &mut PgConnection, part: Part, role: &str) -> Result<(), StoreError> {
     let schema = part.schema();
     let now = level(connection, part).await?;
-    // A newer program was here; whether this one still works with what it left is for `must_fit`.
     if now.done > now.known {
-        return Ok(());
+        return must_fit(now);
     }
     connection.lock().await.map_err(told)?;
     let migrated = async {
