@@ -28,8 +28,8 @@ fn later_codec() -> Codec {
 }
 
 /// How a tool begins on `PostgreSQL` where many write, and an id by which it knows an event.
-const LOCK_HEAD: &str = "begin;\nselect from head for update";
-const SOME_ID: &str = "decode(md5(random()::text), 'hex')";
+pub const LOCK_HEAD: &str = "begin;\nselect from head for update";
+pub const SOME_ID: &str = "decode(md5(random()::text), 'hex')";
 
 /// Those that look at posts.
 const LOOK_AT_POSTS: [&str; 3] = ["inbox", "front_page", "history"];
