@@ -108,7 +108,7 @@ async fn open(directory: &Path) -> Site {
     assert_eq!(log.pragmas().await.expect("pragmas"), (2, "wal".to_owned()), "FULL and WAL");
     build_inline(&mut log, store.as_ref(), &keyring).await.expect("tables");
     let state = TokenState::load(store.as_ref(), "bench").await.expect("a state");
-    let (writer, _) = Writer::start(Box::new(log), world.clone(), Arc::new(|_, _| {}));
+    let (writer, _) = Writer::start(Box::new(log), world.clone(), Arc::new(|_| Box::pin(async {})));
     let application = ApplicationId(world.uuid());
     Site { writer, world, keyring, state, data_key, application }
 }

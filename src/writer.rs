@@ -43,7 +43,7 @@ const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What happens right after a commit, before anybody is answered.
-pub type AfterCommit = Arc<dyn Fn(&[Recorded<Event>], Head) + Send + Sync>;
+pub type AfterCommit = Arc<dyn Fn(Vec<Recorded<Event>>) -> JobFuture<'static, ()> + Send + Sync>;
 
 struct Queued {
     append: Append,
@@ -328,7 +328,7 @@ impl Task {
         self.commit_or_find_out(head, stored.last(), outcomes_made.first()).await?;
         let recorded: Vec<_> = recorded().cloned().collect();
         self.metrics.committed(batch.len(), recorded.len());
-        (self.after_commit)(&recorded, head);
+        (self.after_commit)(recorded).await;
         Ok(results)
     }
 }

@@ -145,11 +145,11 @@ create table leases (
 )
 with (fillfactor = 50);
 
--- A row that nodes write to prove that what they write is still taken, and by a server that may take it.
-create table heartbeats (
+-- The oldest program that still works with these tables, by the last step that it knows. A step that only adds leaves
+-- it, so that two releases run side by side; one that takes away raises it.
+create table compatibility (
     id bigint primary key check (id = 1),
-    beaten_at bigint not null
-)
-with (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
+    oldest bigint not null
+);
 
-insert into heartbeats (id, beaten_at) values (1, 0);
+insert into compatibility (id, oldest) values (1, 1);

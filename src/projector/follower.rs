@@ -130,9 +130,29 @@ impl Follower {
         }
     }
 
+    /// Whatever was opened is opened anew before the next step.
+    pub(super) async fn look_again(&self) {
+        *self.opened.lock().await = None;
+    }
+
+    /// How far the node came that moves it, and what rests there.
+    async fn watch_another(&self) -> Result<(), StoreError> {
+        // Should this node move it again, it begins with what the other left.
+        self.look_again().await;
+        let cursor = self.sources.models.cursor(self.projection).await?;
+        let parked = self.sources.models.parked(self.projection).await?;
+        let resting: HashSet<_> = parked.iter().map(|parked| &parked.stream).collect();
+        let at_the_end = cursor.position >= self.sources.log.head().await?.position;
+        self.tell(&Advanced { cursor, at_the_end, parked: vec![] }, resting.len());
+        Ok(())
+    }
+
     /// Applies everything after the cursor, page by page; others get their turn in between.
     async fn catch_up(&self) -> Result<(), StoreError> {
         loop {
+            if !*self.sources.moves.borrow() {
+                return self.watch_another().await;
+            }
             let mut turn = self.opened.lock().await;
             let opened = self.open(&mut turn).await?;
             let advanced = opened.advance(self.projection, &self.sources, Position(u64::MAX)).await?;

@@ -2,12 +2,16 @@
 //! together, what is alike is done by one statement, and the statements come in few texts, so that a
 //! connection prepares each once. Running them is the dialects'.
 
+mod marks;
 mod tables;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use countersign_projections::{Change, Kind, Source, Table, Value, change::Set};
 
+use marks::Marks;
+pub use marks::Placeholders;
+pub(crate) use marks::value_rows;
 pub use tables::{ddl, postgres_ddl, purge};
 
 #[cfg(test)]
@@ -23,15 +27,6 @@ pub struct Step {
     pub sql: Arc<str>,
     /// What its placeholders stand for, in order.
     pub values: Vec<Value>,
-}
-
-/// How placeholders are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placeholders {
-    /// `?`: a numbered one is a name to `SQLite`, and it looks each up in a list of all of them.
-    Anonymous,
-    /// `$1`.
-    Numbered,
 }
 
 /// Plans changes; keeps the texts of its statements.
@@ -186,38 +181,6 @@ pub(crate) fn rungs(count: usize, ladder: &[usize]) -> Vec<usize> {
     rungs
 }
 
-/// `rows` rows of placeholders for columns of these kinds: `(?, ?), (?, ?)`.
-pub(crate) fn value_rows(rows: usize, kinds: impl Iterator<Item = Kind>, placeholders: Placeholders) -> String {
-    let mut marks = Marks { placeholders, last: 0 };
-    let kinds: Vec<_> = kinds.collect();
-    let row = |_| format!("({})", list(kinds.iter().map(|kind| marks.of(*kind))));
-    list((0..rows).map(row))
-}
-
-struct Marks {
-    placeholders: Placeholders,
-    last: usize,
-}
-
-impl Marks {
-    fn next(&mut self) -> String {
-        self.last += 1;
-        match self.placeholders {
-            Placeholders::Anonymous => "?".to_owned(),
-            Placeholders::Numbered => format!("${}", self.last),
-        }
-    }
-
-    /// Where the place alone does not say the type, as in a list of values, `PostgreSQL` wants to be told.
-    fn of(&mut self, kind: Kind) -> String {
-        let mark = self.next();
-        match self.placeholders {
-            Placeholders::Anonymous => mark,
-            Placeholders::Numbered => format!("{mark}::{}", tables::postgres_kind(kind)),
-        }
-    }
-}
-
 fn pending<'a>(tables: &'a mut Vec<Pending>, table: &'static Table) -> &'a mut Pending {
     let place = tables.iter().position(|pending| pending.table == TableRef(table)).unwrap_or_else(|| {
         tables.push(Pending { table: TableRef(table), rows: vec![], places: HashMap::new() });
@@ -352,16 +315,16 @@ impl Shape {
                 format!("delete from {}\nwhere {key} in (values {values})", table.0.name)
             }
             Self::PatchWhere { table, by, columns } => {
-                let mut marks = Marks { placeholders, last: 0 };
+                let mut marks = Marks::new(placeholders);
                 let set = list(columns.iter().map(|column| format!("{column} = {}", marks.next())));
                 format!("update {}\nset {set}\nwhere {by} = {}", table.0.name, marks.next())
             }
             Self::DeleteWhere { table, by } => {
-                let mut marks = Marks { placeholders, last: 0 };
+                let mut marks = Marks::new(placeholders);
                 format!("delete from {}\nwhere {by} = {}", table.0.name, marks.next())
             }
             Self::Copy { into, from, by, columns } => {
-                let mut marks = Marks { placeholders, last: 0 };
+                let mut marks = Marks::new(placeholders);
                 let names = list(columns.iter().map(|(column, _)| *column));
                 let mut source_of = |(column, source): &(&str, Option<&str>)| match source {
                     Some(source) => (*source).to_owned(),

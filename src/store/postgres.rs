@@ -4,9 +4,11 @@
 
 mod bind;
 mod build;
+mod facts;
 mod generations;
 mod schema;
 mod servers;
+mod shared;
 mod vault;
 mod writer;
 
@@ -28,14 +30,18 @@ use super::{
     statements::{ARRAY_LISTS, Lists, replay_columns},
 };
 
+pub use facts::examine;
 use generations::Pointers;
 pub use schema::{Level, Part};
 use servers::Servers;
+use shared::Ears;
 pub use vault::PostgresVault;
 pub use writer::PostgresWriter;
 
 /// The channel on which a commit wakes those who follow the log.
 const CHANNEL: &str = "countersign";
+/// The channel on which nodes hear that a trailing read model came further.
+const FOLLOWED: &str = "countersign_followed";
 /// The channel on which nodes hear that another generation is read.
 const SWITCHED: &str = "countersign_generations";
 /// Connections of a node that read.
@@ -50,6 +56,7 @@ pub struct PostgresStore {
     readers: RwLock<Readers>,
     /// The writing connection of this node, until somebody takes it.
     writer: Mutex<Option<PostgresWriter>>,
+    ears: Ears,
 }
 
 /// Connections that see the current generations, by their search path.
@@ -77,7 +84,7 @@ impl PostgresStore {
         let pool = servers.readers(&generations::search_path(&pointers), READERS).await?;
         let writer = PostgresWriter::new(servers.clone());
         let readers = RwLock::new(Readers { pool, pointers });
-        Ok(Arc::new(Self { servers, readers, writer: Mutex::new(Some(writer)) }))
+        Ok(Arc::new(Self { servers, readers, writer: Mutex::new(Some(writer)), ears: Ears::default() }))
     }
 
     /// The writing connection of this node.

@@ -185,6 +185,9 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
     if !app.writes() {
         return Readiness::NotReady("the log does not take appends".to_owned());
     }
+    if !app.vouches() {
+        return Readiness::NotReady("this node cannot prove that what it knows of tokens is recent".to_owned());
+    }
     Readiness::NotReady(match (app.head().await, app.vault.ping().await, behind) {
         (Ok(_), Ok(()), None) => return Readiness::Ready(rests.map(|(name, _)| *name)),
         (Err(_), ..) => "the log does not answer".to_owned(),

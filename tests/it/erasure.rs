@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use countersign::{
     app::{
-        AppError, Refused,
+        AppError, Refused, Stores,
         accounts::Joining,
         inbox::Which,
         reviews::{Verb, Verdict},
@@ -202,7 +202,7 @@ async fn erasing_twice_appends_once_and_the_last_administrator_stays() {
 async fn append_only_the_event(site: TestApp, user: UserId) -> TestApp {
     let TestApp { app, clock, home } = site;
     app.stop().await;
-    let (log, _, writer) = home.stores(clock.clone()).await;
+    let Stores { log, writer, .. } = home.stores().await;
     let stream = account::stream(user);
     let version = log.read_stream(&stream, Version(0)).await.expect("a stream").len();
     let at = countersign::world::Clock::now(clock.as_ref());
@@ -218,7 +218,7 @@ async fn append_only_the_event(site: TestApp, user: UserId) -> TestApp {
         request_id: None,
         command_id: None,
     };
-    let (writer, task) = Writer::start(writer, World::system(), Arc::new(|_, _| {}));
+    let (writer, task) = Writer::start(writer, World::system(), Arc::new(|_| Box::pin(async {})));
     let append = Append { events: vec![event], expected: vec![(stream, Version(version as u64))], command: None };
     assert!(matches!(writer.append(append).await, Ok(Appended::New { .. })));
     drop(writer);

@@ -196,9 +196,9 @@ async fn it_goes_with_the_member_who_is_erased_and_does_not_come_back() {
     let digests = [ada, rob].map(|user| site.app.models.tokens_of(user));
     let [adas, robs] = digests.map(async |tokens| tokens.await.expect("tokens")[0].digest);
     let uses = [adas.await, robs.await, TokenDigest::from_bytes([7; 32])].map(|digest| (digest, site.app.now()));
-    let TestApp { app, clock, home } = site;
+    let TestApp { app, home, .. } = site;
     app.stop().await;
-    let (_, _, mut writer) = home.stores(clock).await;
+    let mut writer = home.stores().await.writer;
     writer.note_uses(&uses).await.expect("noted");
     assert_eq!(written(&home).await, 1);
 }

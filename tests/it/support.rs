@@ -8,7 +8,6 @@ use std::{
     },
 };
 
-use async_trait::async_trait;
 use countersign::{
     app::{
         App, Caller, NamedCommand, Stores, accounts::Joining, applications::Request, reviews::Verb, reviews::Verdict,
@@ -16,8 +15,9 @@ use countersign::{
     config::{Config, Flags},
     secrets::RootKey,
     store::{
-        Begun, CommandKey, EventLog, Head, LogWriter, Outcome, ReadModels, StoreError, StoredEvent, Vault,
-        postgres::{PostgresStore, PostgresVault, PostgresWriter},
+        Vault,
+        postgres::{PostgresStore, PostgresVault},
+        shared::Shared,
         sqlite::{SqliteStore, vault::SqliteVault},
     },
     world::{Clock, Entropy, World},
@@ -25,11 +25,9 @@ use countersign::{
 use countersign_events::{
     account::Role,
     codec::{CODEC, Codec},
-    ids::{ApplicationId, EventId, MessageId, UserId},
-    recorded::{Actor, Position, StreamName, Timestamp},
-    token::TokenDigest,
+    ids::{ApplicationId, MessageId, UserId},
+    recorded::{Actor, Timestamp},
 };
-use countersign_projections::{Change, Projection, Table, Value};
 use tempfile::TempDir;
 
 use crate::{
@@ -149,17 +147,19 @@ impl Home {
     }
 
     /// What the site's program opens of it.
-    pub async fn stores(&self, clock: Arc<TestClock>) -> (Arc<dyn EventLog>, Arc<dyn ReadModels>, Box<dyn LogWriter>) {
+    pub async fn stores(&self) -> Stores {
+        let vault = self.vault().await;
         match &self.database {
             None => {
                 let store = SqliteStore::open(&self.data_dir()).await.expect("a store");
-                let writer = store.writer().expect("the writer");
-                (store.clone(), store, Box::new(writer))
+                let writer = Box::new(store.writer().expect("the writer"));
+                Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared: None }
             }
             Some(database) => {
                 let store = PostgresStore::open(&database.url).await.expect("a store");
-                let writer = store.writer().expect("the writer");
-                (store.clone(), store, Box::new(OnTestClock { writer, clock }))
+                let writer = Box::new(store.writer().expect("the writer"));
+                let shared = Some(store.clone() as Arc<dyn Shared>);
+                Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared }
             }
         }
     }
@@ -286,87 +286,8 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 pub async fn open(home: &Home, clock: Arc<TestClock>, settings: &[(&str, &str)], seed: u64, codec: Codec) -> Arc<App> {
     let variables = settings.iter().map(|(key, value)| (format!("COUNTERSIGN_{key}"), (*value).to_owned()));
     let config = Config::load(&Flags::default(), variables).expect("good settings");
-    let world = World::new(clock.clone(), Arc::new(SeededEntropy(AtomicU64::new(seed))));
+    let world = World::new(clock, Arc::new(SeededEntropy(AtomicU64::new(seed))));
     let root = home.root_key(world.random());
-    let (log, models, writer) = home.stores(clock).await;
-    let stores = Stores { log, writer, models, vault: home.vault().await, codec };
+    let stores = Stores { codec, ..home.stores().await };
     App::start(config, world, &root, stores).await.expect("a start")
-}
-
-/// `PostgreSQL` records events by its own clock, which no test can hold: in its place this says what the test's clock says.
-struct OnTestClock {
-    writer: PostgresWriter,
-    clock: Arc<TestClock>,
-}
-
-#[async_trait]
-impl LogWriter for OnTestClock {
-    async fn begin(&mut self, streams: &[StreamName]) -> Result<Begun, StoreError> {
-        let begun = self.writer.begin(streams).await?;
-        Ok(Begun { now: begun.now.map(|_| self.clock.now()), ..begun })
-    }
-
-    async fn outcomes(&mut self, keys: &[CommandKey]) -> Result<Vec<Outcome>, StoreError> {
-        self.writer.outcomes(keys).await
-    }
-
-    async fn event_id_at(&mut self, position: Position) -> Result<Option<EventId>, StoreError> {
-        self.writer.event_id_at(position).await
-    }
-
-    async fn insert(&mut self, events: &[StoredEvent]) -> Result<(), StoreError> {
-        self.writer.insert(events).await
-    }
-
-    async fn apply(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.writer.apply(changes).await
-    }
-
-    async fn record(&mut self, outcomes: &[Outcome]) -> Result<(), StoreError> {
-        self.writer.record(outcomes).await
-    }
-
-    async fn commit(&mut self, head: Head) -> Result<(), StoreError> {
-        self.writer.commit(head).await
-    }
-
-    async fn rollback(&mut self) -> Result<(), StoreError> {
-        self.writer.rollback().await
-    }
-
-    async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError> {
-        self.writer.reset_inline(projection).await
-    }
-
-    async fn inline_revision(&mut self, name: &str) -> Result<Option<u32>, StoreError> {
-        self.writer.inline_revision(name).await
-    }
-
-    async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError> {
-        self.writer.set_inline_revision(name, revision).await
-    }
-
-    async fn raise_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError> {
-        self.writer.raise_cut_off(cut_off).await
-    }
-
-    async fn purge(&mut self, table: &'static Table, limit: u32) -> Result<Vec<Vec<Value>>, StoreError> {
-        self.writer.purge(table, limit).await
-    }
-
-    async fn forget_outcomes(&mut self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.writer.forget_outcomes(before, limit).await
-    }
-
-    async fn note_uses(&mut self, uses: &[(TokenDigest, Timestamp)]) -> Result<(), StoreError> {
-        self.writer.note_uses(uses).await
-    }
-
-    async fn forget_uses(&mut self, user: UserId) -> Result<(), StoreError> {
-        self.writer.forget_uses(user).await
-    }
-
-    async fn truncate(&mut self) -> Result<bool, StoreError> {
-        self.writer.truncate().await
-    }
 }

@@ -14,7 +14,7 @@ use std::{
 use countersign::{
     store::{CommandKey, EventLog, ReadModels, StoreError, StoredEvent, decode},
     world::World,
-    writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
+    writer::{AfterCommit, Append, AppendError, Appended, Command, NewEvent, Writer},
 };
 use countersign_events::{
     authorization::{AuthorizationEvent, Ended, Via},
@@ -108,7 +108,10 @@ impl Site {
         }
         let commits = Arc::new(Mutex::new(vec![]));
         let counted = commits.clone();
-        let after_commit = Arc::new(move |recorded: &[_], _| counted.lock().unwrap().push(recorded.len()));
+        let after_commit: AfterCommit = Arc::new(move |recorded| {
+            counted.lock().unwrap().push(recorded.len());
+            Box::pin(async {})
+        });
         let (writer, _) = Writer::start(writer, World::system(), after_commit);
         Self { log, models, writer, commits, history: AtomicU64::new(0), place }
     }

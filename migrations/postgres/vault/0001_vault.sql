@@ -59,3 +59,11 @@ create table links (
 
 create unique index links_one_set_up on links ((user_id is null)) where user_id is null;
 create index links_by_expiry on links (expires_at);
+
+-- The oldest program that still works with these tables, by the last step that it knows.
+create table compatibility (
+    id bigint primary key check (id = 1),
+    oldest bigint not null
+);
+
+insert into compatibility (id, oldest) values (1, 1);

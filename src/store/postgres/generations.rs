@@ -14,7 +14,7 @@ use super::{
         changes::{Placeholders, Planner, postgres_ddl},
         convert, signed,
     },
-    PostgresStore, SWITCHED, bind,
+    FOLLOWED, PostgresStore, SWITCHED, bind,
     build::{PostgresBuild, PostgresSnapshot},
     failed,
     schema::{self, identifier},
@@ -253,7 +253,8 @@ impl PostgresGeneration {
             let free = query(FREE).bind(name).bind(generation).bind(signed(position.0));
             free.execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
         }
-        raw_sql("commit").execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
+        let end = format!("notify {FOLLOWED};\ncommit");
+        raw_sql(AssertSqlSafe(end)).execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
         Ok(true)
     }
 }
@@ -263,7 +264,7 @@ impl PostgresGeneration {
 fn refused(error: sqlx::Error) -> StoreError {
     let is_the_rows = error
         .as_database_error()
-        .and_then(|told| told.code())
+        .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
     match &error {
         sqlx::Error::Database(told) if is_the_rows => StoreError::Conflict(told.message().to_owned()),
@@ -328,10 +329,7 @@ impl PostgresStore {
     }
 
     /// Looks whether another node has moved a pointer, and reads what it points at from now on.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] when the server does not answer.
-    pub async fn look_for_switches(&self) -> Result<(), StoreError> {
+    pub(super) async fn repoint(&self) -> Result<(), StoreError> {
         let mut connection = self.servers.connect(schema::LOG).await?;
         let pointers = pointers(&mut connection).await?;
         if self.readers.read().await.pointers != pointers {

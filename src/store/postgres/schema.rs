@@ -40,6 +40,8 @@ pub struct Level {
     pub done: i64,
     /// The last step that this program knows.
     pub known: i64,
+    /// The oldest program that works with it, by the last step that it knows.
+    pub oldest: i64,
 }
 
 impl Part {
@@ -75,16 +77,19 @@ pub(super) async fn level(connection: &mut PgConnection, part: Part) -> Result<L
         .await
         .map_err(failed)?;
     if !is_there {
-        return Ok(Level { done: 0, known });
+        return Ok(Level { done: 0, known, oldest: 0 });
     }
     let newest = format!("select coalesce(max(version), 0) from {table} where success");
-    let done: i64 = query_scalar(AssertSqlSafe(newest)).fetch_one(connection).await.map_err(failed)?;
-    Ok(Level { done, known })
+    let done: i64 = query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await.map_err(failed)?;
+    let oldest = format!("select oldest from {}.compatibility", part.schema());
+    let oldest =
+        if done == 0 { 0 } else { query_scalar(AssertSqlSafe(oldest)).fetch_one(connection).await.map_err(failed)? };
+    Ok(Level { done, known, oldest })
 }
 
 /// Refuses what a newer program made, and what is not migrated yet.
 pub(super) fn must_fit(level: Level) -> Result<(), StoreError> {
-    if level.done > level.known {
+    if level.oldest > level.known {
         return Err(StoreError::Unavailable(format!(
             "the database has schema {}, which a newer Countersign made; this one knows schemas up to {}: run the newer \
              one, or restore a backup from before the upgrade",

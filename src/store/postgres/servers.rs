@@ -65,6 +65,7 @@ impl Servers {
     fn session(&self, server: usize, search_path: &str) -> PgConnectOptions {
         self.options[server].clone().application_name("countersign").options([
             ("search_path", search_path),
+            ("client_min_messages", "warning"),
             ("lock_timeout", LOCK_TIMEOUT),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
         ])

@@ -59,6 +59,12 @@ pub(super) const INSERT_OUTCOMES: &str = concat!(
     outcome_columns!(),
     ")\nselect *\nfrom unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bigint[], $6::bigint[])"
 );
+/// Every writer holds this lock together with the others; whoever builds inline read models holds it alone.
+pub(super) const WRITE_TOGETHER: &str = "set lock_timeout = 0;\n\
+    select pg_advisory_lock_shared(hashtext('countersign'), 0);\nset lock_timeout = '5s'";
+pub(super) const BE_ALONE: &str =
+    "select case when pg_try_advisory_lock(hashtext('countersign'), 0) then 1 else 0 end::bigint as alone";
+pub(super) const BE_TOGETHER: &str = "select pg_advisory_unlock(hashtext('countersign'), 0)";
 /// The joins leave out what must not come back: uses of tokens that have gone meanwhile, and of members who were erased.
 pub(super) const NOTE_USES: &str = "insert into token_uses (digest, used_at)\n\
     select tokens.digest, given.used_at\nfrom unnest($1::bytea[], $2::bigint[]) as given (digest, used_at)\n\
@@ -87,7 +93,12 @@ impl PostgresWriter {
             if self.begun {
                 return Err(StoreError::Unavailable("the connection was lost within a transaction".to_owned()));
             }
-            self.connection = Some(self.servers.connect(&format!("{INLINE}, {LOG}")).await?);
+            let mut connection = self.servers.connect(&format!("{INLINE}, {LOG}")).await?;
+            let joined = timeout(PATIENCE, raw_sql(WRITE_TOGETHER).execute(&mut connection)).await;
+            joined
+                .map_err(|_| StoreError::Unavailable("another node is building read models: try again".to_owned()))?
+                .map_err(failed)?;
+            self.connection = Some(connection);
         }
         self.connection.as_mut().ok_or_else(|| StoreError::Unavailable("there is no connection".to_owned()))
     }
@@ -279,6 +290,15 @@ impl LogWriter for PostgresWriter {
         }
         self.begun = false;
         Ok(())
+    }
+
+    async fn alone(&mut self) -> Result<bool, StoreError> {
+        let rows = self.rows(query(BE_ALONE)).await?;
+        Ok(rows.first().map(|row| convert::integer(row, "alone")).transpose()? == Some(1))
+    }
+
+    async fn together(&mut self) -> Result<(), StoreError> {
+        self.rows(query(BE_TOGETHER)).await.map(drop)
     }
 
     async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError> {

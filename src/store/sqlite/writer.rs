@@ -177,6 +177,15 @@ impl LogWriter for SqliteWriter {
         Ok(())
     }
 
+    /// A data directory has one process, which its lock sees to.
+    async fn alone(&mut self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn together(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError> {
         self.begin(&[]).await?;
         let result = async {
