@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     browser_double::{Answer, Browser},
     checks_scene::Scene,
-    projections::{given_a_poisoned_post, plant},
+    projections::{LOCK_HEAD, SOME_ID, given_a_poisoned_post, plant},
     support::{TestApp, by},
 };
 
