@@ -8,7 +8,8 @@ document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   const source = button && document.getElementById(button.dataset.copy);
   if (!source) return;
-  const before = button.textContent;
+  // A second press while it still says so must not take that for its name.
+  const before = button.dataset.name ??= button.textContent;
   try {
     await navigator.clipboard.writeText(source.textContent.trim());
     button.textContent = "Copied";
