@@ -52,7 +52,8 @@ pub fn decided(site: &str, name: &str, verb: Verb, reason_title: &str, reason: &
         Verb::ApproveChange => (
             "was changed",
             format!("{site} has approved the change of **{name}**"),
-            "It holds from now on. What members agreed to before is no wider for it.".to_owned(),
+            "It holds from now on. For members who authorized it before it may do no more than they agreed to."
+                .to_owned(),
         ),
         Verb::DenyChange => (
             "stays as it was",
