@@ -101,7 +101,14 @@ impl Feed {
                 return Err(StoreError::Corrupt { position: through, detail });
             }
             for stored in &page {
-                self.one(&self.keyring.read(stored).await?);
+                match self.keyring.read(stored).await {
+                    Ok(recorded) => self.one(&recorded),
+                    // A later release wrote it. Stopping here would hold back every revocation behind it.
+                    Err(error @ StoreError::Corrupt { .. }) => {
+                        tracing::warn!(%error, "an event that this release cannot read changes nothing here");
+                    }
+                    Err(error) => return Err(error),
+                }
                 *fed = stored.envelope.position;
             }
             self.told.send_replace(*fed);
