@@ -130,11 +130,20 @@ impl TokenState {
             likeness: None,
         };
         state.clients.pin().insert(ApplicationId::SITE, site);
+        state.fill(models).await?;
+        Ok(state)
+    }
+
+    /// Takes in whatever the inline read models say.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be read.
+    pub async fn fill(&self, models: &dyn ReadModels) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let rows = models.accounts(after, PAGE).await?;
             for row in &rows {
-                state.put_account(row);
+                self.put_account(row);
             }
             match rows.last() {
                 Some(last) => after = Some(last.user_id),
@@ -145,7 +154,7 @@ impl TokenState {
         loop {
             let rows = models.applications(after, PAGE).await?;
             for row in &rows {
-                state.put_application(row);
+                self.put_application(row);
             }
             match rows.last() {
                 Some(last) => after = Some((last.requested_at, last.application_id)),
@@ -156,7 +165,7 @@ impl TokenState {
         loop {
             let rows = models.authorizations(after, PAGE).await?;
             for row in &rows {
-                state.put_authorization(row);
+                self.put_authorization(row);
             }
             match rows.last() {
                 Some(last) => after = Some((last.application_id, last.user_id)),
@@ -167,14 +176,14 @@ impl TokenState {
         loop {
             let rows = models.tokens(after, PAGE).await?;
             for row in &rows {
-                state.put_token(row);
+                self.put_token(row);
             }
             match rows.last() {
                 Some(last) => after = Some(*last.digest.as_bytes()),
                 None => break,
             }
         }
-        Ok(state)
+        Ok(())
     }
 
     fn put_account(&self, row: &AccountRow) {
