@@ -26,6 +26,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The pause between two looks at what another node moves.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// The follower of one trailing read model.
 pub struct Follower {
     pub(super) projection: &'static Projection,
@@ -105,6 +108,10 @@ impl Follower {
             match self.catch_up().await {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
+                    if !*self.sources.moves.borrow() {
+                        // However often the one that moves it steps, this one looks no oftener.
+                        tokio::time::sleep(BETWEEN_LOOKS).await;
+                    }
                     if woken.changed().await.is_err() {
                         return;
                     }

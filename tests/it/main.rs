@@ -36,6 +36,7 @@ mod hostile_site;
 mod housekeeping;
 mod last_use;
 mod letters;
+mod limits_alike;
 mod observability;
 mod page_list;
 mod pages;

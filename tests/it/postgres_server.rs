@@ -2,7 +2,11 @@
 
 use std::path::Path;
 
-use countersign::store::postgres::{self, Part};
+use countersign::store::{
+    LogWriter as _,
+    postgres::{self, Part, PostgresStore},
+};
+use countersign_projections::{INLINE, TRAILING};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 mod throw_away;
@@ -64,10 +68,10 @@ impl TestDatabase {
 /// A role that runs sites without owning anything; it belongs to the server, not to one database.
 pub const RUNNER: &str = "countersign_test_runner";
 
-/// The migrated database that all others are copies of, made by whoever comes first. Its name is that of the schemas, so
-/// that a server which outlives a change of them makes another.
+/// The migrated database that all others are copies of, made by whoever comes first. Its name is that of the schemas and
+/// read models, so that a server which outlives a change of them makes another.
 async fn template(server: &mut PgConnection) -> String {
-    let name = format!("countersign_template_{}", &digest_of_migrations().to_hex()[..16]);
+    let name = format!("countersign_template_{}", &digest_of_schemas().to_hex()[..16]);
     // It becomes a template last.
     let exists = format!("select 1 from pg_database where datistemplate and datname = '{name}'");
     let exists = || sqlx::query(AssertSqlSafe(exists.clone()));
@@ -87,13 +91,21 @@ async fn template(server: &mut PgConnection) -> String {
         for part in [Part::Log, Part::Vault] {
             postgres::migrate(&url, part, &role).await.expect("it migrates");
         }
+        // Read models as an empty log has them, so that not every test waits until they are made.
+        let store = PostgresStore::open(&url).await.expect("a store");
+        let mut writer = store.writer().expect("the writer");
+        for projection in INLINE {
+            writer.reset_inline(projection).await.expect("tables");
+            writer.set_inline_revision(projection.name, projection.revision).await.expect("a note");
+        }
+        drop((store, writer));
         run(server, &format!("alter database {name} is_template true")).await;
     }
     run(server, "select pg_advisory_unlock(hashtext('countersign test template'))").await;
     name
 }
 
-fn digest_of_migrations() -> blake3::Hash {
+fn digest_of_schemas() -> blake3::Hash {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
     let read = |directory: &Path| std::fs::read_dir(directory).expect("a directory").map(|file| file.expect("a file"));
     let mut files: Vec<_> = read(&root).chain(read(&root.join("vault"))).map(|file| file.path()).collect();
@@ -102,6 +114,9 @@ fn digest_of_migrations() -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     for file in files {
         hasher.update(&std::fs::read(file).expect("it can be read"));
+    }
+    for projection in INLINE.iter().chain(TRAILING) {
+        hasher.update(format!("{projection:?}").as_bytes());
     }
     hasher.finalize()
 }

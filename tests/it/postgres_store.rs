@@ -79,7 +79,7 @@ async fn nothing_rewrites_the_log_not_even_the_owner_of_its_tables() {
 
 /// A database that a role runs which owns nothing of the log.
 async fn given_a_runner() -> (TestDatabase, String) {
-    let database = TestDatabase::create().await;
+    let database = TestDatabase::empty().await;
     for part in [Part::Log, Part::Vault] {
         migrate(&database.url, part, RUNNER).await.unwrap();
     }

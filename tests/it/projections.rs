@@ -28,16 +28,11 @@ fn later_codec() -> Codec {
 }
 
 /// How a tool begins on `PostgreSQL` where many write, and an id by which it knows an event.
-const LOCK_HEAD: &str = "begin;\nselect from head for update";
-const SOME_ID: &str = "decode(md5(random()::text), 'hex')";
+pub const LOCK_HEAD: &str = "begin;\nselect from head for update";
+pub const SOME_ID: &str = "decode(md5(random()::text), 'hex')";
 
 /// Those that look at posts.
 const LOOK_AT_POSTS: [&str; 3] = ["inbox", "front_page", "history"];
-
-/// Runs statements in the log's database, as somebody with a tool would.
-pub async fn in_the_log(site: &TestApp, statements: String) {
-    site.home.log().await.run(&statements).await;
-}
 
 /// Puts one more event at the end of the log: the newest one of a type again, as a version that this release does
 /// not know, in the same stream.

@@ -98,7 +98,7 @@ async fn assert_rebuilt_equals_live(site: TestApp, seed: &[u8]) {
     assert_nothing_differs(&site, seed).await;
     for projection in TRAILING {
         site.app.rebuild_projection(&Caller::system(), projection.name, &|_| {}).await.expect("rebuilt");
-        while site.home.generations(projection.name).await.len() > 1 {
+        while site.home.database.is_none() && site.home.generations(projection.name).await.len() > 1 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
@@ -304,9 +304,15 @@ impl History {
     }
 }
 
-/// The number of the one generation of a trailing read model.
+/// The number of the generation of a trailing read model that is read; on `PostgreSQL` the one before stays a while for
+/// those who are still reading it.
 async fn generation(home: &Home, name: &str) -> u64 {
     let found = home.generations(name).await;
+    if home.database.is_some() {
+        let ask = format!("select generation from generations where name = '{name}'");
+        let read = home.log().await.numbers(&ask).await;
+        return u64::try_from(read[0]).expect("a number");
+    }
     assert_eq!(found.len(), 1, "{name} has one generation");
     found[0]
 }

@@ -66,7 +66,9 @@ async fn a_store(database: Database) -> Store {
     let Opened { log, models, writer } = place.store().await.unwrap();
     let mut store = Store { log, models, writer, place };
     for projection in INLINE {
-        store.writer.reset_inline(projection).await.unwrap();
+        if store.writer.inline_revision(projection.name).await.unwrap().is_none() {
+            store.writer.reset_inline(projection).await.unwrap();
+        }
     }
     store
 }

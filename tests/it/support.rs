@@ -148,17 +148,21 @@ impl Home {
 
     /// What the site's program opens of it.
     pub async fn stores(&self) -> Stores {
-        let vault = self.vault().await;
         match &self.database {
             None => {
                 let store = SqliteStore::open(&self.data_dir()).await.expect("a store");
+                let vault = self.vault().await;
                 let writer = Box::new(store.writer().expect("the writer"));
+                // It lies in the directory that the store makes.
+                let vault = self.vault().await;
                 Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared: None }
             }
             Some(database) => {
                 let store = PostgresStore::open(&database.url).await.expect("a store");
+                let vault = self.vault().await;
                 let writer = Box::new(store.writer().expect("the writer"));
                 let shared = Some(store.clone() as Arc<dyn Shared>);
+                let vault = self.vault().await;
                 Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared }
             }
         }
