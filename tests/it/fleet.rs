@@ -51,6 +51,10 @@ pub struct Node {
 pub struct Place(Arc<Mutex<String>>);
 
 impl Place {
+    pub fn at(url: &str) -> Self {
+        Self(Arc::new(Mutex::new(url.to_owned())))
+    }
+
     pub fn get(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -66,7 +70,7 @@ impl Node {
         let url = cuts.url(&database.url);
         let settings: Vec<_> = SETTINGS.into_iter().chain([("DATABASE_URL", url.as_str())]).collect();
         let site = RunningSite::start_with(&settings, &[]);
-        let url = Place(Arc::new(Mutex::new(site.url().to_owned())));
+        let url = Place::at(site.url());
         Self { site, cuts, url }
     }
 
