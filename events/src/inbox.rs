@@ -129,13 +129,13 @@ pub enum InboxRefusal {
     #[error("this message holds no token")]
     NothingHeld,
     /// It was shown before; nobody sees it twice.
-    #[error("the token was revealed on {at}; it is shown only once. Regenerate it to get another")]
+    #[error("the token was revealed on {}; it is shown only once. Regenerate it to get another", .at.format("%-d %b %Y, %H:%M UTC"))]
     AlreadyRevealed {
         /// When.
         at: Timestamp,
     },
     /// It was not shown in time.
-    #[error("the token expired on {at} because it was not revealed in time. Regenerate it to get another")]
+    #[error("the token expired on {} because it was not revealed in time. Regenerate it to get another", .at.format("%-d %b %Y, %H:%M UTC"))]
     SecretExpired {
         /// When.
         at: Timestamp,

@@ -25,10 +25,10 @@ pub fn approved(
 ) -> Letter {
     let client = client_id.map(|id| format!("\n\nIts client id is `{id}`.")).unwrap_or_default();
     let body = format!(
-        "{site} has approved **{name}**.{client}\n\nAn access token tied to your account waits in this message. Reveal it \
-         before {}: it is shown once, and whoever has it can act as you. How to use it is told at {guide}.{}",
-        day(until),
+        "{site} has approved **{name}**.{}{client}\n\nAn access token tied to your account waits in this message. Reveal it \
+         before {}: it is shown once, and whoever has it can act as you. How to use it is told at {guide}.",
         quoted(reason),
+        day(until),
     );
     (format!("“{name}” was approved"), body)
 }
@@ -52,7 +52,8 @@ pub fn decided(site: &str, name: &str, verb: Verb, reason_title: &str, reason: &
         Verb::ApproveChange => (
             "was changed",
             format!("{site} has approved the change of **{name}**"),
-            "It holds from now on. What members agreed to before is no wider for it.".to_owned(),
+            "It holds from now on. For members who authorized it before it may do no more than they agreed to."
+                .to_owned(),
         ),
         Verb::DenyChange => (
             "stays as it was",
@@ -75,7 +76,7 @@ pub fn decided(site: &str, name: &str, verb: Verb, reason_title: &str, reason: &
             ("was looked at", format!("{site} looked at **{name}**"), String::new())
         }
     };
-    (format!("“{name}” {title}"), format!("{done}: {reason_title}.\n\n{consequence}{}", quoted(reason)))
+    (format!("“{name}” {title}"), format!("{done}: {reason_title}.{}\n\n{consequence}", quoted(reason)))
 }
 
 /// A held token ended unseen.
@@ -156,4 +157,23 @@ fn quoted(reason: &str) -> String {
 
 fn day(at: Timestamp) -> String {
     at.format("%-d %B %Y, %H:%M UTC").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reviewer_wrote_stands_before_what_follows_from_it() {
+        let (_, asked) = decided("Board", "Bot", Verb::RequestChanges, "It says too little", "How often?", "/here");
+        assert_eq!(
+            asked,
+            "Board asks for changes of **Bot**: It says too little.\n\n> How often?\n\nIt is decided on when you have \
+             resubmitted it: /here."
+        );
+        let (_, approved) = approved("Board", "/api", "Bot", "Welcome.", Some("c1"), Timestamp::UNIX_EPOCH);
+        assert!(
+            approved.starts_with("Board has approved **Bot**.\n\n> Welcome.\n\nIts client id is `c1`.\n\nAn access")
+        );
+    }
 }

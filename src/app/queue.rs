@@ -57,7 +57,7 @@ impl std::fmt::Display for Overtaken {
                 write!(f, "{}. {name} changed it on {at}.{changed}", self.refusal)
             }
             ApplicationRefusal::Claimed { until, .. } => {
-                write!(f, "{name} has claimed it; the claim lapses at {}", until.format("%H:%M UTC"))
+                write!(f, "it is claimed by {name}; the claim lapses at {}", until.format("%H:%M UTC"))
             }
             refusal => write!(f, "{refusal}: {name}, on {at}"),
         }
@@ -94,7 +94,8 @@ impl App {
     }
 
     /// The first in a filter's order that a reviewer could take up: it waits, is not theirs, is claimed by nobody
-    /// else, does not wait for a second signature after their own, and is none of these.
+    /// else, does not wait for a second signature after their own, is no appeal that another has to decide on, and is
+    /// none of these.
     ///
     /// # Errors
     /// [`AppError::Store`].
@@ -114,8 +115,11 @@ impl App {
                 let signed = self.config.two_person_rule && row.signed.is_some_and(|(first, _)| first == reviewer);
                 row.owner_id != reviewer && !claimed && !signed && !but.contains(&row.application_id)
             };
-            if let Some(row) = rows.into_iter().find(open) {
-                return Ok(Some(row));
+            for row in rows.into_iter().filter(open) {
+                // Only what they answered before can be an appeal against them: no other row costs a look at its history.
+                if row.decided_by != Some(reviewer) || self.can_claim(row.application_id, reviewer).await? {
+                    return Ok(Some(row));
+                }
             }
         }
     }

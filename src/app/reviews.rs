@@ -4,7 +4,8 @@
 use countersign_events::{
     account::{self, Account, AccountStanding, Role},
     application::{
-        self, Application, ApplicationCommand, ApplicationEvent, Bench, Decision, Record, Signatures, Standing,
+        self, Application, ApplicationCommand, ApplicationEvent, ApplicationRefusal, Bench, Decision, Record,
+        Signatures, Standing,
     },
     authorization::{self, ApplicationSeen, Authorization, AuthorizationCommand, NewToken, Via},
     decider::Decider,
@@ -213,32 +214,60 @@ impl App {
         .await
     }
 
-    /// Claims what has waited longest of what a reviewer could take up; `None` when nothing is left for them.
+    /// Claims what has waited longest of what a reviewer could take up and a filter lets through, in whatever order and
+    /// state that lists; `None` when nothing is left for them.
     ///
     /// # Errors
     /// Not a reviewer.
-    pub async fn claim_next(&self, caller: &Caller, by: UserId) -> Result<Done<Option<ApplicationId>>, AppError> {
+    pub async fn claim_next(
+        &self,
+        caller: &Caller,
+        by: UserId,
+        within: &ReviewFilter,
+    ) -> Result<Done<Option<ApplicationId>>, AppError> {
         self.member_with(by, Role::Reviewer)?;
         self.execute(caller, || async {
             let mut passed = vec![];
-            let filter = ReviewFilter { unclaimed: true, ..self.review_filter(0) };
+            let filter = ReviewFilter {
+                standing: None,
+                newest_first: false,
+                claimed_by: None,
+                unclaimed: true,
+                now: self.now(),
+                ..within.clone()
+            };
             while let Some(row) = self.next_to_review(&filter, by, &passed).await? {
                 let id = row.application_id;
-                let (record, version) = self.application_record(id).await?;
-                let (bench, _) = self.bench(&record, by).await?;
-                let claim = ApplicationCommand::Claim { by, bench, at: self.now() };
-                match Application::Requested(record).decide(claim) {
+                let (claimed, version) = self.try_claim(id, by).await?;
+                match claimed {
                     Ok(events) => {
                         let plan = Plan::answering(Some(id)).with(&application::stream(id), version, events);
                         return self.guard_reviewer(plan, by).await;
                     }
-                    // Another was faster, or it is an appeal against their own denial.
+                    // Another was faster.
                     Err(_) => passed.push(id),
                 }
             }
             Ok(Plan::answering(None))
         })
         .await
+    }
+
+    /// Whether a reviewer could claim it now: nobody claims an appeal against their own denial while another could.
+    pub(super) async fn can_claim(&self, id: ApplicationId, by: UserId) -> Result<bool, AppError> {
+        Ok(self.try_claim(id, by).await?.0.is_ok())
+    }
+
+    /// What a claim comes to, on which version.
+    async fn try_claim(
+        &self,
+        id: ApplicationId,
+        by: UserId,
+    ) -> Result<(Result<Vec<ApplicationEvent>, ApplicationRefusal>, Version), AppError> {
+        let (record, version) = self.application_record(id).await?;
+        let (bench, _) = self.bench(&record, by).await?;
+        let claim = ApplicationCommand::Claim { by, bench, at: self.now() };
+        Ok((Application::Requested(record).decide(claim), version))
     }
 
     fn command(&self, verb: Verb, bench: Bench, decision: Decision) -> ApplicationCommand {

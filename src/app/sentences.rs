@@ -10,6 +10,7 @@ use countersign_events::{
     inbox::{InboxEvent, Topic},
     post::{Direction, PostEvent, VoteEvent},
     recorded::{Actor, Recorded, Timestamp},
+    scope::{Scope, ScopeSet},
     sensitive::Personal,
     site::{ProjectionEvent, SiteEvent},
 };
@@ -199,7 +200,7 @@ impl Told<'_> {
         };
         match event {
             E::ApplicationRequested { application_id, owner, asked, .. } => {
-                let (owner, scopes) = (self.member(*owner), asked.scopes);
+                let (owner, scopes) = (self.member(*owner), listed(asked.scopes));
                 let today = it(application_id);
                 let renamed = format!("“{}”", asked.name);
                 let now = if today == renamed { String::new() } else { format!(" (now {today})") };
@@ -258,7 +259,7 @@ impl Told<'_> {
         let actor = self.actor();
         match event {
             E::UserAuthorized { application_id, user_id, scopes, via, .. } => {
-                let (it, member) = (self.named(*application_id), self.member(*user_id));
+                let (it, member, scopes) = (self.named(*application_id), self.member(*user_id), listed(*scopes));
                 match via {
                     Via::Consent => format!("{member} authorized {it} for {scopes}"),
                     Via::Approval => format!("{it} may act for its owner {member} since it was approved: {scopes}"),
@@ -277,7 +278,7 @@ impl Told<'_> {
                 };
                 let until = expires_at.map_or_else(|| "without end".to_owned(), |at| format!("good until {}", day(at)));
                 let waits = if held.is_some() { "; it waits in the inbox" } else { "" };
-                format!("{what} for {scopes}, {until}{waits}")
+                format!("{what} for {}, {until}{waits}", listed(*scopes))
             }
             E::TokenRevoked { application_id, user_id, why, .. } => {
                 let (it, member) = (self.named(*application_id), self.member(*user_id));
@@ -412,6 +413,16 @@ impl Told<'_> {
                 format!("{actor} gave up position {position}, parked in the read model {name}")
             }
         }
+    }
+}
+
+/// Scopes as a list in a sentence.
+fn listed(scopes: ScopeSet) -> String {
+    let words: Vec<_> = scopes.iter().map(Scope::as_str).collect();
+    match words.split_last() {
+        None => "nothing".to_owned(),
+        Some((last, [])) => (*last).to_owned(),
+        Some((last, first)) => format!("{} and {last}", first.join(", ")),
     }
 }
 

@@ -109,7 +109,10 @@ pub fn excerpt(markdown: &str, characters: usize) -> String {
             NodeValue::Text(words) => text.push_str(words),
             NodeValue::Code(code) => text.push_str(&code.literal),
             // What stood below is told behind: lines of a list have no end of their own.
-            NodeValue::Paragraph if text.ends_with(char::is_alphanumeric) => text.push_str("; "),
+            NodeValue::Paragraph if text.ends_with(char::is_alphanumeric) => {
+                let of_list = node.parent().is_some_and(|it| matches!(it.data.borrow().value, NodeValue::Item(_)));
+                text.push_str(if of_list { "; " } else { ". " });
+            }
             NodeValue::Paragraph | NodeValue::SoftBreak | NodeValue::LineBreak | NodeValue::Heading(_) => {
                 text.push(' ');
             }
@@ -136,6 +139,7 @@ mod tests {
     #[test]
     fn an_excerpt_is_one_line_of_words_without_marks() {
         assert_eq!(excerpt("Ada has approved **Reader**.\n\n* one\n* `two`", 80), "Ada has approved Reader. one; two");
+        assert_eq!(excerpt("It may:\n\n* one\n* two\n\nRemove it.", 80), "It may: one; two. Remove it.");
         assert_eq!(excerpt("one two three", 8), "one two…");
         assert_eq!(excerpt(&"ü".repeat(9_000), 5), "üüüüü…");
         assert_eq!(excerpt("", 5), "");

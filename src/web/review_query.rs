@@ -19,6 +19,8 @@ use crate::{
 pub const FILTERS: [&str; 7] = ["state", "purpose", "scope", "owner", "claimed_by", "overdue", "sort"];
 /// What `state` says for every state.
 pub const ALL: &str = "all";
+/// What `owner` and `claimed_by` say for whoever asks.
+pub const ME: &str = "me";
 /// What `claimed_by` says for what nobody has claimed. No username is so short.
 pub const NOBODY: &str = "no";
 
@@ -95,7 +97,7 @@ impl Asked<'_> {
 
     async fn member(&mut self, app: &App, name: &'static str, me: UserId) -> Result<Option<UserId>, AppError> {
         let Some(text) = self.query.get(name).filter(|text| !text.is_empty()) else { return Ok(None) };
-        if text == "me" {
+        if text == ME {
             return Ok(Some(me));
         }
         if let Ok(id) = text.parse() {

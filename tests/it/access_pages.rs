@@ -243,6 +243,9 @@ async fn the_page_of_an_error_knows_who_reads_it_and_says_what_to_do() {
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
     assert!(missing.body.contains("<h1>There is nothing here</h1>") && missing.body.contains("<bdi>ben</bdi>"));
     assert!(!missing.body.contains(">Log in<"), "{}", missing.body);
+    assert!(!missing.body.contains("class=\"lead\""), "what the heading says is not said again: {}", missing.body);
+    let ended = scene.stranger().get("/setup?token=abcdef").await.body;
+    assert!(ended.contains("<h1>This link is not good any more</h1>") && !ended.contains("once you are"), "{ended}");
     let stranger = scene.stranger().get("/nowhere?secret=abcdef").await.body;
     assert!(stranger.contains("<a href=\"/login\">Log in</a>") && !stranger.contains("abcdef"), "{stranger}");
     let role = ben.get("/admin/apps").await;
@@ -306,6 +309,8 @@ async fn the_guide_fills_in_the_readers_client_ids_and_the_sites_limits() {
     let stranger = scene.stranger().get("/api").await.body;
     assert!(stranger.contains("client_id=YOUR_CLIENT_ID") && stranger.contains("123 a minute"), "{stranger}");
     assert!(stranger.contains("no end"), "{stranger}");
+    let first = "curl -H \"Authorization: access_token_goes_here\" http://127.0.0.1:8080/api/v1/token</pre>";
+    assert!(stranger.replace("&#34;", "\"").contains(first), "{stranger}");
     let cleo = scene.browser_of(scene.cleo).await.get("/api").await.body;
     assert!(cleo.contains(&format!("/authorize/?client_id={}<", scene.client)), "{cleo}");
     for link in cleo.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
@@ -326,4 +331,14 @@ async fn a_waiting_token_is_explained_and_after_it_is_shown_what_comes_next() {
     assert!(shown.body.contains("data-copy=\"token\""), "{}", shown.body);
     let after = cleo.get(&path).await.body;
     assert!(after.contains("The token was revealed on") && !after.contains("Reveal the token"), "{after}");
+}
+
+#[tokio::test]
+async fn whoever_is_sent_to_log_in_is_told_that_they_go_on_from_there() {
+    let scene = Scene::start().await;
+    let mut stranger = scene.stranger();
+    let sent = stranger.get("/settings/apps").await;
+    let page = stranger.get(sent.location()).await.body;
+    assert!(page.contains("Log in to go on to the page you wanted."), "{page}");
+    assert!(!stranger.get("/login").await.body.contains("Log in to go on"), "nobody was sent there");
 }

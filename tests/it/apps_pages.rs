@@ -338,3 +338,49 @@ async fn names_in_both_directions_stay_inside_their_place() {
         assert!(cleo.get(path).await.body.contains(escaped), "{path}");
     }
 }
+
+#[tokio::test]
+async fn an_owner_is_told_that_the_first_of_two_reviewers_has_signed() {
+    let cast = Cast::start_with(&[("TWO_PERSON_RULE", "true")]).await;
+    let mut cleo = cast.browser(&cast.cleo);
+    let id = cast.given(&cast.cleo, State::UnderReview).await;
+    let own = format!("/settings/apps/{id}");
+    let waits = cleo.get(&own).await.body;
+    assert!(waits.contains("It waits for a reviewer, who") && !waits.contains("it takes two"), "{waits}");
+    cast.decide(&cast.rob, id, Verb::Approve, 1).await.expect("signed");
+    for path in [own.as_str(), "/settings/apps"] {
+        let signed = cleo.get(path).await.body;
+        assert!(signed.contains("One reviewer agrees and has signed; it takes two. It waits for a second reviewer"));
+        assert!(signed.contains("the first signature then no longer counts"), "{path}: {signed}");
+    }
+}
+
+#[tokio::test]
+async fn the_owner_of_a_suspended_application_can_write_to_whoever_suspended_it() {
+    let cast = Cast::start().await;
+    let mut cleo = cast.browser(&cast.cleo);
+    let id = cast.given(&cast.cleo, State::Suspended).await;
+    let page = cleo.get(&format!("/settings/apps/{id}")).await.body;
+    let now = between(&page, "<h2 id=\"now\">", "</section>");
+    assert!(now.contains("<a href=\"/inbox?to=dee&amp;title=Reader#write\">Write a message</a>"), "{now}");
+    let form = cleo.get("/inbox?to=dee&title=Reader").await.body;
+    assert!(form.contains("id=\"write\" open") && form.contains("value=\"dee\""), "{form}");
+    let revoked = cast.given(&cast.cleo, State::Revoked).await;
+    let revoked = cleo.get(&format!("/settings/apps/{revoked}")).await.body;
+    assert!(!revoked.contains("Write a message") && revoked.contains("What was approved"), "{revoked}");
+}
+
+#[tokio::test]
+async fn options_are_in_view_where_the_application_uses_them() {
+    let cast = Cast::start().await;
+    let mut cleo = cast.browser(&cast.cleo);
+    let usual = [("scope", "read"), ("scope", "identity"), ("scope", "notifications")];
+    let cases = [(usual.to_vec(), "", false), (usual.to_vec(), "https://my.example", true), (vec![usual[0]], "", true)];
+    for (scopes, website, in_view) in cases {
+        let mut fields = vec![("purpose", "personal"), ("name", "Bot"), ("website", website)];
+        fields.extend(scopes);
+        let asked = ask(&mut cleo, &fields).await;
+        let page = cleo.get(asked.location()).await.body;
+        assert_eq!(page.contains("<details class=\"more\" open>"), in_view, "{fields:?}: {page}");
+    }
+}

@@ -71,7 +71,9 @@ async fn p9_guessing_is_limited_however_the_name_is_typed_and_locks_nobody_out()
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
     }
     for name in ["cleo", "cleo  ", "Cleo"] {
-        assert_limited(&try_from(&mut stranger, "192.0.2.1", name, PASSWORD).await);
+        let limited = try_from(&mut stranger, "192.0.2.1", name, PASSWORD).await;
+        assert_limited(&limited);
+        assert!(limited.body.contains("Too many tries. Wait 20 seconds, then try again."), "{}", limited.body);
     }
     let mut cleo = scene.stranger();
     let entered = try_from(&mut cleo, "192.0.2.2", "cleo", PASSWORD).await;

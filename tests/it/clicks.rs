@@ -32,8 +32,9 @@ impl Seat {
         chromium.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
         let seat = Self { chromium, url: site.url().to_owned() };
         seat.open("/").await;
-        let (_, _, wide, _) = seat.wait_for(Locator::Css("html")).await.rectangle().await.expect("a size");
-        assert!((wide - f64::from(width)).abs() < 1.0, "the window is {wide} wide");
+        // With its scroll bar, which takes room from the page.
+        let wide = seat.chromium.client.execute("return window.innerWidth", vec![]).await.expect("a size");
+        assert_eq!(wide, json!(width), "the window is as wide as it was made");
         Some(seat)
     }
 
@@ -140,6 +141,11 @@ impl Seat {
     pub async fn reads(&self, words: &str) {
         let xpath = format!("//main[contains(normalize-space(.), '{words}')]");
         self.wait_for(Locator::XPath(&xpath)).await;
+    }
+
+    /// Waits for a page that has what an `XPath` finds.
+    pub async fn finds(&self, xpath: &str) {
+        self.wait_for(Locator::XPath(xpath)).await;
     }
 
     /// Waits for a page that shows an application in this state.

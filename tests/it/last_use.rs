@@ -202,3 +202,16 @@ async fn it_goes_with_the_member_who_is_erased_and_does_not_come_back() {
     writer.note_uses(&uses).await.expect("noted");
     assert_eq!(written(&home).await, 1);
 }
+
+#[tokio::test]
+async fn no_page_tells_of_a_use_before_the_token_was_there() {
+    let scene = Scene::start().await;
+    scene.site.clock.advance(Duration::seconds(45));
+    let token = scene.consented(scene.ben, &scene.client, None).await;
+    let told = scene.stranger().with_token(Method::GET, "/api/v1/token", &token).await;
+    assert_eq!(told.status, StatusCode::OK);
+    scene.site.clock.advance(Duration::minutes(5));
+    let page = scene.browser_of(scene.ben).await.get("/settings/apps").await.body;
+    let (_, used) = page.split_once("last used <time datetime=\"").expect("it was used");
+    assert!(used.starts_with("2027-01-15T08:00:45Z"), "{used}");
+}

@@ -52,7 +52,9 @@ async fn a_message_comes_from_its_sender_and_can_be_answered() {
     let form = cleo.get("/inbox?to=ben&title=Re%3A+Hello").await;
     assert!(form.body.contains("value=\"Re: Hello\"") && form.body.contains("value=\"ben\""), "{}", form.body);
     let answered = cleo.submit("/inbox", "/inbox", &[("to", "ben"), ("title", "Re: Hello"), ("body", "Fine.")]).await;
-    assert_eq!((answered.status, answered.location()), (StatusCode::SEE_OTHER, "/inbox"), "{}", answered.body);
+    assert_eq!((answered.status, answered.location()), (StatusCode::SEE_OTHER, "/inbox?sent=1"), "{}", answered.body);
+    assert!(cleo.get("/inbox?sent=1").await.body.contains("Your message was sent."));
+    assert!(!cleo.get("/inbox").await.body.contains("Your message was sent."));
     assert_eq!(told(&scene.site, scene.ben).await, [("message".to_owned(), "Re: Hello".to_owned())]);
     let stranger = scene.browser_of(scene.rob).await.get(&format!("/api/v1/messages/{id}")).await;
     assert_eq!(stranger.status, StatusCode::NOT_FOUND);

@@ -297,6 +297,8 @@ fn reviews() -> Vec<Page> {
         list("queue-suspended", "/admin/apps?state=suspended"),
         list("queue-revoked", "/admin/apps?state=revoked"),
         list("queue-withdrawn", "/admin/apps?state=withdrawn"),
+        list("queue-yours", "/admin/apps?claimed_by=me"),
+        list("queue-all", "/admin/apps?state=all"),
         list("queue-overdue", "/admin/apps?overdue=true"),
         list("queue-empty", "/admin/apps?owner=newcomer"),
         review("review", "rob", "Comment Lens"),

@@ -220,3 +220,18 @@ async fn people_click_from_a_request_to_its_audit_without_scripts() {
 async fn people_click_from_a_request_to_its_audit_on_a_telephone() {
     from_request_to_audit(375, Scripts::On).await;
 }
+
+#[tokio::test]
+async fn a_button_that_copies_says_so_and_has_its_name_back_even_when_pressed_twice() {
+    let site = RunningSite::start();
+    let Some(seat) = Seat::at(&site, 1280, Scripts::On).await else { return };
+    seat.open("/api").await;
+    let button = "//button[@data-copy='example-header']";
+    seat.press(button).await;
+    seat.press(button).await;
+    // Which of the two depends on whether this browser lets pages write to its clipboard.
+    for said in ["//p[@role='status'][.='Copied' or .='Selected']", "//button[@data-copy='example-header'][.='Copy']"] {
+        seat.finds(said).await;
+    }
+    seat.assert_quiet_console(false).await;
+}

@@ -61,7 +61,7 @@ async fn a_reviewer_claims_and_approves_beside_a_running_site() {
     assert!(site.done(&["review", "claim", &id, "--as", "rob"]).starts_with("rob has claimed “Reader” until "));
     assert_eq!(rows(&site, &["--as", "rob", "--claimed-by", "me"]).len(), 1);
     let held = refused(&site.cli(&["review", "approve", &id, "--revision", "1", "--as", "mia"]), 1);
-    assert!(held.contains("rob has claimed it; the claim lapses at"), "{held}");
+    assert!(held.contains("it is claimed by rob; the claim lapses at"), "{held}");
     site.done(&["review", "release", &id, "--as", "rob"]);
 
     let done = site.done(&["review", "approve", &id, "--revision", "1", "--reason", "Welcome.", "--as", "rob"]);

@@ -75,9 +75,12 @@ async fn the_queue_is_listed_by_its_filters_and_counts_every_state() {
     }
     let page = rob.get("/admin/apps").await;
     let tab = |name: &str, number| format!(">{name} <span class=\"quiet\">{number}</span></a>");
-    for (name, number) in [("waiting", 3), ("under review", 3), ("denied", 1), ("approved", 0)] {
+    for (name, number) in [("waiting", 3), ("yours", 1), ("denied", 1), ("approved", 0), ("all", 4)] {
         assert_shows(&page, &[&tab(name, number)]);
     }
+    // What is under review waits: it has no tab beside the one of what waits, except where somebody asks for it.
+    assert!(!page.body.contains(&tab("under review", 3)), "{}", page.body);
+    assert_shows(&rob.get("/admin/apps?state=under_review").await, &[&tab("under review", 3)]);
     // How long it waits, who is at it, and what is late.
     assert_shows(
         &page,
@@ -195,6 +198,97 @@ async fn claiming_the_next_one_takes_what_waits_longest_and_is_free_and_not_ones
 }
 
 #[tokio::test]
+async fn claiming_the_next_one_stays_within_the_filters() {
+    let cast = Cast::start().await;
+    given(&cast, "Oldest").await;
+    cast.site.clock.advance(Duration::minutes(1));
+    let personal = Request { purpose: "personal".to_owned(), name: "Bot".to_owned(), ..Request::default() };
+    let asked = cast.app().asked(&Request { scopes: vec!["vote".to_owned()], ..personal }).expect("a good request");
+    let bot = cast.app().request_application(&by(cast.cleo.id), cast.cleo.id, asked).await.expect("asked").answer;
+    let mut rob = cast.browser(&cast.rob);
+    // Neither the state that is looked at nor the order counts: what is claimed waits, and waits longest.
+    let list = "/admin/apps?purpose=personal&sort=newest&state=denied";
+    let page = rob.get(list).await;
+    let form = "/admin/apps/claim-next?purpose=personal&#38;sort=newest&#38;state=denied";
+    assert_shows(&page, &[&format!("action=\"{form}\"")]);
+    let form = form.replace("&#38;", "&");
+    let claimed = rob.submit(list, &form, &[]).await;
+    assert!(claimed.location().starts_with(&format!("/admin/apps/{bot}?purpose=personal")), "{}", claimed.location());
+    let none = rob.submit(list, &form, &[]).await.location().to_owned();
+    assert_shows(&rob.get(&none).await, &["Nothing is left for you to claim within these filters"]);
+}
+
+#[tokio::test]
+async fn the_tab_of_ones_claims_lists_them_until_they_lapse_and_is_no_filter() {
+    let cast = Cast::start().await;
+    let id = given(&cast, "Claimed").await;
+    given(&cast, "Free").await;
+    cast.decide(&cast.rob, id, Verb::Claim, 0).await.expect("claimed");
+    let mut rob = cast.browser(&cast.rob);
+    let path = link(&rob.get("/admin/apps").await, ">yours <span");
+    let page = rob.get(&path).await;
+    assert_eq!(listed(&page), ["Claimed"]);
+    assert!(!page.body.contains("in use</span>"), "{}", page.body);
+    assert_shows(&page, &["aria-current=\"page\">yours <span class=\"quiet\">1</span>"]);
+    // Other tabs leave it.
+    assert_eq!(listed(&rob.get(&link(&page, ">waiting <span")).await).len(), 2);
+    cast.site.clock.advance(Duration::minutes(31));
+    assert_shows(&rob.get(&path).await, &["You have claimed nothing that still waits."]);
+}
+
+#[tokio::test]
+async fn what_came_back_says_so_and_as_what() {
+    let cast = Cast::start().await;
+    let id = cast.given(&cast.cleo, State::Denied).await;
+    let mut rob = cast.browser(&cast.rob);
+    let path = format!("/admin/apps/{id}");
+    assert!(!rob.get(&path).await.body.contains("<span class=\"badge wait\">"), "nothing waits");
+    cast.app().appeal(&by(cast.cleo.id), cast.cleo.id, id, "It only reads.").await.expect("appealed");
+    assert_shows(&rob.get(&path).await, &["<span class=\"badge wait\">appeal</span></h1>"]);
+    assert_shows(&rob.get("/admin/apps").await, &["came back after dee’s answer"]);
+    let changing = cast.given(&cast.cleo, State::ApprovedChanging).await;
+    let page = rob.get(&format!("/admin/apps/{changing}")).await;
+    assert_shows(&page, &["<span class=\"badge wait\">change proposed</span></h1>", "<h2>What is approved</h2>"]);
+}
+
+#[tokio::test]
+async fn an_appeal_against_ones_own_denial_is_not_what_comes_next() {
+    let cast = Cast::start().await;
+    let appealed = cast.given(&cast.cleo, State::Denied).await;
+    cast.app().appeal(&by(cast.cleo.id), cast.cleo.id, appealed, "It only reads.").await.expect("appealed");
+    cast.site.clock.advance(Duration::minutes(1));
+    let next = given(&cast, "The next one").await;
+    let mut dee = cast.browser(&cast.dee);
+    // Whoever cannot decide is not left there either.
+    let barred = dee.get(&format!("/admin/apps/{appealed}")).await;
+    assert_eq!(link(&barred, "data-key=\"n\""), format!("/admin/apps/{next}"));
+    let claim = format!("/admin/apps/{next}/claim");
+    assert_shows(&barred, &[&format!("action=\"{claim}\"")]);
+    assert_eq!(dee.submit("/admin/apps", &claim, &[]).await.location(), format!("/admin/apps/{next}"));
+    let page = dee.get(&format!("/admin/apps/{next}")).await;
+    assert_eq!(send(&mut dee, &page, next, "approve", "").await.status, StatusCode::SEE_OTHER);
+    assert_shows(&dee.get(&format!("/admin/apps/{next}")).await, &["You approved it.", "Nothing else waits for you."]);
+    // To another reviewer it does come next.
+    let other = cast.app().next_to_review(&cast.app().review_filter(1), cast.rob.id, &[]).await.expect("a look");
+    assert_eq!(other.map(|row| row.application_id), Some(appealed));
+}
+
+#[tokio::test]
+async fn what_another_has_claimed_is_offered_no_answer_that_would_be_refused() {
+    let cast = Cast::start().await;
+    let id = cast.given(&cast.cleo, State::ApprovedChanging).await;
+    cast.decide(&cast.dee, id, Verb::Claim, 0).await.expect("claimed");
+    let path = format!("/admin/apps/{id}");
+    let page = cast.get(Credential::Session(&cast.rob), &path).await;
+    assert_shows(
+        &page,
+        &["dee has claimed it until", "it can be suspended or revoked all the same", ">Suspend</button>"],
+    );
+    assert!(!page.body.contains(">Approve change</button>") && !page.body.contains(">Deny change</button>"));
+    assert_shows(&cast.get(Credential::Session(&cast.dee), &path).await, &[">Approve change</button>"]);
+}
+
+#[tokio::test]
 async fn who_loses_the_race_reads_who_decided_what_and_why_and_keeps_the_text() {
     let cast = Cast::start().await;
     for (verb, done, state) in [(Verb::Approve, "approve", "approved"), (Verb::Deny, "deny", "denied")] {
@@ -270,8 +364,10 @@ async fn errors_of_a_decision_are_beside_its_fields() {
         &refused,
         &[
             "aria-describedby=\"reason_code-hint reason_code-error\"",
-            "id=\"reason_code-error\">Choose a reason",
-            "aria-describedby=\"reason-hint reason-error\"",
+            "reason_code-error\" autofocus>",
+            "id=\"reason_code-error\">Choose a reason from the list.</p>",
+            "aria-describedby=\"reason-hint reason-error\">",
+            "Nothing is decided yet: something is to be mended in <a href=\"#decide\">",
         ],
     );
     cast.site.clock.advance(Duration::minutes(15));
@@ -295,12 +391,12 @@ async fn the_page_tells_of_the_owner_of_hosts_and_of_what_it_may_not() {
             "<strong>app.example</strong>",
             "https://app.example/cb?keep=1",
             "Member since",
-            "1 approved, 2 denied",
+            "1 approved, 2 denied · <a",
             "It may not",
             "Publish posts and comments in your name",
         ],
     );
-    let others = cast.get(Credential::Session(&cast.rob), &link(&page, "1 approved, 2 denied")).await;
+    let others = cast.get(Credential::Session(&cast.rob), &link(&page, ">All of theirs</a>")).await;
     assert_eq!(listed(&others).len(), 4, "{}", others.body);
 }
 
@@ -338,7 +434,8 @@ async fn who_cannot_decide_is_told_why_and_offered_nothing() {
     ] {
         let page = cast.get(Credential::Session(who), &format!("/admin/apps/{id}")).await;
         assert_shows(&page, &[why]);
-        assert!(!page.body.contains("formaction") && !page.body.contains("Claim it"), "{}", page.body);
+        let claim = format!("action=\"/admin/apps/{id}/claim\"");
+        assert!(!page.body.contains("formaction") && !page.body.contains(&claim), "{}", page.body);
     }
     let page = cast.get(Credential::Session(&cast.rob), &format!("/admin/apps/{denied}")).await;
     assert_shows(&page, &[">Approve</button>", "It only reads."]);
@@ -352,7 +449,9 @@ async fn signatures_are_explained_where_the_site_asks_for_two() {
     let page = |who| cast.get(Credential::Session(who), &path);
     assert_shows(&page(&cast.rob).await, &["Approvals take two reviewers", "You sign first; it holds when"]);
     cast.decide(&cast.rob, id, Verb::Approve, 1).await.expect("signed");
-    assert_shows(&page(&cast.rob).await, &["You signed first.", "You have signed; it holds when"]);
+    let robs = page(&cast.rob).await;
+    assert_shows(&robs, &["You signed first.", "You have signed; it holds when", ">Deny</button>"]);
+    assert!(!robs.body.contains(">Approve</button>"), "it would do nothing: {}", robs.body);
     let dees = page(&cast.dee).await;
     assert_shows(&dees, &["<dt>First signature</dt><dd>rob, ", "Yours is the second signature: it decides."]);
     let queue = cast.get(Credential::Session(&cast.dee), "/admin/apps").await;

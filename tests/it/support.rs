@@ -151,7 +151,6 @@ impl Home {
         match &self.database {
             None => {
                 let store = SqliteStore::open(&self.data_dir()).await.expect("a store");
-                let vault = self.vault().await;
                 let writer = Box::new(store.writer().expect("the writer"));
                 // It lies in the directory that the store makes.
                 let vault = self.vault().await;
@@ -159,7 +158,6 @@ impl Home {
             }
             Some(database) => {
                 let store = PostgresStore::open(&database.url).await.expect("a store");
-                let vault = self.vault().await;
                 let writer = Box::new(store.writer().expect("the writer"));
                 let shared = Some(store.clone() as Arc<dyn Shared>);
                 let vault = self.vault().await;

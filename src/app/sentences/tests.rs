@@ -115,3 +115,9 @@ fn what_happened_through_an_application_says_so() {
     voted.envelope.on_behalf_of = Some("00000000-0000-7000-8000-000000000007".parse().unwrap());
     assert!(sentence(&Numbered, &voted).text.ends_with("a post, through “App07”."));
 }
+
+#[test]
+fn scopes_are_told_as_a_list() {
+    let told = ["", "read", "read vote", "read identity write"].map(|scopes| listed(scopes.parse().unwrap()));
+    assert_eq!(told, ["nothing", "read", "read and vote", "read, identity and write"]);
+}

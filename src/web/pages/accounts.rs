@@ -10,7 +10,7 @@ use axum::{
 };
 use countersign_events::{ids::UserId, recorded::Actor, text::FieldError};
 
-use super::{Frame, PageError, render, see_other, stamp};
+use super::{Frame, PageError, errors::wait, render, see_other, stamp};
 use crate::{
     app::{App, AppError, Caller, Refused, accounts::Joining, sessions::BrowserKey},
     store::{Cursor, Link},
@@ -91,7 +91,10 @@ impl AccountPage {
             AppError::Refused(Refused::Username(_)) => {
                 self.errors = vec![FieldError { field: "username", code: "taken", message: told.detail.clone() }];
             }
-            _ => self.problem = Some(told.detail.clone()),
+            _ => {
+                let again = wait(&retry).map(|wait| format!("Too many tries. Wait {wait}, then try again."));
+                self.problem = Some(again.unwrap_or(told.detail));
+            }
         }
         let mut response = self.respond(app, visitor, told.status);
         response.headers_mut().extend(retry);

@@ -1,6 +1,7 @@
 //! The reviewers' queue: what waits and what was decided, filtered, page by page; the next one to claim. An application
 //! on its own and the decisions on it are `review`'s.
 
+mod offers;
 mod review;
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use chrono::TimeDelta;
-use countersign_events::{ids::UserId, recorded::Timestamp, scope::ScopeSet, text::FieldError};
+use countersign_events::{application::Standing, ids::UserId, recorded::Timestamp, scope::ScopeSet, text::FieldError};
 
 use super::{Frame, PageError, instant, render, see_other, span};
 use crate::{
@@ -16,11 +17,12 @@ use crate::{
     store::{ReviewFilter, rows::ApplicationRow},
     web::{
         extract::{Fields, Form, Query, Reviewer},
-        review_query::{ALL, FILTERS, NOBODY, QueryError, cursor, cursor_at, place, review_filter},
+        review_query::{ALL, FILTERS, ME, NOBODY, QueryError, cursor, cursor_at, place, review_filter},
     },
 };
 
-pub(in crate::web) use review::{application, decide};
+pub(in crate::web) use self::review::{application, decide};
+use self::review::{came_from, kept};
 
 /// So many a page, unless the reader wants more or less.
 const PAGE: u32 = 50;
@@ -69,6 +71,8 @@ struct Listed {
     claim: Option<Claimed>,
     signed_by: Option<String>,
     decided_by: Option<String>,
+    /// It was answered before, and its owner came back with it.
+    came_back: bool,
 }
 
 impl Listed {
@@ -80,6 +84,7 @@ impl Listed {
             claim: Claimed::of(app, &row, reader),
             signed_by: row.signed.filter(|_| app.config.two_person_rule).map(|(user, _)| app.state.name_of(user)),
             decided_by: row.decided_by.map(|user| app.state.name_of(user)),
+            came_back: row.standing == Standing::UnderReview && row.decided_at.is_some(),
             row,
         }
     }
@@ -183,7 +188,9 @@ struct ListPage {
     choices: Vec<Choice>,
     owner: String,
     claimed_by: String,
-    /// So many filters are in use.
+    /// It is the tab of what the reader has claimed.
+    yours: bool,
+    /// So many filters are in use, beside what the tab means.
     filters: usize,
     errors: Vec<FieldError>,
     rows: Vec<Listed>,
@@ -202,18 +209,38 @@ fn within(query: &Fields) -> Fields {
     query.only(&[&FILTERS[..], &["limit"]].concat())
 }
 
-async fn tabs(app: &App, waiting: u64, query: &Fields, state: &str) -> Result<Vec<Tab>, AppError> {
+/// Whether what is listed waits for the reader, who has claimed it.
+fn is_yours(query: &Fields, state: &str) -> bool {
+    query.text("claimed_by") == ME && state == "waiting"
+}
+
+/// What waits, what of it the reader has claimed, every state, and all of them.
+async fn tabs(app: &App, waiting: u64, query: &Fields, state: &str, me: UserId) -> Result<Vec<Tab>, AppError> {
     let counts = app.standing_counts().await?;
+    let all = counts.iter().map(|(_, number)| number).sum();
+    let yours = is_yours(query, state);
+    // The tab of one's claims is left by any other.
+    let kept = within(query);
+    let kept = if yours { kept.only(&["purpose", "scope", "owner", "overdue", "sort", "limit"]) } else { kept };
     let tab = |(word, number): (&str, u64)| Tab {
         label: word.replace('_', " "),
         number,
-        query: within(query).with("state", word),
-        current: word == state,
+        query: kept.with("state", word),
+        current: word == state && !yours,
     };
-    // Whoever looks for something in every state has come from elsewhere.
-    let all = (state == ALL).then(|| (ALL, counts.iter().map(|(_, number)| number).sum()));
-    let counts = counts.iter().map(|(standing, number)| (standing.as_str(), *number));
-    Ok(std::iter::once(("waiting", waiting)).chain(counts).chain(all).map(tab).collect())
+    let claims = ReviewFilter { waiting: true, claimed_by: Some(me), ..app.review_filter(1) };
+    let yours = Tab {
+        label: "yours".to_owned(),
+        number: app.review_count(&claims).await?,
+        query: Fields::default().with("claimed_by", ME),
+        current: yours,
+    };
+    // What is under review waits: as a state of its own it is there for whoever has come from elsewhere.
+    let apart = |standing: &Standing| *standing != Standing::UnderReview || state == standing.as_str();
+    let counts = counts.iter().filter(|(standing, _)| apart(standing));
+    let counts = counts.map(|(standing, number)| (standing.as_str(), *number));
+    let rest = counts.chain([(ALL, all)]).map(tab);
+    Ok([tab(("waiting", waiting)), yours].into_iter().chain(rest).collect())
 }
 
 /// How many rows a page has.
@@ -256,14 +283,16 @@ pub(in crate::web) async fn list(
     }
     .to_owned();
     let kept = within(&query);
+    let yours = is_yours(&query, &state);
     let in_use = ["purpose", "scope", "owner", "claimed_by", "overdue"];
     let link = |name, row: Option<&ApplicationRow>| row.map(|row| kept.with(name, &cursor_at(&filter, row)));
     let page = ListPage {
-        tabs: tabs(&app, frame.waiting, &query, &state).await?,
+        tabs: tabs(&app, frame.waiting, &query, &state, member.id()).await?,
         choices: choices(&query),
         owner: query.text("owner").to_owned(),
         claimed_by: query.text("claimed_by").to_owned(),
-        filters: in_use.iter().filter(|name| !query.text(name).is_empty()).count(),
+        filters: in_use.iter().filter(|name| !query.text(name).is_empty()).count() - usize::from(yours),
+        yours,
         numbers: (stretch.before + 1, stretch.until(), stretch.total),
         previous: link("before", stretch.rows.first().filter(|_| stretch.before > 0)),
         next: link("after", stretch.rows.last().filter(|_| stretch.until() < stretch.total)),
@@ -282,9 +311,15 @@ pub(in crate::web) async fn list(
 pub(in crate::web) async fn claim_next(
     State(app): State<Arc<App>>,
     Reviewer(member): Reviewer,
+    Query(query): Query,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let claimed = app.claim_next(&member.visitor.caller("POST /admin/apps/claim-next", &form), member.id()).await?;
-    let path = claimed.answer.map_or_else(|| "/admin/apps?claim=none".to_owned(), |id| format!("/admin/apps/{id}"));
+    let caller = member.visitor.caller("POST /admin/apps/claim-next", &form);
+    let filter = came_from(&app, &query, member.id()).await;
+    let claimed = app.claim_next(&caller, member.id(), &filter).await?;
+    let path = claimed.answer.map_or_else(
+        || format!("/admin/apps?{}", within(&query).with("claim", "none")),
+        |id| format!("/admin/apps/{id}{}", kept(&query)),
+    );
     Ok(see_other(&app, &path, claimed.cursor))
 }

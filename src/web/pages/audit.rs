@@ -34,10 +34,10 @@ const SENTENCE: usize = 400;
 
 /// The filters: name, label, what to type.
 const FILTERS: [(&str, &str, &str); 7] = [
-    ("type", "Type", "What happened, such as ApplicationApproved"),
+    ("type", "Type", "What happened"),
     ("actor", "Actor", "Who did it: a username, cli:NAME, or system"),
     ("user", "Member", "Whom it concerns: a username or an id"),
-    ("application", "Application", "Which it concerns: its id or client id"),
+    ("application", "Application", "Its id or client id; any raw event about it leads on to all of them"),
     ("stream", "Stream", "Such as site, or application- and an id"),
     ("since", "Since", "A day or an instant (UTC), such as 2026-01-31"),
     ("until", "Until", "Before this day or instant"),
@@ -83,6 +83,11 @@ impl Row {
         }
     }
 
+    /// The application whose own event this is.
+    fn application(&self) -> Option<&str> {
+        self.event.stream.strip_prefix("application-")
+    }
+
     /// The payload with line breaks, for people. Its words are those that are stored.
     fn payload(&self) -> Code {
         let stored = self.event.payload.get();
@@ -109,7 +114,7 @@ struct ListPage {
     standing: Standing,
     weeks: Option<Weeks>,
     spans: [u32; 3],
-    types: Vec<&'static str>,
+    types: Vec<String>,
     fields: Vec<Field>,
     filtered: bool,
     /// The filters as a query.
@@ -128,6 +133,17 @@ struct ListPage {
 fn query_of(query: &Fields) -> String {
     let given = FILTERS.iter().map(|(name, ..)| (*name, query.text(name))).filter(|(_, value)| !value.is_empty());
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(given).finish()
+}
+
+/// The list of types is in the form, names of parameters are for the API, and people know applications by their names.
+fn for_people(error: &FieldError) -> String {
+    match error.field {
+        "type" => "There is no such type of event: choose one from the list.".to_owned(),
+        "application" => "No application has this id or client id. Names are not looked for: choose the type \
+                          ApplicationRequested, and follow “everything about it” under the raw event of the one you mean."
+            .to_owned(),
+        _ => error.message.replace('`', ""),
+    }
 }
 
 fn after(query: &Fields) -> Result<Option<Position>, PageError> {
@@ -155,9 +171,13 @@ async fn page(
         label,
         hint,
         value: query.text(name).to_owned(),
-        problem: error.as_ref().filter(|error| error.field == name).map(|error| error.message.clone()),
+        problem: error.as_ref().filter(|error| error.field == name).map(for_people),
     };
     let fields = FILTERS.map(field).into();
+    let mut types: Vec<_> = codec::TYPES.iter().map(|known| known.name.to_owned()).collect();
+    types.sort();
+    // What was sent stays chosen, also when it is none of them.
+    types.extend(Some(query.text("type").to_owned()).filter(|name| !name.is_empty() && !types.contains(name)));
     let weeks = if filtered || after.is_some() { None } else { Some(Weeks::of(&app.statistics(span(query)?).await?)?) };
     let (rows, complete_to, older) = match found {
         Some((_, found)) => (found.events, found.complete_to, found.next),
@@ -168,7 +188,7 @@ async fn page(
         standing,
         weeks,
         spans: SPANS,
-        types: codec::TYPES.iter().map(|known| known.name).collect(),
+        types,
         fields,
         filtered,
         query: query_of(query),

@@ -133,6 +133,11 @@ pub(super) struct TokenCard {
 }
 
 impl TokenCard {
+    /// When it was last used. Uses are known to the minute; none was before the token was there.
+    pub(super) fn last_used(&self) -> Option<Timestamp> {
+        self.token.last_used.map(|at| at.max(self.token.row.issued_at))
+    }
+
     /// Whether its member can have another in its place, which ends it.
     pub(super) fn is_replaceable(&self) -> bool {
         self.renewal == Renewal::InPlace

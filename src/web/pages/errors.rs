@@ -90,7 +90,8 @@ impl Reader {
 struct ErrorPage {
     frame: Frame,
     title: &'static str,
-    detail: String,
+    /// More about it than the title says.
+    detail: Option<String>,
     steps: &'static [&'static str],
     /// How long to wait, in words.
     wait: Option<String>,
@@ -149,20 +150,20 @@ fn page(
     reader: Option<&Reader>,
     request_id: Uuid,
 ) -> ErrorPage {
-    let seconds = headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse::<u32>().ok());
-    let wait = seconds.map(|seconds| in_words(seconds.into()));
+    let wait = wait(headers);
     let lacks_log_in = matches!(told.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND);
     // Plainly: an address that failed may hold a secret, and no page of an error repeats one.
-    let offers_log_in = frame.user.is_none() && lacks_log_in && reader.is_some();
+    let offers_log_in = frame.user.is_none() && lacks_log_in && told.code != "link_ended" && reader.is_some();
     let (title, steps) = words(told);
+    let says_more = !told.detail.starts_with(title);
     ErrorPage {
         title,
         steps,
         // How long stands below, in words.
-        detail: match told.detail.split_once(": try again in ") {
+        detail: says_more.then(|| match told.detail.split_once(": try again in ") {
             Some((what, _)) if wait.is_some() => format!("{what}."),
             _ => told.detail.clone(),
-        },
+        }),
         wait,
         offers_log_in,
         came_from: reader.and_then(|reader| reader.came_from(app)),
@@ -170,6 +171,12 @@ fn page(
         request_id,
         frame,
     }
+}
+
+/// How long an answer asks to wait, in words.
+pub(super) fn wait(headers: &HeaderMap) -> Option<String> {
+    let seconds = headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse::<u32>().ok());
+    seconds.map(|seconds| in_words(seconds.into()))
 }
 
 /// A number of seconds as people say it.

@@ -163,7 +163,7 @@ pub(in crate::web) async fn send(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /inbox", &form);
     match app.send_message(&caller, member.id(), form.text("to"), form.text("title"), form.text("body")).await {
-        Ok(done) => Ok(see_other(&app, "/inbox", done.cursor)),
+        Ok(done) => Ok(see_other(&app, "/inbox?sent=1", done.cursor)),
         Err(AppError::Fields(errors)) => {
             inbox_page(&app, &member, Part::WHOLE, StatusCode::UNPROCESSABLE_ENTITY, form, errors).await
         }

@@ -33,6 +33,29 @@ pub(in crate::web) async fn show(
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
+/// What an operator should look at, each with the section that says more.
+fn troubles(seen: &Operations) -> Vec<(&'static str, String)> {
+    let mut troubles = vec![];
+    if !seen.writer.well {
+        troubles.push(("log", "The log takes no appends: nobody can change anything.".to_owned()));
+    }
+    let unwell: Vec<_> = seen.projections.iter().filter(|one| tone(one) == "bad").map(|one| one.name).collect();
+    if !unwell.is_empty() {
+        troubles.push(("models", format!("Pages may show less than is on record. Not well: {}.", unwell.join(", "))));
+    }
+    match seen.parked.len() {
+        0 => {}
+        1 => troubles.push(("parked", "1 event is parked.".to_owned())),
+        number => troubles.push(("parked", format!("{number} events are parked."))),
+    }
+    troubles
+}
+
+/// How many read models are still on their way to the end of the log.
+fn on_their_way(seen: &Operations) -> usize {
+    seen.projections.iter().filter(|one| tone(one) == "wait").count()
+}
+
 /// A state for people.
 const fn in_words(state: ModelState) -> &'static str {
     match state {
@@ -105,7 +128,7 @@ fn commits(writer: &WriterFacts) -> String {
     match writer.commits {
         0 => "none since the start".to_owned(),
         commits => {
-            format!("{commits} since the start, with {:.1} events each in the mean", writer.events / commits as f64)
+            format!("{commits} since the start, {:.1} events each on average", writer.events / commits as f64)
         }
     }
 }

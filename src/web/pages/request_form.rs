@@ -155,6 +155,13 @@ impl RequestForm {
         self.fixed != Some(Purpose::Personal)
     }
 
+    /// Whether the options that most leave alone are in view: where there is something to see in them.
+    pub(super) fn shows_more(&self) -> bool {
+        let usual = self.scopes.iter().all(|(scope, chosen)| *chosen == ScopeSet::default_requested().contains(*scope));
+        let alone = usual && self.typed.website.is_empty() && !self.has_mistake_in(&["scope", "website"]);
+        !alone || self.preview.is_some() || self.fixed.is_some()
+    }
+
     /// Whether one of these fields has a mistake.
     pub(super) fn has_mistake_in(&self, fields: &[&str]) -> bool {
         self.errors.iter().any(|error| fields.contains(&error.field))

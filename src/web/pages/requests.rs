@@ -46,6 +46,8 @@ struct ApplicationPage {
     errors: Vec<FieldError>,
     appeal: String,
     problem: Option<String>,
+    /// The reviewer who suspended it, and can be written to.
+    suspended_by: Option<String>,
     /// The address that members are sent to.
     authorize_url: String,
 }
@@ -53,6 +55,14 @@ struct ApplicationPage {
 impl ApplicationPage {
     fn own_page(&self) -> String {
         format!("{}/settings/apps/{}", self.frame.base, self.row.application_id)
+    }
+
+    fn asked_heading(&self) -> &'static str {
+        match self.row.standing {
+            _ if self.row.client_id.is_none() => "What it asks for",
+            Standing::Revoked | Standing::Withdrawn => "What was approved",
+            _ => "What is approved",
+        }
     }
 
     /// What reviewers answered last.
@@ -104,6 +114,10 @@ async fn application_page(
         rotated_at: rotated_at(&history),
         history,
         tokens,
+        suspended_by: row
+            .decided_by
+            .filter(|_| row.standing == Standing::Suspended)
+            .and_then(|by| app.state.member(by)?.username),
         authorize_url: app.config.url(&format!("/authorize?client_id={client}")),
         form: form.unwrap_or_else(|| RequestForm::of(Request::of(&row), Some(&row))),
         errors: vec![],

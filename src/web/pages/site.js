@@ -3,12 +3,19 @@
 
 const base = document.body.dataset.base ?? "";
 
-// Copy: a button names the element whose text it copies.
+// Copy: a button names the element whose text it copies. Those who do not see it change are told.
+const copied = document.createElement("p");
+if (document.querySelector("[data-copy]")) {
+  copied.className = "sr";
+  copied.role = "status";
+  document.getElementById("main").append(copied);
+}
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   const source = button && document.getElementById(button.dataset.copy);
   if (!source) return;
-  const before = button.textContent;
+  // A second press while it still says so must not take that for its name.
+  const before = button.dataset.name ??= button.textContent;
   try {
     await navigator.clipboard.writeText(source.textContent.trim());
     button.textContent = "Copied";
@@ -17,7 +24,11 @@ document.addEventListener("click", async (event) => {
     getSelection().selectAllChildren(source);
     button.textContent = "Selected";
   }
-  setTimeout(() => { button.textContent = before; }, 2000);
+  copied.textContent = button.textContent;
+  setTimeout(() => {
+    button.textContent = before;
+    copied.textContent = "";
+  }, 2000);
 });
 
 // A form is sent once: a second press while the first is on its way would only be refused.

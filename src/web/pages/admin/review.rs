@@ -15,14 +15,15 @@ use countersign_events::{
     event::Event,
     ids::{ApplicationId, UserId},
     recorded::Timestamp,
-    redirect_uri::Purpose,
     scope::{Scope, ScopeSet},
     text::FieldError,
 };
 
 use super::{
     super::{Frame, PageError, instant, render, see_other},
-    Claimed, Wait, within,
+    Claimed, Wait,
+    offers::{Offer, offers},
+    within,
 };
 use crate::{
     app::{
@@ -45,15 +46,6 @@ use crate::{
 const JUST_NOW: TimeDelta = TimeDelta::minutes(5);
 /// So many of an owner's other applications are listed.
 const OTHERS: usize = 5;
-
-/// A decision that is possible, as its button says it.
-struct Offer {
-    verb: Verb,
-    label: String,
-    class: &'static str,
-    /// What comes of it.
-    consequence: String,
-}
 
 /// Who asks.
 struct Owner {
@@ -91,6 +83,8 @@ struct ReviewPage {
     look_alikes: Vec<String>,
     /// Why the reader cannot decide, whatever the state.
     barred: Option<&'static str>,
+    /// How what waits came back to the reviewers, who have answered it before.
+    back_as: Option<&'static str>,
     history: Vec<Happening>,
     may: Vec<&'static str>,
     may_not: Vec<&'static str>,
@@ -147,14 +141,18 @@ impl ReviewPage {
         let words = |scopes: ScopeSet| scopes.iter().map(Scope::describe).collect();
         let asked = row.proposed.as_ref().map_or(row.scopes, |proposed| proposed.scopes);
         let signed = row.signed.filter(|_| app.config.two_person_rule);
-        let (decisions, dangers) = offers(app, &row, reader);
+        let claim = Claimed::of(app, &row, reader);
+        let (decisions, dangers) = offers(app, &row, reader, claim.as_ref().is_some_and(|claim| !claim.mine));
         let friendly = decisions.iter().any(|offer| offer.verb.is_friendly());
         let fits = |clause: &&Clause| friendly || clause.code != MEETS_POLICY;
         let done = just_decided(&history, reader, app.now());
+        let barred = barred(app, &row, &history, reader);
+        let lead_on = done.is_some() || (barred.is_some() && row.waits().is_some());
         Ok(Self {
             owner: Owner::of(app, &row).await?,
             look_alikes: app.state.look_alikes(id),
-            barred: barred(app, &row, &history, reader),
+            barred,
+            back_as: back_as(&row, &history),
             may: words(row.scopes),
             may_not: words(ScopeSet::grantable().iter().filter(|scope| !row.scopes.contains(*scope)).collect()),
             gains: words(asked.iter().filter(|scope| !row.scopes.contains(*scope)).collect()),
@@ -163,7 +161,7 @@ impl ReviewPage {
             clauses: app.policy.clauses().iter().filter(fits).cloned().collect(),
             friendly,
             wait: Wait::of(app, &row),
-            claim: Claimed::of(app, &row, reader),
+            claim,
             signed: signed.map(|(user, at)| (app.state.name_of(user), at, user == reader)),
             two_person_rule: app.config.two_person_rule,
             change: row.proposed.as_ref().map(|proposed| difference(&row.asked(), proposed)).unwrap_or_default(),
@@ -176,7 +174,7 @@ impl ReviewPage {
             done,
             previous: beside(!filter.newest_first).await?,
             next: beside(filter.newest_first).await?,
-            to_take_up: if done.is_some() { app.next_to_review(&filter, reader, &[id]).await? } else { None },
+            to_take_up: if lead_on { app.next_to_review(&filter, reader, &[id]).await? } else { None },
             within: kept(query),
             frame: Frame::of(app, &member.visitor).await,
             history,
@@ -187,6 +185,25 @@ impl ReviewPage {
     /// The form itself goes nowhere else than its first button.
     fn first_verb(&self) -> &'static str {
         self.decisions.iter().chain(&self.dangers).next().map_or("", |offer| offer.verb.as_str())
+    }
+
+    fn has_signed(&self) -> bool {
+        self.signed.as_ref().is_some_and(|(_, _, mine)| *mine)
+    }
+
+    fn another_claims(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| !claim.mine)
+    }
+
+    /// Whether what comes next is still to be claimed.
+    fn is_free(&self, row: &ApplicationRow) -> bool {
+        row.claim.is_none_or(|claim| claim.until() <= self.frame.now)
+    }
+
+    /// Where somebody goes on who has made a mistake.
+    fn is_first_wrong(&self, field: &str) -> bool {
+        let wrong = |field: &&str| self.errors.iter().any(|error| error.field == *field);
+        ["reason_code", "reason", "password"].into_iter().find(wrong) == Some(field)
     }
 
     fn clauses_say_something(&self) -> bool {
@@ -206,7 +223,7 @@ impl ReviewPage {
         let (errors, overtaken) = match error {
             AppError::PasswordAgain => (beside("password", "required"), None),
             AppError::WrongPassword => (beside("password", "wrong"), None),
-            AppError::Fields(errors) => (errors, None),
+            AppError::Fields(errors) => (errors.into_iter().map(for_people).collect(), None),
             AppError::Overtaken(overtaken) => (vec![], Some(overtaken)),
             _ => (vec![], None),
         };
@@ -223,14 +240,23 @@ impl ReviewPage {
     }
 }
 
+/// The list of clauses is in the form: its codes are for the API.
+fn for_people(error: FieldError) -> FieldError {
+    if error.field == "reason_code" {
+        FieldError { message: "Choose a reason from the list.".to_owned(), ..error }
+    } else {
+        error
+    }
+}
+
 /// The queue that a reader came from, as links carry it on.
-fn kept(query: &Fields) -> String {
+pub(super) fn kept(query: &Fields) -> String {
     let kept = within(query).to_query();
     if kept.is_empty() { kept } else { format!("?{kept}") }
 }
 
 /// The queue that a reader came from; one that cannot be read is the plain one.
-async fn came_from(app: &App, query: &Fields, reader: UserId) -> ReviewFilter {
+pub(super) async fn came_from(app: &App, query: &Fields, reader: UserId) -> ReviewFilter {
     let filter = review_filter(app, query, reader, 1).await.unwrap_or_else(|_| app.review_filter(1));
     ReviewFilter { waiting: filter.waiting || query.text("state").is_empty(), after: None, ..filter }
 }
@@ -259,43 +285,14 @@ fn barred(app: &App, row: &ApplicationRow, history: &[Happening], reader: UserId
     another.then_some("Its owner appeals against your own denial: another reviewer has to decide on it.")
 }
 
-/// What can be decided: on what waits, and, apart from it, what takes something away from what is approved.
-fn offers(app: &App, row: &ApplicationRow, reader: UserId) -> (Vec<Offer>, Vec<Offer>) {
-    let offer = |verb: Verb| {
-        let words = verb.as_str().replace('-', " ");
-        let (first, rest) = words.split_at(1);
-        let class = match verb {
-            Verb::Approve | Verb::ApproveChange | Verb::Reinstate => "",
-            Verb::RequestChanges | Verb::DenyChange => "secondary",
-            Verb::Deny | Verb::Suspend | Verb::Revoke | Verb::Claim | Verb::Release => "danger",
-        };
-        let signed = row.signed.map(|(user, _)| user).filter(|_| app.config.two_person_rule);
-        let signature = match signed {
-            _ if !app.config.two_person_rule || !matches!(verb, Verb::Approve | Verb::ApproveChange) => "",
-            None => "You sign first; it holds when another reviewer has signed as well. ",
-            Some(first) if first == reader => "You have signed; it holds when another reviewer has signed as well. ",
-            Some(_) => "Yours is the second signature: it decides. ",
-        };
-        let consequence = format!("{signature}{}", consequence(verb, row.purpose));
-        Offer { verb, label: format!("{}{rest}", first.to_uppercase()), class, consequence }
+/// As what it waits again.
+fn back_as(row: &ApplicationRow, history: &[Happening]) -> Option<&'static str> {
+    let back = |happening: &Happening| match &happening.recorded.event {
+        Event::Application(ApplicationEvent::ApplicationAppealed { .. }) => Some("appeal"),
+        Event::Application(ApplicationEvent::ApplicationResubmitted { .. }) => Some("resubmitted"),
+        _ => None,
     };
-    let possible = Verb::possible(row.standing, row.proposed.is_some()).iter().copied();
-    possible.map(offer).partition(|offer| !matches!(offer.verb, Verb::Suspend | Verb::Revoke))
-}
-
-const fn consequence(verb: Verb, purpose: Purpose) -> &'static str {
-    match (verb, purpose) {
-        (Verb::Approve, Purpose::Personal) => "Its owner gets a token.",
-        (Verb::Approve, _) => "It gets a client id, and its owner a token.",
-        (Verb::RequestChanges, _) => "It leaves the queue until its owner comes back with changes.",
-        (Verb::Deny, _) => "Its owner can appeal; another reviewer then decides.",
-        (Verb::ApproveChange, _) => "The proposed version takes the place of the approved one.",
-        (Verb::DenyChange, _) => "The approved version goes on as it was.",
-        (Verb::Suspend, _) => "Its tokens rest until a reviewer reinstates it.",
-        (Verb::Reinstate, _) => "Its tokens are valid again.",
-        (Verb::Revoke, _) => "Its tokens end for good. This cannot be undone.",
-        (Verb::Claim | Verb::Release, _) => "",
-    }
+    if row.standing == Standing::UnderReview { history.iter().rev().find_map(back) } else { None }
 }
 
 /// What the reader decided last of all, when that was a moment ago.

@@ -122,9 +122,9 @@ fn medians(weeks: &[Week], labels: &[String]) -> Result<Chart, PageError> {
     let there: Vec<_> = weeks.iter().filter_map(|week| week.median).collect();
     let longest = there.iter().max().copied().unwrap_or_default();
     let (unit, title) = if longest >= TimeDelta::days(2) {
-        (TimeDelta::days(1), "Median time to an answer, in days")
+        (TimeDelta::days(1), "Median days to an answer")
     } else {
-        (TimeDelta::hours(1), "Median time to an answer, in hours")
+        (TimeDelta::hours(1), "Median hours to an answer")
     };
     let in_units = |span: TimeDelta| span.as_seconds_f64() / unit.as_seconds_f64();
     let values: Vec<_> = weeks.iter().map(|week| week.median.map(in_units)).collect();
@@ -170,13 +170,13 @@ mod tests {
         let labels = ["5 Jan 2026".to_owned(), "12 Jan 2026".to_owned()];
         let hours = [week("2026-01-05", [0; 4], Some(TimeDelta::hours(3))), week("2026-01-12", [0; 4], None)];
         let chart = medians(&hours, &labels).unwrap();
-        assert_eq!((chart.title, chart.total.as_str()), ("Median time to an answer, in hours", "last 3 hours"));
+        assert_eq!((chart.title, chart.total.as_str()), ("Median hours to an answer", "last 3 hours"));
         assert!(chart.svg.contains("1 of 2 weeks had answers; medians from 3 hours to 3 hours."), "{}", chart.svg);
         let days = [
             week("2026-01-05", [0; 4], Some(TimeDelta::hours(3))),
             week("2026-01-12", [0; 4], Some(TimeDelta::days(5))),
         ];
-        assert_eq!(medians(&days, &labels).unwrap().title, "Median time to an answer, in days");
+        assert_eq!(medians(&days, &labels).unwrap().title, "Median days to an answer");
         assert!(medians(&[], &[]).unwrap().svg.contains("no week had an answer"));
     }
 }
