@@ -224,10 +224,8 @@ impl Connection {
             }
             self.pace().await;
             let bytes = &bytes[..length];
-            let lost = match bytes.windows(COMMIT.len()).any(|window| window == COMMIT) {
-                true if to_the_server => self.next_commit.swap(0, Ordering::SeqCst),
-                _ => 0,
-            };
+            let commits = to_the_server && bytes.windows(COMMIT.len()).any(|window| window == COMMIT);
+            let lost = if commits { self.next_commit.swap(0, Ordering::SeqCst) } else { 0 };
             if lost != Lost::Commit as u64 {
                 to.write_all(bytes).await?;
             }

@@ -74,14 +74,14 @@ async fn a_node_that_has_nothing_to_do_asks_once_a_second_at_most_and_takes_no_t
     let seconds = began.elapsed().as_secs_f64();
     let mut verdicts = vec![];
     for ((role, node), before) in roles.into_iter().zip(&nodes).zip(before) {
-        let took = ticks(node.pid()) - before;
+        let worked = ticks(node.pid()) - before;
         let asked = statements(&mut tool, role).await;
         let calls: i64 = asked.iter().map(|(calls, _)| calls).sum();
-        println!("idle: node {role} sent {calls} statements and took {took} ticks of {TICKS} in {seconds:.1} s");
+        println!("idle: node {role} sent {calls} statements and took {worked} ticks of {TICKS} in {seconds:.1} s");
         #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-        let fits = calls as f64 <= seconds && took as f64 <= seconds * TICKS as f64 * 0.005;
+        let fits = calls as f64 <= seconds && worked as f64 <= seconds * TICKS as f64 * 0.005;
         let listed: Vec<_> = asked.iter().map(|(calls, text)| format!("{calls} x {text}")).collect();
-        verdicts.push((fits, format!("{calls} statements, {took} ticks:\n{}", listed.join("\n"))));
+        verdicts.push((fits, format!("{calls} statements, {worked} ticks:\n{}", listed.join("\n"))));
     }
     for (fits, told) in verdicts {
         assert!(fits, "{told}");

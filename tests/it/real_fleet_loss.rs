@@ -373,7 +373,9 @@ async fn four_nodes_lose_double_and_overlook_nothing_while_they_and_their_connec
     for tormentor in tormentors {
         let (node, acts) = tormentor.await.expect("a tormentor ends");
         nodes.push(node);
-        acts.into_iter().for_each(|(act, times)| *done.entry(act).or_default() += times);
+        for (act, times) in acts {
+            *done.entry(act).or_default() += times;
+        }
     }
     over.store(true, Ordering::Relaxed);
     done.insert("terminated", terminator.await.expect("it ends"));
