@@ -107,6 +107,19 @@ impl Writer {
         result
     }
 
+    /// Whether the log takes appends again after one failed for the store's sake: begins one and leaves it.
+    pub async fn try_again(&self) -> bool {
+        let begun = self.job(|log| {
+            Box::pin(async move {
+                log.begin(&[]).await?;
+                log.rollback().await
+            })
+        });
+        let is_well = begun.await.is_ok();
+        self.well.store(is_well, Ordering::Relaxed);
+        is_well
+    }
+
     /// What it has counted, and how many commands wait for it.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]

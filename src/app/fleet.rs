@@ -245,10 +245,11 @@ impl Fleet {
         self.proved.store(0, Ordering::Release);
     }
 
-    async fn try_for_the_lease(&self) {
+    /// Takes the lease or makes it last; whether anything is different afterwards.
+    async fn try_for_the_lease(&self) -> bool {
         let leaving = self.leaving.lock().await;
         if *leaving {
-            return;
+            return false;
         }
         let had = *self.moves.borrow();
         let holds = match self.shared.lease(LEASE, self.id, LEASE_LASTS).await {
@@ -262,6 +263,7 @@ impl Fleet {
             tracing::info!(holds, "this node {} the trailing read models", if holds { "moves" } else { "watches" });
             self.moves.send_replace(holds);
         }
+        holds != had
     }
 }
 
@@ -278,10 +280,13 @@ impl App {
         }
     }
 
-    /// Whether this node can prove what it knows, as far as it was asked to.
-    #[must_use]
-    pub fn vouches(&self) -> bool {
-        self.fleet.as_ref().is_none_or(|fleet| fleet.is_well())
+    /// Whether this node can prove what it knows, as far as it was asked to. After a failure it is asked here: nobody
+    /// sends requests to a node that is not ready, so nobody else would find out that it is well again.
+    pub async fn vouches(&self) -> bool {
+        match &self.fleet {
+            None => true,
+            Some(fleet) => fleet.is_well() || fleet.catch_up().await.is_ok(),
+        }
     }
 
     /// What is not known here may have been committed elsewhere a moment ago: afterwards it is known.
@@ -344,11 +349,13 @@ impl App {
 
 async fn lead(fleet: Arc<Fleet>, app: Weak<App>) {
     loop {
-        fleet.try_for_the_lease().await;
-        match app.upgrade() {
-            Some(app) => app.wake(),
-            None => return,
+        let changed = fleet.try_for_the_lease().await;
+        let Some(app) = app.upgrade() else { return };
+        // Otherwise whoever follows is woken by what happens, and by nothing when nothing does.
+        if changed {
+            app.wake();
         }
+        drop(app);
         tokio::time::sleep(LEASE_RENEWED).await;
     }
 }

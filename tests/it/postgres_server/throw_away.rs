@@ -18,8 +18,9 @@ use uuid::Uuid;
 const NOT_INSTALLED: i32 = 3;
 
 /// The server; its child, if it is ours, ends when this process does, because its input ends then.
-struct Server {
-    url: String,
+pub struct Server {
+    /// A superuser's.
+    pub url: String,
     _child: Option<Child>,
 }
 
@@ -44,11 +45,13 @@ pub fn require() -> bool {
 fn server() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     let given = || std::env::var("COUNTERSIGN_TEST_POSTGRES").ok().map(|url| Server { url, _child: None });
-    SERVER.get_or_init(|| given().or_else(start)).as_ref()
+    SERVER.get_or_init(|| given().or_else(|| start(&[]))).as_ref()
 }
 
-fn start() -> Option<Server> {
+/// A server of its own, with settings such as `port=5433`, for a test that no other may disturb.
+pub fn start(settings: &[&str]) -> Option<Server> {
     let mut child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("script/postgres"))
+        .args(settings)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
