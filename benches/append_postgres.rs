@@ -142,14 +142,14 @@ async fn one_transaction_a_command(url: &str, site: &Arc<Site>, callers: usize) 
         writer.rollback().await.expect("undone");
         writers.push(writer);
     }
-    let begin = Instant::now();
+    let start = Instant::now();
     let tasks: Vec<_> = writers
         .into_iter()
         .map(|mut writer| {
             let site = site.clone();
             tokio::spawn(async move {
                 let mut done = 0_u32;
-                while begin.elapsed() < SPAN {
+                while start.elapsed() < SPAN {
                     let event = site.vote().await.events.remove(0);
                     let begun = writer.begin(std::slice::from_ref(&event.stream)).await.expect("begun");
                     let position = begun.head.position.next();
@@ -186,7 +186,7 @@ async fn one_transaction_a_command(url: &str, site: &Arc<Site>, callers: usize) 
     for task in tasks {
         done += task.await.expect("a caller");
     }
-    f64::from(done) / begin.elapsed().as_secs_f64()
+    f64::from(done) / start.elapsed().as_secs_f64()
 }
 
 /// How fast a replay reads what was appended.

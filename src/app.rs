@@ -157,6 +157,7 @@ impl App {
             board: Arc::new(ranking::Board::new(head)),
             keyring: keyring.clone(),
             log: stores.log.clone(),
+            models: stores.models.clone(),
             fed: tokio::sync::Mutex::new(head),
             told: watch::Sender::new(head),
         });

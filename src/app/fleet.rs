@@ -23,7 +23,7 @@ use super::{App, AppError, READ_YOUR_WRITES, ranking::Board};
 use crate::{
     keyring::Keyring,
     store::{
-        EventLog, StoreError,
+        EventLog, ReadModels, StoreError,
         shared::{Shared, Woken},
     },
     token_state::TokenState,
@@ -54,6 +54,7 @@ pub(super) struct Feed {
     pub(super) board: Arc<Board>,
     pub(super) keyring: Arc<Keyring>,
     pub(super) log: Arc<dyn EventLog>,
+    pub(super) models: Arc<dyn ReadModels>,
     /// Through which position it is fed.
     pub(super) fed: Mutex<Position>,
     pub(super) told: watch::Sender<Position>,
@@ -101,7 +102,16 @@ impl Feed {
                 return Err(StoreError::Corrupt { position: through, detail });
             }
             for stored in &page {
-                self.one(&self.keyring.read(stored).await?);
+                match self.keyring.read(stored).await {
+                    Ok(recorded) => self.one(&recorded),
+                    // A later release wrote it, and keeps the inline read models. Stopping here would hold back every
+                    // revocation behind it.
+                    Err(error @ StoreError::Corrupt { .. }) => {
+                        tracing::warn!(%error, "this release cannot read an event; what came of it is read instead");
+                        self.state.fill(self.models.as_ref()).await?;
+                    }
+                    Err(error) => return Err(error),
+                }
                 *fed = stored.envelope.position;
             }
             self.told.send_replace(*fed);

@@ -111,7 +111,7 @@ fn texts(field: &Field) -> Vec<(String, String)> {
 
 /// A site with a browser of an owner, and one of a reviewer, each with its CSRF token.
 struct Site {
-    site: TestApp,
+    test: TestApp,
     owner: (Browser, String),
     reviewer: (Browser, String),
     post: String,
@@ -136,10 +136,10 @@ impl Site {
             browsers.push((browser, csrf));
         }
         let reviewer = browsers.pop().expect("two");
-        let mut started = Self { site, owner: browsers.pop().expect("two"), reviewer, post: String::new() };
+        let mut started = Self { test: site, owner: browsers.pop().expect("two"), reviewer, post: String::new() };
         let answer = started.send("/api/v1/posts", r#"{"title":"T"}"#).await;
-        started.post = answer.json()["id"].as_str().expect("an id").to_owned();
-        started.site.settle().await;
+        answer.json()["id"].as_str().expect("an id").clone_into(&mut started.post);
+        started.test.settle().await;
         started
     }
 
@@ -187,7 +187,7 @@ impl Site {
 
     /// What a later reader gets of a field.
     async fn stored(&mut self, field: &Field, told: &Value) -> String {
-        self.site.settle().await;
+        self.test.settle().await;
         let id = told["id"].as_str().unwrap_or_default().to_owned();
         let read = match field.path {
             "/api/v1/applications" => format!("/api/v1/applications/{id}"),

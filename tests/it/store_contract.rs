@@ -220,7 +220,7 @@ async fn streams_positions_and_filters_find_their_events(database: Database) {
     let mut store = a_store(database).await;
     let (ann, ben) = (StreamName::Account(user(1)), StreamName::Account(user(2)));
     let mut other = event(4, ann.clone(), 3);
-    other.type_name = "AnotherThingHappened".to_owned();
+    "AnotherThingHappened".clone_into(&mut other.type_name);
     let written = [event(1, ann.clone(), 1), event(2, ben.clone(), 1), event(3, ann.clone(), 2), other];
     store.append(&written).await.unwrap();
     let log = &store.log;

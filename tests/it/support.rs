@@ -151,16 +151,16 @@ impl Home {
         match &self.database {
             None => {
                 let store = SqliteStore::open(&self.data_dir()).await.expect("a store");
-                let writer = Box::new(store.writer().expect("the writer"));
                 // It lies in the directory that the store makes.
                 let vault = self.vault().await;
+                let writer = Box::new(store.writer().expect("the writer"));
                 Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared: None }
             }
             Some(database) => {
                 let store = PostgresStore::open(&database.url).await.expect("a store");
+                let vault = self.vault().await;
                 let writer = Box::new(store.writer().expect("the writer"));
                 let shared = Some(store.clone() as Arc<dyn Shared>);
-                let vault = self.vault().await;
                 Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared }
             }
         }

@@ -185,8 +185,8 @@ const FILL_VAULT: &str = "
 
 /// Keys are all different; of the values of another column each is that of five rows, and every other one is null.
 fn fill(table: &Table) -> String {
-    let value = |kind, number| match kind {
-        Kind::Integer => format!("{number}"),
+    let value = |kind, number: &str| match kind {
+        Kind::Integer => number.to_owned(),
         Kind::Text => format!("({number})::text"),
         Kind::Bytes => format!("decode(md5(({number})::text), 'hex')"),
     };
