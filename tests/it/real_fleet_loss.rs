@@ -28,7 +28,7 @@ use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use crate::{
     cuts::{Lost, mix},
-    fleet::{Node, PATIENCE, Place, given_member, given_token, node_in_this_process, until_ready},
+    fleet::{Node, PATIENCE, Place, given_member, given_token, is_ready, node_in_this_process, until_ready},
     postgres_server::{TestDatabase, connect, require},
     running_site::try_answer,
     serial_history::{Asked, Sent, Told, faults},
@@ -405,4 +405,32 @@ async fn four_nodes_lose_double_and_overlook_nothing_while_they_and_their_connec
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(20)].join("\n"));
     assert!(acknowledged > 200, "{acknowledged} commands are no load");
     assert!(unknown > 50, "{unknown} lost answers are no torment");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_could_not_append_is_ready_again_without_a_request_that_appends() {
+    if !require() {
+        return;
+    }
+    let database = TestDatabase::create().await;
+    let scene = found(&database).await;
+    let node = Node::start(&database);
+    let http = client();
+    let publish = async || {
+        let request =
+            http.post(format!("{}/api/v1/posts", node.url.get())).header("authorization", &scene.members[0].1);
+        try_answer(request.json(&json!({ "title": "News" }))).await.expect("it answers").status
+    };
+    assert_eq!(publish().await, StatusCode::CREATED);
+    // It may still vouch for a moment, so what fails is the append.
+    node.cuts.refuse();
+    node.cuts.cut();
+    let deadline = Instant::now() + PATIENCE;
+    while publish().await != StatusCode::SERVICE_UNAVAILABLE {
+        assert!(Instant::now() < deadline, "it cannot append");
+    }
+    assert!(!is_ready(&http, &node.url).await);
+    node.cuts.pass();
+    until_ready(&http, &node.url).await;
+    assert_eq!(publish().await, StatusCode::CREATED);
 }
