@@ -42,8 +42,8 @@ const PAGE: u32 = 1_000;
 /// The lease of the node that moves the trailing read models.
 const LEASE: &str = "trailing";
 /// How long it lasts, how often it is renewed, and how often others try for it.
-const LEASE_LASTS: Duration = Duration::from_secs(6);
-const LEASE_RENEWED: Duration = Duration::from_secs(2);
+const LEASE_LASTS: Duration = Duration::from_secs(7);
+const LEASE_RENEWED: Duration = Duration::from_secs(3);
 /// The first pause after the server could not be heard; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
