@@ -68,7 +68,7 @@ impl Board {
         let vault = SqliteVault::open(data_dir).await.expect("a vault");
         let root = RootKey::load_or_create(data_dir, false, None, world.random()).expect("a root key");
         let writer = Box::new(store.writer().expect("the writer"));
-        let stores = Stores { log: store.clone(), writer, models: store, vault, codec: CODEC };
+        let stores = Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared: None };
         let app = App::start(config, world, &root, stores).await.expect("a start");
         let mut members = vec![];
         for number in 0..MEMBERS {

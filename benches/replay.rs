@@ -104,7 +104,8 @@ async fn open(data_dir: &Path) -> Site {
         maker.append(&mut writer).await;
     }
     let log = SqliteConnectOptions::new().filename(data_dir.join("log.db")).read_only(true).row_buffer_size(1_000);
-    let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world };
+    let moves = tokio::sync::watch::channel(true).1;
+    let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world, moves };
     Site { sources, store, log: log.connect().await.expect("the log") }
 }
 
@@ -126,7 +127,7 @@ impl Maker {
             events.push(self.event().await);
             self.next += 1;
         }
-        let (head, _) = writer.begin(&[]).await.expect("begun");
+        let head = writer.begin(&[]).await.expect("begun").head;
         writer.insert(&events).await.expect("inserted");
         let recorded_at = self.world.now();
         writer.commit(Head { position: Position(self.next - 1), recorded_at, ..head }).await.expect("committed");

@@ -8,12 +8,14 @@ pub mod audit;
 pub mod authorizations;
 pub mod erasure;
 pub mod error;
+pub mod fleet;
 pub mod history;
 pub mod housekeeping;
 pub mod inbox;
 mod letters;
 pub mod messages;
 pub mod observe;
+mod plan;
 pub mod posts;
 pub mod projections;
 pub mod queue;
@@ -23,21 +25,23 @@ pub mod sentences;
 pub mod sessions;
 pub mod tokens;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use countersign_events::{
     account::Role,
     codec::{self, Codec},
     decider::{Decider, fold},
     event::Event,
-    ids::{ApplicationId, DataKeyId, EventId, UserId},
-    recorded::{Actor, Position, Recorded, StreamName, Timestamp, Version},
+    ids::{DataKeyId, EventId, UserId},
+    recorded::{Position, Recorded, StreamName, Timestamp, Version},
     token::{PlainToken, TokenKind, TokenPrefix},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::{mpsc, watch};
 
 pub use error::{AppError, Refused};
+use fleet::Feed;
+pub use plan::{Caller, Done, NamedCommand, Plan};
 
 use crate::{
     config::Config,
@@ -47,7 +51,7 @@ use crate::{
     projector::{self, Projector, Sources},
     rate_limit::RateLimits,
     secrets::{PasswordPool, RootKey, SubKey, context},
-    store::{CommandKey, Cursor, EventLog, LogWriter, Outcome, ReadModels, Vault, decode},
+    store::{Cursor, EventLog, LogWriter, Outcome, ReadModels, Vault, decode, shared::Shared},
     token_state::{Member, TokenState},
     world::{RequestIds, World},
     writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
@@ -57,99 +61,6 @@ use crate::{
 const ATTEMPTS: usize = 5;
 /// How long a read waits for what its sender has seen.
 pub const READ_YOUR_WRITES: Duration = Duration::from_secs(2);
-
-/// Who sends a command, from where, and as which command.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// Who.
-    pub actor: Actor,
-    /// Through which application.
-    pub on_behalf_of: Option<ApplicationId>,
-    /// From where.
-    pub address: Option<IpAddr>,
-    /// In which request.
-    pub request_id: Option<String>,
-    /// The command's id, when its sender gave it one, with the route and a digest of the body.
-    pub command: Option<NamedCommand>,
-}
-
-/// A command that its sender can repeat without its being done twice.
-#[derive(Debug, Clone)]
-pub struct NamedCommand {
-    /// The route it was sent to; ids are scoped to actor and route.
-    pub route: &'static str,
-    /// Its id.
-    pub id: String,
-    /// A digest of what it asks for.
-    pub body: [u8; 32],
-}
-
-impl Caller {
-    /// The site itself.
-    #[must_use]
-    pub const fn system() -> Self {
-        Self { actor: Actor::System, on_behalf_of: None, address: None, request_id: None, command: None }
-    }
-
-    fn command_key(&self) -> Option<CommandKey> {
-        let command = self.command.as_ref()?;
-        let through = self.on_behalf_of.map(|id| format!(" through {id}")).unwrap_or_default();
-        Some(CommandKey { scope: format!("{}{through} {}", self.actor, command.route), id: command.id.clone() })
-    }
-}
-
-/// What a command asks the log for, and what its sender is answered.
-#[derive(Debug, Clone, Default)]
-pub struct Plan<T> {
-    /// Events with their streams.
-    pub events: Vec<(StreamName, Event)>,
-    /// Versions that must still hold.
-    pub expected: Vec<(StreamName, Version)>,
-    /// The key of a member who joins with this very plan.
-    pub joining: Option<DataKeyId>,
-    /// The answer.
-    pub answer: T,
-}
-
-impl<T> Plan<T> {
-    /// A plan that appends nothing yet.
-    pub const fn answering(answer: T) -> Self {
-        Self { events: vec![], expected: vec![], joining: None, answer }
-    }
-
-    /// With what was decided on a stream, at the version it was decided on.
-    #[must_use]
-    pub fn with<E: Into<Event>>(mut self, stream: &StreamName, version: Version, events: Vec<E>) -> Self {
-        self.expected.push((stream.clone(), version));
-        self.events.extend(events.into_iter().map(|event| (stream.clone(), event.into())));
-        self
-    }
-
-    /// With events for a stream whatever its version: they commute with others.
-    #[must_use]
-    pub fn with_any<E: Into<Event>>(mut self, stream: &StreamName, events: Vec<E>) -> Self {
-        self.events.extend(events.into_iter().map(|event| (stream.clone(), event.into())));
-        self
-    }
-
-    /// With a stream that was only read.
-    #[must_use]
-    pub fn guarded(mut self, stream: StreamName, version: Version) -> Self {
-        self.expected.push((stream, version));
-        self
-    }
-}
-
-/// A command that was carried out.
-#[derive(Debug, Clone)]
-pub struct Done<T> {
-    /// Its answer.
-    pub answer: T,
-    /// The head right after it; a read that brings it back sees at least that.
-    pub cursor: Cursor,
-    /// When it was carried out before: then.
-    pub repeated: Option<Timestamp>,
-}
 
 /// Everything the use cases need, in one place.
 pub struct App {
@@ -187,6 +98,9 @@ pub struct App {
     /// What housekeeping has done and has still to do.
     house: housekeeping::House,
     writer_task: std::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
+    /// When there are other nodes.
+    fleet: Option<Arc<fleet::Fleet>>,
+    woken: watch::Sender<()>,
 }
 
 struct Keys {
@@ -210,6 +124,8 @@ pub struct Stores {
     pub vault: Arc<dyn Vault>,
     /// What followers of trailing read models can read of the log.
     pub codec: Codec,
+    /// The log as other nodes share it; none when this process alone writes it.
+    pub shared: Option<Arc<dyn Shared>>,
 }
 
 impl App {
@@ -231,22 +147,30 @@ impl App {
         let policy = Policy::load(&config.review_policy).map_err(AppError::Setting)?;
         let keyring = Arc::new(Keyring::open(stores.vault.clone(), root, world.clone()).await?);
         projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
+        // What others commit while it is loaded is fed once more: the last word on each field is the log's.
+        let head = stores.log.head().await?.position;
         let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
         state.erased().into_iter().for_each(|(user, key)| keyring.forget(user, key));
         let (wake, woken) = watch::channel(());
-        let fed = state.clone();
-        let board = Arc::new(ranking::Board::new(stores.log.head().await?.position));
-        let changed = board.clone();
-        let after_commit = Arc::new(move |recorded: &[Recorded<Event>], _| {
-            for recorded in recorded {
-                fed.apply(recorded);
-                changed.note(recorded);
-            }
-            wake.send_replace(());
+        let feed = Arc::new(Feed {
+            state: state.clone(),
+            board: Arc::new(ranking::Board::new(head)),
+            keyring: keyring.clone(),
+            log: stores.log.clone(),
+            models: stores.models.clone(),
+            fed: tokio::sync::Mutex::new(head),
+            told: watch::Sender::new(head),
         });
+        let (moves, may_move) = watch::channel(stores.shared.is_none());
+        let fleet =
+            stores.shared.map(|shared| Arc::new(fleet::Fleet::new(shared, feed.clone(), world.uuid(), moves.clone())));
+        if let Some(fleet) = &fleet {
+            fleet.catch_up().await?;
+        }
+        let after_commit = fleet::after_commit(feed.clone(), fleet.clone(), wake.clone());
         let (writer, writer_task) = Writer::start(stores.writer, world.clone(), after_commit);
         let (log, models, codec) = (stores.log.clone(), stores.models.clone(), stores.codec);
-        let sources = Sources { log, models, keyring: keyring.clone(), codec, world: world.clone() };
+        let sources = Sources { log, models, keyring: keyring.clone(), codec, world: world.clone(), moves: may_move };
         let (notices, told) = mpsc::unbounded_channel();
         let projector = Projector::start(&sources, &woken, &notices).await?;
         let prefix =
@@ -277,12 +201,15 @@ impl App {
             prefix,
             writer,
             ranking: ranking::Ranking::default(),
-            board,
+            board: feed.board.clone(),
             requesting: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             house: housekeeping::House::default(),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
+            fleet,
+            woken: wake,
         });
         tokio::spawn(projections::keep_record(Arc::downgrade(&app), told));
+        app.join_fleet();
         app.sweep_leftovers().await?;
         Ok(app)
     }
@@ -290,6 +217,7 @@ impl App {
     /// Ends the writer after what it has taken is on disk. Whoever still holds this app can read, not write.
     pub async fn stop(self: Arc<Self>) {
         self.write_last_uses().await;
+        self.leave_fleet().await;
         let task = self.writer_task.lock().ok().and_then(|mut task| task.take());
         drop(self);
         if let Some(task) = task {

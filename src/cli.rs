@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod events;
 pub mod execute;
 pub mod lifetime;
+pub mod migrate;
 pub mod open;
 pub mod operator;
 pub mod output;
@@ -87,6 +88,11 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
             let config = settings(&flags)?;
             let _telemetry = start_logging(&config)?;
             show(&block_on(doctor::run(config, deep))?, format)
+        }
+        Command::Migrate { check, shape: Shape { format, flags } } => {
+            let config = settings(&flags)?;
+            let _telemetry = start_logging(&config)?;
+            show(&block_on(migrate::run(config, check))?, format)
         }
         Command::Account(account) => have_done(account.order()?),
         Command::Review(review) => have_done(review.order()),

@@ -100,6 +100,12 @@ settings! {
     listen: SocketAddr = "127.0.0.1:8080";
     /// Directory that holds the log, the read models and the vault; the root key lies beside it, in a file of its name and .key
     data_dir: PathBuf = "./countersign-data";
+    /// URL of the `PostgreSQL` database that holds log and read models for any number of nodes, such as `postgres://user@host/name`; several, separated by commas, are servers of which one takes writes
+    database_url: Option<HiddenText> = "";
+    /// URL of the database that holds the vault, when it is not the log's
+    vault_url: Option<HiddenText> = "";
+    /// URL with which migrations are made, as the owner of the tables; when not given, the site's own role makes them
+    migrate_database_url: Option<HiddenText> = "";
     /// URL under which people reach the site, possibly with a path; when not given, http:// and the listening address
     public_url: Url = "http://127.0.0.1:8080";
     /// Allow a public URL with plain http away from loopback, where anyone on the way can read passwords and tokens

@@ -31,6 +31,8 @@ pub use follower::{Follower, Mended};
 pub use pace::{Meter, Pace, Tell};
 pub use rebuild::{Rebuilt, replay_in_memory};
 
+/// How long one who would build an inline read model waits for others to stop writing before it looks again.
+const AGAIN: Duration = Duration::from_millis(200);
 /// So many events are read and applied at once.
 const PAGE: u32 = 1_000;
 
@@ -76,6 +78,8 @@ pub struct Sources {
     pub codec: Codec,
     /// For telling how long something has stood still.
     pub world: World,
+    /// Whether this node moves the trailing read models, or watches another do it.
+    pub moves: watch::Receiver<bool>,
 }
 
 impl Projector {
@@ -94,6 +98,13 @@ impl Projector {
             followers.push(Follower::start(projection, sources, woken, notices).await?);
         }
         Ok(Self { followers })
+    }
+
+    /// Has every follower look again at what is read: another node moved a pointer, or gave up what was parked.
+    pub async fn look_again(&self) {
+        for follower in &self.followers {
+            follower.look_again().await;
+        }
     }
 
     /// The follower of a trailing read model.
@@ -130,9 +141,16 @@ impl Projector {
 /// [`StoreError`] when the log cannot be read or a table not be written.
 pub async fn build_inline(writer: &mut dyn LogWriter, log: &dyn EventLog, keyring: &Keyring) -> Result<(), StoreError> {
     for projection in INLINE {
-        if writer.inline_revision(projection.name).await? != Some(projection.revision) {
+        // Whoever waited may find that another has built it.
+        while writer.inline_revision(projection.name).await? != Some(projection.revision) {
+            if !writer.alone().await? {
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
             tracing::info!(projection = projection.name, revision = projection.revision, "building a read model");
-            build_one(writer, log, keyring, projection, &|_| {}).await?;
+            let built = build_one(writer, log, keyring, projection, &|_| {}).await;
+            writer.together().await?;
+            built?;
         }
     }
     Ok(())
@@ -151,8 +169,16 @@ pub async fn rebuild_inline(
     projection: &'static Projection,
     tell: Tell<'_>,
 ) -> Result<(), StoreError> {
+    if !writer.alone().await? {
+        let name = projection.name;
+        return Err(StoreError::Unavailable(format!(
+            "{name} changes with the log, which other nodes write: stop them first"
+        )));
+    }
     let meter = Meter::start(projection.name, world, Position(0), log.head().await?.position);
-    build_one(writer, log, keyring, projection, &|done| tell(meter.at(done, world))).await
+    let built = build_one(writer, log, keyring, projection, &|done| tell(meter.at(done, world))).await;
+    writer.together().await?;
+    built
 }
 
 async fn build_one(
@@ -175,7 +201,7 @@ async fn build_one(
                 changes.extend((projection.project)(&recorded));
             }
         }
-        let (head, _) = writer.begin(&[]).await?;
+        let head = writer.begin(&[]).await?.head;
         writer.apply(changes).await?;
         writer.commit(head).await?;
         tell(after);

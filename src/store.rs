@@ -1,13 +1,20 @@
 //! What is stored and what can be asked of it: the log, the read models, the vault, as traits, so
 //! that the rest of the shell names no database.
 
+mod ask;
 mod bulk;
 pub mod changes;
+mod convert;
 pub mod facts;
 pub mod generations;
+mod log;
+mod models;
+pub mod postgres;
 pub mod rows;
+pub mod shared;
 pub mod sqlite;
 mod statements;
+pub mod vault;
 
 use std::collections::HashMap;
 
@@ -17,7 +24,7 @@ use countersign_events::{
     application::Standing,
     codec::{CODEC, CodecError},
     event::Event,
-    ids::{ApplicationId, DataKeyId, MessageId, PostId, SecretId, TokenId, UserId, UsernameDigest, VerifierId},
+    ids::{ApplicationId, EventId, MessageId, PostId, TokenId, UserId, UsernameDigest},
     recorded::{Envelope, Position, Recorded, StreamName, Timestamp, Version},
     redirect_uri::Purpose,
     scope::Scope,
@@ -26,9 +33,8 @@ use countersign_events::{
 use countersign_projections::{Change, Projection, Table, Value, history::Subject};
 
 pub use generations::{Build, BuildPurpose, Generation, Generations, Parked, Snapshot, Step};
-use rows::{
-    AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, Session, TokenRow,
-};
+use rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow};
+pub use vault::{Aged, Belongings, Link, Vault};
 
 /// Why storing or reading failed. What a stranger reads never contains it.
 #[derive(Debug, thiserror::Error)]
@@ -148,14 +154,27 @@ pub trait EventLog: Send + Sync {
     async fn outcome(&self, key: &CommandKey) -> Result<Option<Outcome>, StoreError>;
 }
 
+/// What a writer knows under the lock of the head.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The end of the log.
+    pub head: Head,
+    /// The versions of the streams that were asked for; those without events are left out.
+    pub versions: Vec<(StreamName, Version)>,
+    /// Now, by the clock that all writers share; `None` when the only writer's own will do.
+    pub now: Option<Timestamp>,
+}
+
 /// The one writing connection to the log's database. `begin` … `commit` is one transaction;
 /// dropping out of it in between is `rollback`.
 #[async_trait]
 pub trait LogWriter: Send {
-    /// Begins, locks the head, and then reads it and the versions of these streams; those without events are left out.
-    async fn begin(&mut self, streams: &[StreamName]) -> Result<(Head, Vec<(StreamName, Version)>), StoreError>;
+    /// Begins, locks the head, and then reads it and the versions of these streams.
+    async fn begin(&mut self, streams: &[StreamName]) -> Result<Begun, StoreError>;
     /// The outcomes of these commands, as far as known.
     async fn outcomes(&mut self, keys: &[CommandKey]) -> Result<Vec<Outcome>, StoreError>;
+    /// The id of the event at a position, as this transaction sees it.
+    async fn event_id_at(&mut self, position: Position) -> Result<Option<EventId>, StoreError>;
     /// Inserts events; rows written must equal rows meant.
     async fn insert(&mut self, events: &[StoredEvent]) -> Result<(), StoreError>;
     /// Applies changes to the inline read models.
@@ -166,6 +185,11 @@ pub trait LogWriter: Send {
     async fn commit(&mut self, head: Head) -> Result<(), StoreError>;
     /// Undoes everything since `begin`; without a transaction it does nothing.
     async fn rollback(&mut self) -> Result<(), StoreError>;
+    /// Keeps other processes from writing, until [`Self::together`] or the end of the connection. `false`: there are
+    /// others.
+    async fn alone(&mut self) -> Result<bool, StoreError>;
+    /// Lets others write again.
+    async fn together(&mut self) -> Result<(), StoreError>;
     /// Creates the tables of an inline projection anew, empty, outside a transaction of `begin`; the
     /// caller then applies the whole log to it. A crash in between leaves no revision recorded, so the next start begins again.
     async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError>;
@@ -336,98 +360,6 @@ pub trait ReadModels: Generations {
     async fn among(&self, subject: &Subject, positions: &[Position]) -> Result<Vec<Position>, StoreError>;
 }
 
-/// A one-time link into the site.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// Makes the first administrator.
-    SetUp,
-    /// Sets a new password for a member, in the place of the one with this verifier.
-    Reset(UserId, VerifierId),
-}
-
-/// The vault: secrets, never in the log. Rows are written and synced before the event that names
-/// them, and destroyed after the event that ends them. Callers seal: no plain secret comes in.
-#[async_trait]
-pub trait Vault: Send + Sync {
-    /// Keeps a wrapped data key; `subject` is `site` or a member's id.
-    async fn put_data_key(&self, id: DataKeyId, subject: &str, wrapped: &[u8], at: Timestamp)
-    -> Result<(), StoreError>;
-    /// A wrapped data key.
-    async fn data_key(&self, id: DataKeyId) -> Result<Option<Vec<u8>>, StoreError>;
-    /// The id and wrapped key of the site.
-    async fn site_key(&self) -> Result<Option<(DataKeyId, Vec<u8>)>, StoreError>;
-    /// Keeps a password verifier (PHC text).
-    async fn put_verifier(&self, id: VerifierId, user: UserId, verifier: &str, at: Timestamp)
-    -> Result<(), StoreError>;
-    /// A password verifier.
-    async fn verifier(&self, id: VerifierId) -> Result<Option<String>, StoreError>;
-    /// Destroys every verifier of a member but `keep`.
-    async fn destroy_verifiers(&self, user: UserId, keep: VerifierId) -> Result<(), StoreError>;
-    /// Keeps a sealed one-time secret.
-    async fn hold(&self, id: SecretId, sealed: &[u8], at: Timestamp) -> Result<(), StoreError>;
-    /// A sealed one-time secret.
-    async fn held(&self, id: SecretId) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Destroys a held secret so that no copy stays in the database's files.
-    async fn destroy_held(&self, id: SecretId) -> Result<(), StoreError>;
-    /// Every held secret with the time it was put there, for the sweeper.
-    async fn held_ids(&self) -> Result<Vec<(SecretId, Timestamp)>, StoreError>;
-    /// Keeps the sealed secret part of a command's outcome until `until`; a second one for the key is a conflict.
-    async fn put_outcome(&self, key: &CommandKey, sealed: &[u8], until: Timestamp) -> Result<(), StoreError>;
-    /// The sealed secret part of a command's outcome.
-    async fn outcome(&self, key: &CommandKey) -> Result<Option<Vec<u8>>, StoreError>;
-    /// Forgets the secret part of an outcome whose command did not happen.
-    async fn drop_outcome(&self, key: &CommandKey) -> Result<(), StoreError>;
-    /// Begins a session.
-    async fn put_session(&self, session: &Session) -> Result<(), StoreError>;
-    /// A session by the digest of its cookie.
-    async fn session(&self, digest: [u8; 32]) -> Result<Option<Session>, StoreError>;
-    /// Ends a session.
-    async fn end_session(&self, digest: [u8; 32]) -> Result<(), StoreError>;
-    /// Ends every session of a member but `keep`.
-    async fn end_sessions_of(&self, user: UserId, keep: Option<[u8; 32]>) -> Result<(), StoreError>;
-    /// Keeps a one-time link by its digest; a set-up link takes the place of the one before.
-    async fn put_link(&self, digest: [u8; 32], link: Link, until: Timestamp) -> Result<(), StoreError>;
-    /// A one-time link that is still good.
-    async fn link(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<Link>, StoreError>;
-    /// Uses a one-time link up.
-    async fn end_link(&self, digest: [u8; 32]) -> Result<(), StoreError>;
-    /// Data keys and verifiers put there from `since` on and before `before`, with the member they are for.
-    async fn aged(&self, since: Timestamp, before: Timestamp) -> Result<Aged, StoreError>;
-    /// Removes data keys and verifiers that the log does not name.
-    async fn remove(&self, orphans: &Aged) -> Result<(), StoreError>;
-    /// Removes sessions, links and outcomes whose time is over.
-    async fn sweep(&self, now: Timestamp) -> Result<u64, StoreError>;
-    /// Which of these data keys are there.
-    async fn data_keys_among(&self, ids: &[DataKeyId]) -> Result<Vec<DataKeyId>, StoreError>;
-    /// Destroys what belongs to a member, all of it or nothing, so that no copy stays in the database's files.
-    async fn destroy_member(&self, member: &Belongings) -> Result<(), StoreError>;
-    /// Whether it answers.
-    async fn ping(&self) -> Result<(), StoreError>;
-}
-
-/// What the vault has of a member who was erased: verifiers, sessions and links by the member's id, and what only the log
-/// knows to be theirs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Belongings {
-    /// The member.
-    pub user: UserId,
-    /// Their data key.
-    pub data_key: DataKeyId,
-    /// Secrets held for them.
-    pub held: Vec<SecretId>,
-    /// Commands of theirs whose outcome had a secret.
-    pub outcomes: Vec<CommandKey>,
-}
-
-/// Rows of the vault that the log should name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Aged {
-    /// Data keys with their member.
-    pub data_keys: Vec<(DataKeyId, UserId)>,
-    /// Verifiers with their member.
-    pub verifiers: Vec<(VerifierId, UserId)>,
-}
-
 /// The recorded form of a stored event: its type read, its personal fields as given by `open`.
 ///
 /// # Errors
@@ -439,7 +371,19 @@ pub fn decode(stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
     Ok(Recorded { envelope: stored.envelope.clone(), event })
 }
 
+/// A position, version or other count as databases keep it.
+pub(crate) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 /// An instant from the microseconds that are stored.
 pub(crate) fn from_micros(micros: i64) -> Timestamp {
     DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+#[path = "../tests/it/postgres_server/throw_away.rs"]
+#[expect(clippy::disallowed_methods, reason = "a name for a database that nobody else has")]
+mod throw_away;

@@ -2,6 +2,7 @@
 //! concurrent maps that are changed in place. It is loaded from the inline read models at start and
 //! fed with each commit before anybody is answered; no check touches the database.
 
+mod load;
 mod look_alikes;
 
 use countersign_events::{
@@ -12,7 +13,7 @@ use countersign_events::{
     ids::{ApplicationId, DataKeyId, TokenId, UserId, VerifierId},
     recorded::{Recorded, Timestamp},
     redirect_uri::Purpose,
-    scope::{Scope, ScopeSet},
+    scope::ScopeSet,
     text::Likeness,
     token::TokenDigest,
 };
@@ -22,11 +23,6 @@ use papaya::HashMap;
 mod last_use;
 
 use last_use::LastUse;
-
-use crate::store::{
-    ReadModels, StoreError,
-    rows::{AccountRow, ApplicationRow, AuthorizationRow, TokenRow},
-};
 
 /// So many rows are read at once while loading.
 const PAGE: u32 = 5_000;
@@ -117,95 +113,6 @@ pub struct TokenState {
 }
 
 impl TokenState {
-    /// Loads everything from the inline read models. Nothing is appended meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`] when they cannot be read.
-    pub async fn load(models: &dyn ReadModels, site_name: &str) -> Result<Self, StoreError> {
-        let state = Self::default();
-        let site = Client {
-            name: site_name.to_owned(),
-            standing: Standing::Approved,
-            scopes: Scope::ALL.into_iter().collect(),
-            likeness: None,
-        };
-        state.clients.pin().insert(ApplicationId::SITE, site);
-        let mut after = None;
-        loop {
-            let rows = models.accounts(after, PAGE).await?;
-            for row in &rows {
-                state.put_account(row);
-            }
-            match rows.last() {
-                Some(last) => after = Some(last.user_id),
-                None => break,
-            }
-        }
-        let mut after = None;
-        loop {
-            let rows = models.applications(after, PAGE).await?;
-            for row in &rows {
-                state.put_application(row);
-            }
-            match rows.last() {
-                Some(last) => after = Some((last.requested_at, last.application_id)),
-                None => break,
-            }
-        }
-        let mut after = None;
-        loop {
-            let rows = models.authorizations(after, PAGE).await?;
-            for row in &rows {
-                state.put_authorization(row);
-            }
-            match rows.last() {
-                Some(last) => after = Some((last.application_id, last.user_id)),
-                None => break,
-            }
-        }
-        let mut after = None;
-        loop {
-            let rows = models.tokens(after, PAGE).await?;
-            for row in &rows {
-                state.put_token(row);
-            }
-            match rows.last() {
-                Some(last) => after = Some(*last.digest.as_bytes()),
-                None => break,
-            }
-        }
-        Ok(state)
-    }
-
-    fn put_account(&self, row: &AccountRow) {
-        let facts = UserFacts { standing: row.standing, roles: row.roles.clone() };
-        self.members.pin().insert(
-            row.user_id,
-            Member { username: row.username.clone(), facts, data_key: row.data_key, verifier: row.verifier },
-        );
-    }
-
-    fn put_application(&self, row: &ApplicationRow) {
-        self.clients.pin().insert(row.application_id, Client::of(&row.name, row.standing, row.scopes, row.purpose));
-    }
-
-    fn put_authorization(&self, row: &AuthorizationRow) {
-        let facts = AuthorizationFacts { grant: row.grant, rescinded: row.rescinded };
-        self.authorizations.pin().insert((row.application_id, row.user_id), facts);
-    }
-
-    fn put_token(&self, row: &TokenRow) {
-        let facts = TokenFacts {
-            grant: row.grant,
-            scopes: row.scopes,
-            expires_at: row.expires_at,
-            ended: row.ended_at.is_some(),
-        };
-        let last_use = LastUse::default();
-        let token = Token { id: row.token_id, application: row.application_id, user: row.user_id, facts, last_use };
-        self.tokens.pin().insert(row.digest, token);
-    }
-
     /// Who stands behind a token, if it is valid now.
     ///
     /// # Errors

@@ -13,6 +13,11 @@ use uuid::Uuid;
 pub trait Clock: Send + Sync {
     /// Now, in whole microseconds.
     fn now(&self) -> Timestamp;
+
+    /// Whether it gives way to a clock that several machines share.
+    fn yields(&self) -> bool {
+        false
+    }
 }
 
 /// Draws random bytes.
@@ -30,6 +35,10 @@ impl Clock for SystemClock {
         #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
         let now = chrono::Utc::now();
         crate::store::from_micros(now.timestamp_micros())
+    }
+
+    fn yields(&self) -> bool {
+        true
     }
 }
 
@@ -111,6 +120,12 @@ impl World {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// When something is recorded: by the clock that all who write share, if there is one and ours gives way to it.
+    #[must_use]
+    pub fn recorded_now(&self, shared: Option<Timestamp>) -> Timestamp {
+        shared.filter(|_| self.clock.yields()).unwrap_or_else(|| self.now())
     }
 
     /// Fresh random bytes.

@@ -14,14 +14,14 @@ use std::{
 use chrono::Duration;
 use countersign_events::{
     event::Event,
-    recorded::{Envelope, Position, Recorded, StreamName, Version},
+    recorded::{Envelope, Position, Recorded, StreamName, Timestamp, Version},
 };
 use countersign_projections::project_inline;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     metrics::{Family, Value, WriterMetrics},
-    store::{CommandKey, Head, LogWriter, Outcome, StoreError, StoredEvent},
+    store::{Begun, CommandKey, Head, LogWriter, Outcome, StoreError, StoredEvent},
     telemetry::SPANS,
     world::{Stopwatch, World},
 };
@@ -37,8 +37,13 @@ const BATCH_BYTES: usize = 1 << 20;
 /// So many commands may wait before senders do.
 const QUEUE: usize = 4096;
 
+/// How long it is tried to find out whether a commit happened, and the pauses in between.
+const FINDING_OUT: std::time::Duration = std::time::Duration::from_secs(30);
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// What happens right after a commit, before anybody is answered.
-pub type AfterCommit = Arc<dyn Fn(&[Recorded<Event>], Head) + Send + Sync>;
+pub type AfterCommit = Arc<dyn Fn(Vec<Recorded<Event>>) -> JobFuture<'static, ()> + Send + Sync>;
 
 struct Queued {
     append: Append,
@@ -100,6 +105,19 @@ impl Writer {
         };
         self.metrics.answered(outcome_of(&result), watch.elapsed());
         result
+    }
+
+    /// Whether the log takes appends again after one failed for the store's sake: begins one and leaves it.
+    pub async fn try_again(&self) -> bool {
+        let begun = self.job(|log| {
+            Box::pin(async move {
+                log.begin(&[]).await?;
+                log.rollback().await
+            })
+        });
+        let is_well = begun.await.is_ok();
+        self.well.store(is_well, Ordering::Relaxed);
+        is_well
     }
 
     /// What it has counted, and how many commands wait for it.
@@ -250,14 +268,46 @@ impl Task {
         result
     }
 
-    /// Commits, and finds out when the answer to that was lost: the log's end tells.
-    async fn commit_or_find_out(&mut self, head: Head) -> Result<(), StoreError> {
+    /// Commits, and finds out when the answer to that was lost.
+    async fn commit_or_find_out(
+        &mut self,
+        head: Head,
+        last: Option<&StoredEvent>,
+        outcome: Option<&Outcome>,
+    ) -> Result<(), StoreError> {
         let Err(error) = self.log.commit(head).await else { return Ok(()) };
         tracing::warn!(%error, "a commit failed; looking whether it happened");
+        self.well.store(false, Ordering::Relaxed);
+        let found_out = async {
+            let mut pause = FIRST_PAUSE;
+            loop {
+                match self.happened(last, outcome).await {
+                    Ok(happened) => return happened,
+                    Err(error) => tracing::warn!(%error, "still looking"),
+                }
+                tokio::time::sleep(pause).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
+        };
+        match tokio::time::timeout(FINDING_OUT, found_out).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(error),
+            Err(_) => Err(StoreError::Unavailable(format!("whether a commit happened is unknown: {error}"))),
+        }
+    }
+
+    /// Whether what was committed is in the log. Under the lock of the head nothing is undecided: whoever has it comes
+    /// after the transaction that had it before.
+    async fn happened(&mut self, last: Option<&StoredEvent>, outcome: Option<&Outcome>) -> Result<bool, StoreError> {
         self.log.rollback().await?;
-        let (found, _) = self.log.begin(&[]).await?;
+        self.log.begin(&[]).await?;
+        let happened = match (last, outcome) {
+            (Some(last), _) => self.log.event_id_at(last.envelope.position).await? == Some(last.envelope.event_id),
+            (None, Some(outcome)) => !self.log.outcomes(std::slice::from_ref(&outcome.key)).await?.is_empty(),
+            (None, None) => true,
+        };
         self.log.rollback().await?;
-        if found == head { Ok(()) } else { Err(error) }
+        Ok(happened)
     }
 
     async fn transact(&mut self, batch: &[&Append]) -> Result<Vec<Result<Appended, AppendError>>, StoreError> {
@@ -265,12 +315,12 @@ impl Task {
         let streams: Vec<_> = streams.into_iter().collect();
         let keys: Vec<_> =
             batch.iter().filter_map(|append| append.command.as_ref().map(|command| command.key.clone())).collect();
-        let (head, versions) = self.log.begin(&streams).await?;
+        let Begun { head, versions, now } = self.log.begin(&streams).await?;
         let mut judge = Judge {
             versions: versions.into_iter().collect(),
             outcomes: HashMap::new(),
             head,
-            world: &self.world,
+            now: self.world.recorded_now(now),
             stored: vec![],
             outcomes_made: vec![],
         };
@@ -288,10 +338,10 @@ impl Task {
         self.log.insert(&stored).await?;
         self.log.apply(recorded().flat_map(project_inline).collect()).await?;
         self.log.record(&outcomes_made).await?;
-        self.commit_or_find_out(head).await?;
+        self.commit_or_find_out(head, stored.last(), outcomes_made.first()).await?;
         let recorded: Vec<_> = recorded().cloned().collect();
         self.metrics.committed(batch.len(), recorded.len());
-        (self.after_commit)(&recorded, head);
+        (self.after_commit)(recorded).await;
         Ok(results)
     }
 }
@@ -301,16 +351,16 @@ fn error_of_empty() -> StoreError {
 }
 
 /// Judges commands in memory, in the order of arrival: later ones see earlier winners.
-struct Judge<'a> {
+struct Judge {
     versions: HashMap<StreamName, Version>,
     outcomes: HashMap<CommandKey, Outcome>,
     head: Head,
-    world: &'a World,
+    now: Timestamp,
     stored: Vec<StoredEvent>,
     outcomes_made: Vec<Outcome>,
 }
 
-impl Judge<'_> {
+impl Judge {
     fn judge(&mut self, append: &Append) -> Result<Appended, AppendError> {
         if let Some(command) = &append.command
             && let Some(before) = self.outcomes.get(&command.key)
@@ -329,7 +379,7 @@ impl Judge<'_> {
         let recorded: Vec<_> = append.events.iter().map(|event| self.place(event)).collect();
         if let Some(Command { key, body, answer }) = append.command.clone() {
             let outcome =
-                Outcome { key: key.clone(), body, answer, position: self.head.position, recorded_at: self.world.now() };
+                Outcome { key: key.clone(), body, answer, position: self.head.position, recorded_at: self.now };
             self.outcomes.insert(key, outcome.clone());
             self.outcomes_made.push(outcome);
         }
@@ -344,7 +394,7 @@ impl Judge<'_> {
         let version = self.version(&event.stream).next();
         self.versions.insert(event.stream.clone(), version);
         // Time never orders, but it never runs backwards either.
-        let recorded_at = self.world.now().max(self.head.recorded_at + Duration::microseconds(1));
+        let recorded_at = self.now.max(self.head.recorded_at + Duration::microseconds(1));
         self.head = Head { position: self.head.position.next(), recorded_at, ..self.head };
         let envelope = Envelope {
             position: self.head.position,

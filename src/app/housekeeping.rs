@@ -61,13 +61,16 @@ impl App {
         }
     }
 
-    /// One round of housekeeping.
+    /// One round of housekeeping. What concerns all nodes, one of them does.
     ///
     /// # Errors
     /// [`AppError::Store`].
     pub async fn look_after(&self) -> Result<(), AppError> {
         self.write_uses().await?;
         self.finish_erasures().await?;
+        if !self.leads() {
+            return Ok(());
+        }
         for (user, message) in self.models.overdue_secrets(self.now(), AT_ONCE).await? {
             // One that cannot be expired keeps nothing else from being done.
             if let Err(error) = self.expire_secret(user, message).await {

@@ -1,7 +1,7 @@
 //! What an operator can see of the running site: gauges and counters for Prometheus, and how the read models do.
 //! How that is written, and who may see it, is for others.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use countersign_events::{authorization::TokenRefusal, recorded::Position};
 
@@ -14,6 +14,9 @@ use crate::{
     store::Head,
     token_state::{Bearer, TokenError},
 };
+
+/// Whoever asks whether the site is ready is answered within this.
+const SOON: Duration = Duration::from_secs(1);
 
 /// How a trailing read model follows the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +43,16 @@ impl App {
     #[must_use]
     pub fn writes(&self) -> bool {
         self.writer.is_well()
+    }
+
+    /// The same, and a node among others tries it after a failure, without appending anything: nobody sends requests to
+    /// one that is not ready, so no append would tell that it takes them again.
+    pub async fn takes_appends(&self) -> bool {
+        if self.writer.is_well() || !self.is_one_of_many() {
+            return self.writer.is_well();
+        }
+        // Behind a commit of which it is not known what became of it, this waits as well.
+        tokio::time::timeout(SOON, self.writer.try_again()).await.unwrap_or(false)
     }
 
     /// How each trailing read model follows the log, whose end is `head`.

@@ -178,7 +178,7 @@ impl App {
 
     /// Waits until the trailing read models have seen `wanted`. Whether they have.
     pub async fn wait_for(&self, wanted: Cursor) -> bool {
-        self.projector.wait(wanted, READ_YOUR_WRITES).await
+        self.wait_until_fed(wanted.position).await && self.projector.wait(wanted, READ_YOUR_WRITES).await
     }
 
     /// How every read model does, inline ones first.

@@ -141,6 +141,11 @@ impl App {
     /// [`AppError::Store`].
     pub async fn signed_in(&self, browser: &BrowserKey) -> Result<Option<SignedIn>, AppError> {
         let Some(session) = self.vault.session(browser.digest()).await? else { return Ok(None) };
+        self.vouch().await?;
+        if self.state.member(session.user_id).is_none() {
+            // They may have joined on another node a moment ago.
+            self.look_closer().await?;
+        }
         let Some(member) = self.state.member(session.user_id) else { return Ok(None) };
         let is_over = session.expires_at <= self.now() || session.verifier != member.verifier;
         if is_over || member.facts.standing != AccountStanding::Active {

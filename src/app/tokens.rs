@@ -61,6 +61,20 @@ impl App {
         checked
     }
 
+    /// The same, once this node may say so; a token that is not known here may have been issued elsewhere a moment ago.
+    ///
+    /// # Errors
+    /// [`AppError::Store`] when the node cannot prove that what it knows is recent.
+    pub async fn authenticate(&self, text: &str) -> Result<Result<Bearer, BearerError>, AppError> {
+        self.vouch().await?;
+        let checked = self.check_token(text);
+        if self.is_one_of_many() && matches!(checked, Err(BearerError::Invalid(TokenError::Unknown))) {
+            self.look_closer().await?;
+            return Ok(self.check_token(text));
+        }
+        Ok(checked)
+    }
+
     /// A member's tokens, newest first.
     ///
     /// # Errors

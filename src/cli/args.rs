@@ -66,6 +66,17 @@ pub(super) enum Command {
         #[command(flatten)]
         shape: Shape,
     },
+    /// Bring the tables of a site to this version; `serve` does so by itself where its role may
+    #[command(after_help = "Examples:\n  countersign migrate --check\n  \
+                            COUNTERSIGN_MIGRATE_DATABASE_URL=postgres://owner@db/site countersign migrate\n\n\
+                            With --check it changes nothing, and ends with 3 when there is something to do.")]
+    Migrate {
+        /// Only say what there is to do
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        shape: Shape,
+    },
     /// Look at the configuration
     #[command(subcommand)]
     Config(Configuration),

@@ -30,7 +30,7 @@ use tokio::{
 
 use super::{
     execute::{Request, execute, execute_telling},
-    open::{self, Lock, Missing},
+    open::{self, Database, Lock, Missing, Place},
     operator,
     output::Output,
     progress::Progress,
@@ -86,20 +86,14 @@ pub enum Answer {
 /// # Errors
 /// Whatever the use case says; a data directory that is missing, or held by a process that does not answer.
 pub async fn carry_out(config: Config, request: Request, missing: Missing) -> anyhow::Result<Output> {
+    if let Some(database) = Database::of(&config) {
+        return carry_out_at(&Place::Database(database), config, request).await;
+    }
     let data_dir = config.data_dir.clone();
     let mut last = None;
     for _ in 0..TRIES {
         let holder = match open::lock(&data_dir, missing)? {
-            Lock::Ours(dir) => {
-                let request = match request {
-                    Request::Projections(asked) => return projections::carry_out(&dir, config, asked).await,
-                    request => request,
-                };
-                let app = dir.start(config, World::system()).await?;
-                let output = execute(&app, request, operator::current()).await;
-                app.stop().await;
-                return output;
-            }
+            Lock::Ours(dir) => return carry_out_at(&Place::Directory(dir), config, request).await,
             Lock::Held(holder) => holder,
         };
         match connect(&data_dir).await {
@@ -113,6 +107,17 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
     }
     let (holder, error) = last.unwrap_or_else(|| ("another process".to_owned(), ErrorKind::TimedOut.into()));
     Err(unanswered(&data_dir, &holder, error))
+}
+
+/// Carries a request out here.
+async fn carry_out_at(place: &Place, config: Config, request: Request) -> anyhow::Result<Output> {
+    if let Request::Projections(asked) = request {
+        return projections::carry_out(place, config, asked).await;
+    }
+    let app = place.start(config, World::system()).await?;
+    let output = execute(&app, request, operator::current()).await;
+    app.stop().await;
+    output
 }
 
 /// Has the running server carry a request out; never does so here.

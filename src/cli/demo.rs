@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
-use super::open::DataDir;
+use super::open::Place;
 use crate::{
     config::Config,
     demo::{self, CAST, PASSWORD},
@@ -15,9 +15,8 @@ use crate::{
 ///
 /// # Errors
 /// When the site is neither, or cannot be filled.
-pub async fn prepare(dir: &DataDir, config: &Config) -> anyhow::Result<()> {
-    let place = dir.path().display();
-    let app = dir.start(config.clone(), World::system()).await?;
+pub async fn prepare(place: &Place, config: &Config) -> anyhow::Result<()> {
+    let app = place.start(config.clone(), World::system()).await?;
     let (head, members, told) = (app.head().await?, app.accounts().await?.len(), demo::is_told(&app).await?);
     let now = app.now();
     app.stop().await;
@@ -38,7 +37,7 @@ pub async fn prepare(dir: &DataDir, config: &Config) -> anyhow::Result<()> {
     tracing::info!("filling the demo; this takes a few seconds");
     // Secrets are as random as anybody's: only the story is the same each time.
     let clock = demo::clock(now);
-    let app = dir.start(demo::rules(config), World::new(clock.clone(), Arc::new(SystemEntropy))).await?;
+    let app = place.start(demo::rules(config), World::new(clock.clone(), Arc::new(SystemEntropy))).await?;
     let filled = demo::fill(&app, &clock, now).await;
     app.stop().await;
     filled.with_context(|| format!("the demo could not be filled; remove {place} and start again"))

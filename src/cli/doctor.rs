@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{
     control,
     execute::Request,
-    open::{self, Presence},
+    open::{self, Database, Presence},
     output::Output,
     table::{Format, Table, visible},
 };
@@ -63,7 +63,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(about: impl Into<String>, found: impl Into<String>) -> Self {
+    pub(super) fn ok(about: impl Into<String>, found: impl Into<String>) -> Self {
         Self { severity: Severity::Ok, about: about.into(), found: found.into(), remedy: None }
     }
 
@@ -72,7 +72,7 @@ impl Finding {
         Self { severity: Severity::Warning, about, found, remedy }
     }
 
-    fn problem(about: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(super) fn problem(about: impl Into<String>, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { severity: Severity::Problem, ..Self::warning(about, found, remedy) }
     }
 }
@@ -137,6 +137,13 @@ impl Site<'_> {
 /// # Errors
 /// When there is no site, or the system refuses a look at it.
 pub async fn run(config: Config, deep: bool) -> anyhow::Result<Output> {
+    if let Some(database) = Database::of(&config) {
+        let facts = database.examine(deep).await;
+        let site = Site { config: &config, facts: &facts, now: World::system().now(), running: None };
+        let mut findings = site.findings();
+        stored::integrity(&facts, &mut findings);
+        return Ok(Output::Findings(findings));
+    }
     let presence = open::presence(&config.data_dir)?;
     let (mut findings, unwatched) = match &presence {
         Presence::Nobody(_) => (look_here(&config, true).await, true),
@@ -174,7 +181,10 @@ async fn look_here(config: &Config, unwatched: bool) -> Vec<Finding> {
 /// # Errors
 /// When the log does not answer.
 pub async fn of_running(app: &App) -> anyhow::Result<Output> {
-    let facts = examine(&app.config.data_dir, Look { unwatched: false, deep: false }).await;
+    let facts = match Database::of(&app.config) {
+        Some(database) => database.examine(false).await,
+        None => examine(&app.config.data_dir, Look { unwatched: false, deep: false }).await,
+    };
     let following = app.following(app.log.head().await?).await?;
     let running = Some(Running { following, writes: app.writes() });
     let site = Site { config: &app.config, facts: &facts, now: app.now(), running };

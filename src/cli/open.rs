@@ -1,7 +1,10 @@
 //! Opens a data directory: takes its lock, so that one process writes to it, finds the root key, opens the stores and
 //! starts the app. Also says who holds the lock when somebody else does.
 
+mod database;
+
 use std::{
+    fmt,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{ErrorKind, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
@@ -23,6 +26,8 @@ use crate::{
     world::World,
 };
 
+pub use database::{Database, Levels};
+
 const LOG: &str = "log.db";
 const VAULT: &str = "vault.db";
 const LOCK: &str = "lock";
@@ -41,6 +46,50 @@ pub enum Missing {
 pub struct DataDir {
     path: PathBuf,
     _lock: File,
+}
+
+/// Where a site lies, for whoever starts it here.
+pub enum Place {
+    /// A data directory that is ours.
+    Directory(DataDir),
+    /// A database that others may be at, too.
+    Database(Database),
+}
+
+impl Place {
+    /// Opens the stores and starts the app on them.
+    ///
+    /// # Errors
+    /// When the root key is missing or malformed, a store cannot be opened, or a setting does not hold.
+    pub async fn start(&self, config: Config, world: World) -> anyhow::Result<Arc<App>> {
+        self.start_anew(config, world, &[], &|_| {}).await
+    }
+
+    /// The same, after these inline read models were built anew.
+    ///
+    /// # Errors
+    /// As [`Self::start`]; also when an event cannot be applied to them.
+    pub async fn start_anew(
+        &self,
+        config: Config,
+        world: World,
+        inline: &[&'static Projection],
+        tell: Tell<'_>,
+    ) -> anyhow::Result<Arc<App>> {
+        match self {
+            Self::Directory(dir) => dir.start_anew(config, world, inline, tell).await,
+            Self::Database(database) => database.start_anew(config, world, inline, tell).await,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(dir) => dir.path().display().fmt(f),
+            Self::Database(_) => f.write_str("the database"),
+        }
+    }
 }
 
 /// What came of taking the lock.
@@ -138,19 +187,7 @@ impl DataDir {
         &self.path
     }
 
-    /// Opens the stores and starts the app on them.
-    ///
-    /// # Errors
-    /// When the root key is missing or malformed, a store cannot be opened, or a setting does not hold.
-    pub async fn start(&self, config: Config, world: World) -> anyhow::Result<Arc<App>> {
-        self.start_anew(config, world, &[], &|_| {}).await
-    }
-
-    /// The same, after these inline read models were built anew.
-    ///
-    /// # Errors
-    /// As [`Self::start`]; also when an event cannot be applied to them.
-    pub async fn start_anew(
+    async fn start_anew(
         &self,
         config: Config,
         world: World,
@@ -172,7 +209,8 @@ impl DataDir {
                     .with_context(|| format!("{} cannot be built anew", projection.name))?;
             }
         }
-        let stores = Stores { log: log.clone(), writer: Box::new(writer), models: log, vault, codec: CODEC };
+        let stores =
+            Stores { log: log.clone(), writer: Box::new(writer), models: log, vault, codec: CODEC, shared: None };
         App::start(config, world, &root, stores).await.context("the site cannot start")
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::{
     args::{Order, Shape},
     execute::Request,
-    open::DataDir,
+    open::Place,
     operator,
     output::Output,
     progress::Progress,
@@ -158,20 +158,24 @@ fn named(among: &'static [Projection], names: &[String]) -> Vec<&'static Project
     among.iter().filter(|projection| wanted(projection.name)).collect()
 }
 
-/// Carries it out here, on a data directory that is ours.
-pub(super) async fn carry_out(dir: &DataDir, config: Config, asked: Asked) -> anyhow::Result<Output> {
+/// Carries it out here.
+pub(super) async fn carry_out(place: &Place, config: Config, asked: Asked) -> anyhow::Result<Output> {
     let progress = Progress::new();
     let tell = |pace| progress.show(&pace);
     let caller = Caller { actor: operator::current(), ..Caller::system() };
     let Asked::Rebuild { names } = &asked else {
-        let app = dir.start(config, World::system()).await?;
+        let app = place.start(config, World::system()).await?;
         catch_up(&app).await?;
         let output = execute(&app, asked, &caller, &tell).await;
         app.stop().await;
         return output;
     };
-    let inline = named(INLINE, names);
-    let app = dir.start_anew(config, World::system(), &inline, &tell).await?;
+    // Where other nodes may be at work, whoever means inline read models names them.
+    let inline = match place {
+        Place::Database(_) if names.is_empty() => vec![],
+        _ => named(INLINE, names),
+    };
+    let app = place.start_anew(config, World::system(), &inline, &tell).await?;
     let done = async {
         let mut said = vec![];
         for projection in inline {

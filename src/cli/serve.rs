@@ -19,7 +19,7 @@ use tokio::{
 use super::{
     control::Control,
     demo,
-    open::{self, Lock, Missing},
+    open::{self, Database, Lock, Missing, Place},
 };
 use crate::{
     app::App,
@@ -37,23 +37,23 @@ const FINISHING: Duration = Duration::from_secs(10);
 /// When another process has the data directory, the address cannot be listened on, or the site cannot start.
 pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let dir = match open::lock(&config.data_dir, Missing::Make)? {
-        Lock::Ours(dir) => dir,
-        Lock::Held(holder) => bail!(
-            "{holder} holds the data directory {}: stop it first, or choose another directory with --data-dir",
-            config.data_dir.display()
-        ),
-    };
+    let place = place(&config).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}: stop what listens there, or choose another with --listen", config.listen)
     })?;
     config.bound_to(listener.local_addr()?);
     if config.demo {
-        demo::prepare(&dir, &config).await?;
+        demo::prepare(&place, &config).await?;
     }
-    let app = dir.start(config, World::system()).await?;
+    let app = place.start(config, World::system()).await?;
     app.notice_configuration().await?;
-    let control = Control::listen(dir.path(), app.clone()).context("cannot make the control socket")?;
+    // Beside nodes the command line is a node itself.
+    let control = match &place {
+        Place::Directory(dir) => {
+            Some(Control::listen(dir.path(), app.clone()).context("cannot make the control socket")?)
+        }
+        Place::Database(_) => None,
+    };
     let house = tokio::spawn(app.clone().keep_house());
     announce(&app).await?;
 
@@ -81,10 +81,30 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     }
     server.abort();
     house.abort();
-    control.stop().await;
+    if let Some(control) = control {
+        control.stop().await;
+    }
     app.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Where the site lies: a data directory that is ours from now on, or a database that has this program's tables.
+async fn place(config: &Config) -> anyhow::Result<Place> {
+    if let Some(database) = Database::of(config) {
+        if database.levels().await?.is_behind() {
+            tracing::info!("bringing the database to this version");
+            database.migrate().await?;
+        }
+        return Ok(Place::Database(database));
+    }
+    match open::lock(&config.data_dir, Missing::Make)? {
+        Lock::Ours(dir) => Ok(Place::Directory(dir)),
+        Lock::Held(holder) => bail!(
+            "{holder} holds the data directory {}: stop it first, or choose another directory with --data-dir",
+            config.data_dir.display()
+        ),
+    }
 }
 
 /// Says on standard output where the site is and, while nobody runs it, how to set it up. The link is a

@@ -26,6 +26,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// The pause between two looks at what another node moves.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
 /// The follower of one trailing read model.
 pub struct Follower {
     pub(super) projection: &'static Projection,
@@ -105,6 +108,10 @@ impl Follower {
             match self.catch_up().await {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
+                    if !*self.sources.moves.borrow() {
+                        // However often the one that moves it steps, this one looks no oftener.
+                        tokio::time::sleep(BETWEEN_LOOKS).await;
+                    }
                     if woken.changed().await.is_err() {
                         return;
                     }
@@ -130,9 +137,29 @@ impl Follower {
         }
     }
 
+    /// Whatever was opened is opened anew before the next step.
+    pub(super) async fn look_again(&self) {
+        *self.opened.lock().await = None;
+    }
+
+    /// How far the node came that moves it, and what rests there.
+    async fn watch_another(&self) -> Result<(), StoreError> {
+        // Should this node move it again, it begins with what the other left.
+        self.look_again().await;
+        let cursor = self.sources.models.cursor(self.projection).await?;
+        let parked = self.sources.models.parked(self.projection).await?;
+        let resting: HashSet<_> = parked.iter().map(|parked| &parked.stream).collect();
+        let at_the_end = cursor.position >= self.sources.log.head().await?.position;
+        self.tell(&Advanced { cursor, at_the_end, parked: vec![] }, resting.len());
+        Ok(())
+    }
+
     /// Applies everything after the cursor, page by page; others get their turn in between.
     async fn catch_up(&self) -> Result<(), StoreError> {
         loop {
+            if !*self.sources.moves.borrow() {
+                return self.watch_another().await;
+            }
             let mut turn = self.opened.lock().await;
             let opened = self.open(&mut turn).await?;
             let advanced = opened.advance(self.projection, &self.sources, Position(u64::MAX)).await?;

@@ -92,7 +92,8 @@ async fn given(directory: &Path, voters: &[u128]) -> Bench {
     let root = RootKey::load_or_create(directory, false, None, world.random()).unwrap();
     let keyring = Arc::new(Keyring::open(vault, &root, world.clone()).await.unwrap());
     let writer = store.writer().unwrap();
-    let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world };
+    let moves = watch::channel(true).1;
+    let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world, moves };
     let (woken, receiver) = watch::channel(());
     let (sender, notices) = mpsc::unbounded_channel();
     let follower = Follower::start(&COUNTING, &sources, &receiver, &sender).await.unwrap();
@@ -110,7 +111,7 @@ impl Bench {
             let version = self.voters.iter().filter(|earlier| *earlier == voter).count() as u64;
             events.push(vote(self.voters.len() as u64, *voter, version));
         }
-        let (head, _) = self.writer.begin(&[]).await.unwrap();
+        let head = self.writer.begin(&[]).await.unwrap().head;
         self.writer.insert(&events).await.unwrap();
         let end = Position(self.voters.len() as u64);
         self.writer.commit(Head { position: end, ..head }).await.unwrap();

@@ -11,20 +11,25 @@ pub(super) const LADDER: [usize; 4] = [512, 64, 8, 1];
 
 /// Inserts so many rows into an empty table.
 pub(super) fn insert(table: &Table, rows: usize, placeholders: Placeholders) -> String {
-    let values = value_rows(rows, table.key.len() + table.columns.len(), placeholders);
+    let values = value_rows(rows, table.key.iter().chain(table.columns).map(|column| column.kind), placeholders);
     format!("insert into {} ({})\nvalues {values}", table.name, columns(table))
 }
 
 /// Reads rows in the order of the key, from the first one or after a key.
-pub(super) fn page(table: &Table, after_key: bool) -> String {
+pub(super) fn page(table: &Table, after_key: bool, placeholders: Placeholders) -> String {
     let key: Vec<_> = table.key.iter().map(|column| column.name).collect();
     let key = key.join(", ");
     let after = if after_key {
-        format!("where ({key}) > {}\n", value_rows(1, table.key.len(), Placeholders::Anonymous))
+        let values = value_rows(1, table.key.iter().map(|column| column.kind), placeholders);
+        format!("where ({key}) > {values}\n")
     } else {
         String::new()
     };
-    format!("select {}\nfrom {}\n{after}order by {key}\nlimit ?", columns(table), table.name)
+    let limit = match placeholders {
+        Placeholders::Anonymous => "?".to_owned(),
+        Placeholders::Numbered => format!("${}", if after_key { table.key.len() + 1 } else { 1 }),
+    };
+    format!("select {}\nfrom {}\n{after}order by {key}\nlimit {limit}", columns(table), table.name)
 }
 
 fn columns(table: &Table) -> String {

@@ -2,13 +2,17 @@
 //! together, what is alike is done by one statement, and the statements come in few texts, so that a
 //! connection prepares each once. Running them is the dialects'.
 
+mod marks;
 mod tables;
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
-use countersign_projections::{Change, Source, Table, Value, change::Set};
+use countersign_projections::{Change, Kind, Source, Table, Value, change::Set};
 
-pub use tables::{ddl, purge};
+use marks::Marks;
+pub use marks::Placeholders;
+pub(crate) use marks::value_rows;
+pub use tables::{ddl, postgres_ddl, purge};
 
 #[cfg(test)]
 mod tests;
@@ -23,15 +27,6 @@ pub struct Step {
     pub sql: Arc<str>,
     /// What its placeholders stand for, in order.
     pub values: Vec<Value>,
-}
-
-/// How placeholders are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placeholders {
-    /// `?`: a numbered one is a name to `SQLite`, and it looks each up in a list of all of them.
-    Anonymous,
-    /// `$1`.
-    Numbered,
 }
 
 /// Plans changes; keeps the texts of its statements.
@@ -186,28 +181,6 @@ pub(crate) fn rungs(count: usize, ladder: &[usize]) -> Vec<usize> {
     rungs
 }
 
-/// `rows` rows of `width` placeholders: `(?, ?), (?, ?)`.
-pub(crate) fn value_rows(rows: usize, width: usize, placeholders: Placeholders) -> String {
-    let mut marks = Marks { placeholders, last: 0 };
-    let row = |_| format!("({})", list((0..width).map(|_| marks.next())));
-    list((0..rows).map(row))
-}
-
-struct Marks {
-    placeholders: Placeholders,
-    last: usize,
-}
-
-impl Marks {
-    fn next(&mut self) -> String {
-        self.last += 1;
-        match self.placeholders {
-            Placeholders::Anonymous => "?".to_owned(),
-            Placeholders::Numbered => format!("${}", self.last),
-        }
-    }
-}
-
 fn pending<'a>(tables: &'a mut Vec<Pending>, table: &'static Table) -> &'a mut Pending {
     let place = tables.iter().position(|pending| pending.table == TableRef(table)).unwrap_or_else(|| {
         tables.push(Pending { table: TableRef(table), rows: vec![], places: HashMap::new() });
@@ -338,23 +311,27 @@ impl Shape {
             Self::Delete(table) => {
                 let key = list(table.key());
                 let key = if table.0.key.len() == 1 { key } else { format!("({key})") };
-                let values = value_rows(rows, table.0.key.len(), placeholders);
+                let values = value_rows(rows, table.0.key.iter().map(|column| column.kind), placeholders);
                 format!("delete from {}\nwhere {key} in (values {values})", table.0.name)
             }
             Self::PatchWhere { table, by, columns } => {
-                let mut marks = Marks { placeholders, last: 0 };
+                let mut marks = Marks::new(placeholders);
                 let set = list(columns.iter().map(|column| format!("{column} = {}", marks.next())));
                 format!("update {}\nset {set}\nwhere {by} = {}", table.0.name, marks.next())
             }
             Self::DeleteWhere { table, by } => {
-                let mut marks = Marks { placeholders, last: 0 };
+                let mut marks = Marks::new(placeholders);
                 format!("delete from {}\nwhere {by} = {}", table.0.name, marks.next())
             }
             Self::Copy { into, from, by, columns } => {
-                let mut marks = Marks { placeholders, last: 0 };
+                let mut marks = Marks::new(placeholders);
                 let names = list(columns.iter().map(|(column, _)| *column));
-                let sources =
-                    list(columns.iter().map(|(_, source)| source.map_or_else(|| marks.next(), ToOwned::to_owned)));
+                let mut source_of = |(column, source): &(&str, Option<&str>)| match source {
+                    Some(source) => (*source).to_owned(),
+                    None => into.kind(column).map(|kind| marks.of(kind)).unwrap_or_default(),
+                };
+                let sources: Vec<_> = columns.iter().map(&mut source_of).collect();
+                let sources = list(sources.into_iter());
                 let equals = marks.next();
                 let (into, from) = (into.0.name, from.0.name);
                 format!(
@@ -375,13 +352,18 @@ impl TableRef {
         self.0.columns.iter().map(|column| column.name)
     }
 
+    fn kind(self, name: &str) -> Option<Kind> {
+        self.0.key.iter().chain(self.0.columns).find(|column| column.name == name).map(|column| column.kind)
+    }
+
     fn place(self, column: &str) -> Option<usize> {
         self.columns().position(|known| known == column)
     }
 
     fn upsert(self, rows: usize, placeholders: Placeholders) -> String {
         let names = list(self.key().chain(self.columns()));
-        let values = value_rows(rows, self.0.key.len() + self.0.columns.len(), placeholders);
+        let kinds = self.0.key.iter().chain(self.0.columns).map(|column| column.kind);
+        let values = value_rows(rows, kinds, placeholders);
         let then = if self.0.columns.is_empty() {
             "nothing".to_owned()
         } else {
@@ -401,7 +383,9 @@ impl TableRef {
     ) -> String {
         let table = self.0.name;
         let width = self.0.key.len();
-        let values = value_rows(rows, width + columns.len(), placeholders);
+        let new = columns.iter().filter_map(|column| self.kind(column));
+        let kinds = self.0.key.iter().map(|column| column.kind).chain(new);
+        let values = value_rows(rows, kinds, placeholders);
         let new =
             columns.iter().zip(width + 1..).map(|(column, number)| set((column, format!("given.column{number}"))));
         let same = self.key().zip(1..).map(|(column, number)| format!("{table}.{column} = given.column{number}"));

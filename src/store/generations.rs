@@ -29,6 +29,17 @@ pub struct Step {
     pub frees: Vec<Position>,
 }
 
+impl Step {
+    /// Whether it leaves copies of texts behind. Rows that a set-based deletion removes hold no texts.
+    pub(crate) fn makes_texts_null(&self) -> bool {
+        let nulls = |change: &Change| match change {
+            Change::PatchWhere { set, .. } => set.iter().any(|(_, value)| *value == Value::Null),
+            _ => false,
+        };
+        self.changes.iter().any(nulls)
+    }
+}
+
 /// One generation of a trailing read model, for its one follower.
 #[async_trait]
 pub trait Generation: Send {

@@ -2,15 +2,12 @@
 //! trailing read model in a file of its own under `models`. One connection writes the log; a few
 //! read it. The vault has a file, and a module, of its own.
 
+mod bind;
 mod build;
-mod convert;
 mod facts;
 mod generations;
-mod log;
-mod models;
 mod purge;
 mod replay;
-mod reviews;
 mod schema;
 mod uses;
 pub mod vault;
@@ -21,11 +18,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use async_trait::async_trait;
 use countersign_events::recorded::Position;
 use countersign_projections::TRAILING;
-use sqlx::{ConnectOptions, SqlitePool};
+use sqlx::{ConnectOptions, SqlitePool, sqlite::SqliteRow};
 
-use super::StoreError;
+use super::{
+    StoreError, StoredEvent,
+    ask::{Ask, Of, Reads},
+    signed,
+    statements::{JSON_LISTS, Lists},
+};
 
 pub use facts::{Look, examine};
 use generations::Models;
@@ -79,6 +82,25 @@ impl SqliteStore {
     }
 }
 
+#[async_trait]
+impl Reads for SqliteStore {
+    type Row = SqliteRow;
+    const LISTS: Lists = JSON_LISTS;
+
+    async fn rows(&self, of: Of, ask: Ask) -> Result<Vec<SqliteRow>, StoreError> {
+        let statement = bind::statement(ask);
+        match of {
+            Of::Log => statement.fetch_all(&self.readers).await,
+            Of::Model(name) => statement.fetch_all(&*self.models.readers(name).await?).await,
+        }
+        .map_err(unavailable)
+    }
+
+    async fn replay_page(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        replay::page(&self.readers, after, limit).await
+    }
+}
+
 /// What the database said, for the operator; it never holds values.
 #[expect(clippy::needless_pass_by_value, reason = "made to be named in map_err")]
 fn unavailable(error: sqlx::Error) -> StoreError {
@@ -97,11 +119,6 @@ fn unavailable(error: sqlx::Error) -> StoreError {
 /// A trigger refused (`SQLITE_CONSTRAINT_TRIGGER`), or two rows want one rowid (`SQLITE_CONSTRAINT_ROWID`).
 fn is_refused(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.code().is_some_and(|code| code == "1811" || code == "2579")
-}
-
-/// A position, version or other count as `SQLite` keeps it.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A list as the one value that `json_each` takes apart: one statement for lists of any length.

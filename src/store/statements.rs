@@ -10,6 +10,14 @@ macro_rules! event_columns {
 }
 pub(crate) use event_columns;
 
+/// What a replay reads of an event: no projection looks at anything else.
+macro_rules! replay_columns {
+    () => {
+        "position, event_id, stream, version, type, type_version, recorded_at, actor, on_behalf_of, payload"
+    };
+}
+pub(crate) use replay_columns;
+
 /// The columns of an outcome.
 macro_rules! outcome_columns {
     () => {
@@ -24,11 +32,10 @@ macro_rules! post_columns {
         "post_id, created_at, comment_count, upvotes, downvotes, author_id, application_id, title, url, body"
     };
 }
-pub(crate) use post_columns;
 
 macro_rules! events {
-    ($rest:literal) => {
-        concat!("select ", event_columns!(), "\nfrom events\n", $rest)
+    ($($rest:literal),+) => {
+        concat!("select ", event_columns!(), "\nfrom events\n", $($rest),+)
     };
 }
 
@@ -122,6 +129,44 @@ macro_rules! notifications {
     };
 }
 
+/// Statements that name a list, which `SQLite` takes as JSON and `PostgreSQL` as an array.
+pub(crate) struct Lists {
+    /// Events at positions.
+    pub read_at: &'static str,
+    /// The last event of each stream: one look into the index for each, however long the stream is. Its last version
+    /// is at its last position.
+    pub newest_of: &'static str,
+    /// Those of these positions whose events are of a stream.
+    pub of_stream: &'static str,
+    /// Posts by their ids.
+    pub posts: &'static str,
+    /// Those of these positions whose events are of a subject.
+    pub among: &'static str,
+}
+
+macro_rules! lists {
+    ($one:literal, $two:literal, $from_one:literal) => {
+        Lists {
+            read_at: events!("where position ", $one),
+            newest_of: events!(
+                "where position in (\n    \
+                 select (select position from events where stream = wanted.value order by version desc limit 1)\n    from ",
+                $from_one,
+                "\n)"
+            ),
+            of_stream: concat!("select position\nfrom events\nwhere stream = $1 and position ", $two),
+            posts: concat!("select ", post_columns!(), "\nfrom posts\nwhere post_id ", $one),
+            among: concat!("select position\nfrom subjects\nwhere subject = $1 and position ", $two),
+        }
+    };
+}
+
+/// Lists as texts of JSON.
+pub(crate) const JSON_LISTS: Lists =
+    lists!("in (select value from json_each($1))", "in (select value from json_each($2))", "json_each($1) as wanted");
+/// Lists as arrays.
+pub(crate) const ARRAY_LISTS: Lists = lists!("= any($1)", "= any($2)", "unnest($1::text[]) as wanted (value)");
+
 // The log.
 
 pub(crate) const HEAD: &str = "select epoch, position, recorded_at\nfrom head";
@@ -133,6 +178,7 @@ pub(crate) const STREAM_POSITIONS: &str = "select position\nfrom events\n\
 pub(crate) const STREAM_POSITIONS_BACK: &str = "select position\nfrom events\n\
     where stream = $1 and position > $2 and position < $3\norder by version desc\nlimit $4";
 pub(crate) const RECORDED_AT: &str = "select recorded_at\nfrom events\nwhere position = $1";
+pub(crate) const EVENT_ID_AT: &str = "select event_id\nfrom events\nwhere position = $1";
 pub(crate) const OUTCOME: &str =
     concat!("select ", outcome_columns!(), "\nfrom outcomes\nwhere scope = $1 and command_id = $2");
 

@@ -159,8 +159,8 @@ impl Prepared {
 
 async fn prepare(app: &App, request: &mut Request, request_id: Uuid) -> Result<Prepared, ApiError> {
     let address = client_address(app, request);
-    let (bearer, allowance) = match bearer(app, request)? {
-        Some((bearer, allowance)) => (Some(bearer), Some(allowance)),
+    let (bearer, allowance) = match authorization(request)? {
+        Some(value) => bearer(app, &value).await.map(|(bearer, allowance)| (Some(bearer), Some(allowance)))?,
         None => (None, None),
     };
     if bearer.is_none() && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
@@ -200,8 +200,8 @@ fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
     )
 }
 
-/// The bearer of the request's token. `Authorization: <token>` and `Authorization: Bearer <token>` both do.
-fn bearer(app: &App, request: &Request) -> Result<Option<(Bearer, Allowance)>, ApiError> {
+/// The header with the request's token, if it has one.
+fn authorization(request: &Request) -> Result<Option<HeaderValue>, ApiError> {
     // RFC 9700 s4.3.2: tokens in addresses end in logs and histories.
     let has_token = |query: &str| url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token");
     let in_query = request.uri().query().is_some_and(has_token);
@@ -211,7 +211,11 @@ fn bearer(app: &App, request: &Request) -> Result<Option<(Bearer, Allowance)>, A
         let detail = "Send the token once, in the Authorization header; never in the address.";
         return Err(ApiError::bad_request("token_transport", detail));
     }
-    let Some(value) = value else { return Ok(None) };
+    Ok(value.cloned())
+}
+
+/// The bearer of a token. `Authorization: <token>` and `Authorization: Bearer <token>` both do.
+async fn bearer(app: &App, value: &HeaderValue) -> Result<(Bearer, Allowance), ApiError> {
     let malformed = || ApiError::Token(BearerError::Malformed(countersign_events::token::MalformedToken::Shape));
     let text = value.to_str().map_err(|_| malformed())?.trim();
     let token = match text.split_once(' ') {
@@ -219,9 +223,9 @@ fn bearer(app: &App, request: &Request) -> Result<Option<(Bearer, Allowance)>, A
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         Some(_) => return Err(malformed()),
     };
-    let bearer = app.check_token(token).map_err(ApiError::Token)?;
+    let bearer = app.authenticate(token).await?.map_err(ApiError::Token)?;
     let allowance = app.limits.check_api(bearer.token_id).map_err(AppError::TooMany)?;
-    Ok(Some((bearer, allowance)))
+    Ok((bearer, allowance))
 }
 
 /// A browser says which site a request comes from; what comes from another changes nothing here.

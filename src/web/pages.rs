@@ -182,8 +182,11 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
     let behind = all.iter().find(|(_, progress)| progress.error.is_some());
     // A stream that rests is for an operator to see to; the site serves.
     let rests = all.iter().find(|(_, progress)| progress.parked > 0);
-    if !app.writes() {
+    if !app.takes_appends().await {
         return Readiness::NotReady("the log does not take appends".to_owned());
+    }
+    if !app.vouches().await {
+        return Readiness::NotReady("this node cannot prove that what it knows of tokens is recent".to_owned());
     }
     Readiness::NotReady(match (app.head().await, app.vault.ping().await, behind) {
         (Ok(_), Ok(()), None) => return Readiness::Ready(rests.map(|(name, _)| *name)),

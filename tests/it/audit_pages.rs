@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     browser_double::{Answer, Browser},
     checks_scene::Scene,
-    projections::{given_a_poisoned_post, plant},
+    projections::{LOCK_HEAD, SOME_ID, given_a_poisoned_post, plant},
     support::{TestApp, by},
 };
 
@@ -339,16 +339,18 @@ async fn a_copy_that_is_cut_off_says_so_and_where_to_go_on() {
 
 /// Puts copies of the last event at the end of the log.
 async fn plant_many(site: &TestApp, number: u64) {
+    let mut log = site.home.log().await;
+    let (begin, id) = (log.either("begin immediate", LOCK_HEAD), log.either("randomblob(16)", SOME_ID));
     let text = format!(
-        "begin immediate;\n\
+        "{begin};\n\
          with recursive more(n) as (select 1 union all select n + 1 from more where n < {number}),\n\
          last as (select * from events where position = (select position from head))\n\
          insert into events (position, event_id, stream, version, type, type_version, recorded_at, actor, payload)\n\
-         select last.position + n, randomblob(16), stream, version + n, type, type_version, recorded_at + n, actor, payload\n\
+         select last.position + n, {id}, stream, version + n, type, type_version, recorded_at + n, actor, payload\n\
          from more, last;\n\
          update head set position = position + {number}, recorded_at = recorded_at + {number};\ncommit"
     );
-    crate::projections::in_the_log(site, text).await;
+    log.run(&text).await;
 }
 
 #[tokio::test]

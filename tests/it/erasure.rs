@@ -1,21 +1,18 @@
 //! Erasing a member: what stops at once, what no file tells any more, what stays, and what a crash in between leaves
 //! to the next start. That rebuilt read models equal live ones all the same is in `rebuild`.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use countersign::{
     app::{
-        AppError, Refused,
+        AppError, Refused, Stores,
         accounts::Joining,
         inbox::Which,
         reviews::{Verb, Verdict},
     },
     keyring::Keyring,
     secrets::RootKey,
-    store::{
-        EventLog as _, StoredEvent, Vault as _,
-        sqlite::{SqliteStore, vault::SqliteVault},
-    },
+    store::{StoredEvent, Vault as _, sqlite::vault::SqliteVault},
     token_state::TokenState,
     world::World,
     writer::{Append, Appended, NewEvent, Writer},
@@ -68,25 +65,17 @@ async fn scene() -> Scene {
     Scene { site, member, admin, owner, denied, post }
 }
 
-fn files(dir: &Path) -> Vec<std::path::PathBuf> {
-    let entries = fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
-    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
-}
-
-/// The files below `dir` that hold this text somewhere.
-fn traces(dir: &Path, text: &str) -> Vec<String> {
-    let holds = |path: &std::path::PathBuf| {
-        let bytes = fs::read(path).unwrap_or_default();
-        bytes.windows(text.len()).any(|window| window == text.as_bytes())
-    };
-    files(dir).into_iter().filter(holds).map(|path| path.display().to_string()).collect()
-}
-
-/// Waits until no file holds any of these texts: followers scrub their files after they have caught up.
-async fn until_no_file_tells(dir: &Path, texts: &[&str]) {
+/// Waits until nothing that is stored holds any of these texts: followers scrub what they wrote after they have caught up.
+async fn until_nothing_tells(site: &TestApp, texts: &[&str]) {
     let mut told = vec![];
     for _ in 0..100 {
-        told = texts.iter().map(|text| (*text, traces(dir, text))).filter(|(_, files)| !files.is_empty()).collect();
+        told.clear();
+        for text in texts {
+            let places = site.home.traces(text).await;
+            if !places.is_empty() {
+                told.push((*text, places));
+            }
+        }
         if told.is_empty() {
             return;
         }
@@ -96,16 +85,15 @@ async fn until_no_file_tells(dir: &Path, texts: &[&str]) {
 }
 
 #[tokio::test]
-async fn no_file_tells_what_an_erased_member_was_called_or_wrote_and_their_reasons_stay() {
+async fn nothing_stored_tells_what_an_erased_member_was_called_or_wrote_and_their_reasons_stay() {
     let Scene { site, member, admin, owner, denied, post } = scene().await;
-    let dir = site.directory.path().join("site");
     let texts = [NAME, TITLE, URL, BODY, COMMENT];
     for text in texts {
-        assert!(!traces(&dir, text).is_empty(), "the search finds what is there: {text}");
+        assert!(!site.home.traces(text).await.is_empty(), "the search finds what is there: {text}");
     }
     site.app.erase_member(&by(admin), member).await.expect("erased");
     site.settle().await;
-    until_no_file_tells(&dir, &texts).await;
+    until_nothing_tells(&site, &texts).await;
     let (shown, comments) = site.app.post(post).await.expect("it keeps its place");
     assert_eq!((shown.author.as_str(), shown.row.title, shown.row.url, shown.row.body), ("[erased]", None, None, None));
     assert_eq!((comments[0].author.as_str(), &comments[0].row.body), ("[erased]", &None));
@@ -118,7 +106,7 @@ async fn no_file_tells_what_an_erased_member_was_called_or_wrote_and_their_reaso
     assert!(site.app.notifications(member, Which::default(), None, 25).await.expect("an inbox").0.is_empty());
     let site = site.restart().await;
     site.settle().await;
-    until_no_file_tells(&dir, &texts).await;
+    until_nothing_tells(&site, &texts).await;
     assert_eq!(site.app.state.name_of(member), "[erased]");
 }
 
@@ -212,11 +200,11 @@ async fn erasing_twice_appends_once_and_the_last_administrator_stays() {
 
 /// Appends, with nothing of the site running, that a member was erased: what a crash right after the event leaves.
 async fn append_only_the_event(site: TestApp, user: UserId) -> TestApp {
-    let TestApp { app, clock, directory } = site;
+    let TestApp { app, clock, home } = site;
     app.stop().await;
-    let store = SqliteStore::open(&directory.path().join("site")).await.expect("a store");
+    let Stores { log, writer, .. } = home.stores().await;
     let stream = account::stream(user);
-    let version = store.read_stream(&stream, Version(0)).await.expect("a stream").len();
+    let version = log.read_stream(&stream, Version(0)).await.expect("a stream").len();
     let at = countersign::world::Clock::now(clock.as_ref());
     let clear = Event::from(AccountEvent::UserErased { user_id: user, at });
     let event = NewEvent {
@@ -230,15 +218,13 @@ async fn append_only_the_event(site: TestApp, user: UserId) -> TestApp {
         request_id: None,
         command_id: None,
     };
-    let writer = Box::new(store.writer().expect("the writer"));
-    let (writer, task) = Writer::start(writer, World::system(), Arc::new(|_, _| {}));
+    let (writer, task) = Writer::start(writer, World::system(), Arc::new(|_| Box::pin(async {})));
     let append = Append { events: vec![event], expected: vec![(stream, Version(version as u64))], command: None };
     assert!(matches!(writer.append(append).await, Ok(Appended::New { .. })));
     drop(writer);
     task.await.expect("it ends");
-    drop(store);
-    let app = crate::support::open(&directory.path().join("site"), clock.clone(), &[], 2_000_000, codec::CODEC).await;
-    TestApp { app, clock, directory }
+    drop(log);
+    TestApp::start_again(home, clock, codec::CODEC).await
 }
 
 #[tokio::test]
@@ -249,7 +235,6 @@ async fn a_start_destroys_what_a_crash_right_after_the_event_left() {
     let browser = site.app.begin_session(member).await.expect("a session");
     let row = site.app.account_named(NAME).await.expect("a member");
     assert!(site.app.vault.data_key(row.data_key).await.expect("a vault").is_some());
-    let dir = site.directory.path().join("site");
     let site = append_only_the_event(site, member).await;
     assert_eq!(site.app.state.member(member).expect("known").facts.standing, AccountStanding::Erased);
     assert!(site.app.vault.data_key(row.data_key).await.expect("a vault").is_none());
@@ -258,7 +243,7 @@ async fn a_start_destroys_what_a_crash_right_after_the_event_left() {
     assert!(site.app.vault.held_ids().await.expect("a vault").is_empty());
     site.settle().await;
     assert_eq!(site.app.post(post).await.expect("a post").0.row.body, None);
-    until_no_file_tells(&dir, &[NAME, TITLE, URL, BODY, COMMENT]).await;
+    until_nothing_tells(&site, &[NAME, TITLE, URL, BODY, COMMENT]).await;
 }
 
 /// Posts of which some are appended after the erasure although they were sealed before it.
@@ -285,7 +270,7 @@ async fn what_a_member_publishes_while_they_are_erased_is_shown_to_nobody() {
         let row = site.app.post(post).await.expect("a post").0.row;
         assert_eq!((row.title, row.body), (None, None));
     }
-    until_no_file_tells(&site.directory.path().join("site"), &["Racing words", NAME]).await;
+    until_nothing_tells(&site, &["Racing words", NAME]).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::Duration;
 use countersign::{
     app::authorizations::{ConsentPage, ConsentRequest},
-    store::{CommandKey, LogWriter as _, ReadModels as _, sqlite::SqliteStore},
+    store::{CommandKey, LogWriter as _, sqlite::SqliteStore},
 };
 use countersign_events::{
     account::Role,
@@ -21,6 +21,7 @@ use countersign_projections::{
 };
 use uuid::Uuid;
 
+use crate::databases::{Database, Opened};
 use crate::support::{TestApp, by, named};
 
 async fn given_token(site: &TestApp, user: UserId, days: i64) -> TokenId {
@@ -121,9 +122,8 @@ async fn the_outcome_of_a_command_is_forgotten_after_days_and_not_before() {
 
 #[tokio::test]
 async fn the_cut_off_only_moves_forward_also_under_a_clock_that_went_back() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = SqliteStore::open(dir.path()).await.expect("a store");
-    let mut writer = store.writer().expect("the writer");
+    let place = Database::of_this_run().place().await;
+    let Opened { models: store, mut writer, .. } = place.store().await.expect("a store");
     let at = |seconds| Timestamp::from_timestamp(seconds, 0).expect("an instant");
     assert_eq!(store.cut_off().await.expect("one"), at(0));
     for (raised, then) in [(500, 500), (400, 500), (500, 500), (501, 501)] {
@@ -172,7 +172,7 @@ fn becomes(number: u32, set: Vec<(&'static str, change::Value)>) -> Change {
 
 /// Rows of other lengths than before make pages split and rows move; what was a name's place is overwritten each time.
 #[tokio::test]
-async fn a_name_that_is_made_null_leaves_no_byte_in_the_logs_database() {
+async fn sqlite_a_name_that_is_made_null_leaves_no_byte_in_the_logs_database() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = SqliteStore::open(dir.path()).await.expect("a store");
     let mut writer = store.writer().expect("the writer");
@@ -188,7 +188,7 @@ async fn a_name_that_is_made_null_leaves_no_byte_in_the_logs_database() {
     let erased: Vec<_> = (0..members).filter(|number| number % 7 == 0).collect();
     let forget = |number: &u32| vec![becomes(*number, vec![("username", change::Value::Null)])];
     for changes in batches.into_iter().chain(erased.iter().map(forget)) {
-        let (head, _) = writer.begin(&[]).await.expect("begun");
+        let head = writer.begin(&[]).await.expect("begun").head;
         writer.apply(changes).await.expect("applied");
         writer.commit(head).await.expect("committed");
     }

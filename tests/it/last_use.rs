@@ -4,10 +4,7 @@ use std::{fs, path::Path};
 
 use axum::http::{Method, StatusCode};
 use chrono::Duration;
-use countersign::{
-    cli::execute::{Request, execute},
-    store::{LogWriter as _, sqlite::SqliteStore},
-};
+use countersign::cli::execute::{Request, execute};
 use countersign_events::{
     account::Role,
     codec::CODEC,
@@ -16,14 +13,10 @@ use countersign_events::{
     scope::ScopeSet,
     token::TokenDigest,
 };
-use sqlx::{
-    ConnectOptions, Row,
-    sqlite::{SqliteConnectOptions, SqliteRow},
-};
 
 use crate::{
     checks_scene::Scene,
-    support::{self, TestApp, by},
+    support::{self, Home, TestApp, by},
 };
 
 async fn given_token(site: &TestApp, user: UserId) -> (TokenId, String) {
@@ -41,20 +34,9 @@ async fn last_used(site: &TestApp, id: TokenId) -> Option<Timestamp> {
     site.app.token(id).await.expect("there").last_used
 }
 
-/// Changes the log's database, or asks it, behind the site's back.
-async fn database(data_dir: &Path, statement: &'static str) -> Vec<SqliteRow> {
-    let file = SqliteConnectOptions::new().filename(data_dir.join("log.db"));
-    let mut connection = file.connect().await.expect("a database");
-    sqlx::raw_sql(statement).fetch_all(&mut connection).await.expect("it is done")
-}
-
 /// How many rows there are, of tokens that are there or not.
-async fn written(data_dir: &Path) -> i64 {
-    database(data_dir, "select count(*) from token_uses").await[0].get(0)
-}
-
-fn data_dir(site: &TestApp) -> std::path::PathBuf {
-    site.directory.path().join("site")
+async fn written(home: &Home) -> i64 {
+    home.log().await.numbers("select count(*) from token_uses").await[0]
 }
 
 #[tokio::test]
@@ -105,11 +87,11 @@ async fn a_stop_loses_nothing_and_a_revocation_keeps_it() {
     site.clock.advance(Duration::hours(1));
     let site = site.restart().await;
     assert_eq!((last_used(&site, id).await, last_used(&site, unused).await), (at, None));
-    assert_eq!(written(&data_dir(&site)).await, 1, "what was not used is not written");
+    assert_eq!(written(&site.home).await, 1, "what was not used is not written");
 }
 
 #[tokio::test]
-async fn a_crash_loses_no_more_than_what_came_after_the_last_round() {
+async fn sqlite_a_crash_loses_no_more_than_what_came_after_the_last_round() {
     let site = TestApp::start().await;
     let ada = site.given_member("ada", &[]).await;
     let (id, token) = given_token(&site, ada).await;
@@ -120,9 +102,8 @@ async fn a_crash_loses_no_more_than_what_came_after_the_last_round() {
     site.app.check_token(&token).expect("valid");
     assert_eq!(last_used(&site, id).await, Some(before + Duration::minutes(1)));
     // What lies on the disk now is what a crash leaves.
-    let copy = site.directory.path().join("copy");
-    copy_all(&data_dir(&site), &copy);
-    fs::copy(site.directory.path().join("site.key"), site.directory.path().join("copy.key")).expect("the key");
+    let copy = Home { directory: tempfile::tempdir().expect("a directory"), database: None };
+    copy_all(site.home.directory.path(), copy.directory.path());
     let head = site.app.head().await.expect("a head");
     let app = support::open(&copy, site.clock.clone(), &[], 7_000_000, CODEC).await;
     assert_eq!(app.token(id).await.expect("there").last_used, Some(before));
@@ -155,7 +136,7 @@ async fn many_uses_are_written_and_a_later_one_replaces_an_earlier_one() {
     }
     let first = minute(&site);
     site.app.look_after().await.expect("a round");
-    assert_eq!(written(&data_dir(&site)).await, 600);
+    assert_eq!(written(&site.home).await, 600);
     site.clock.advance(Duration::minutes(10));
     site.app.check_token(&given[3].1).expect("valid");
     let site = site.restart().await;
@@ -172,7 +153,7 @@ async fn a_rebuild_of_the_tokens_leaves_it() {
     let at = Some(minute(&site));
     let site = site.restart().await;
     // A lower revision is what an older program would have left: the next start builds the read model anew.
-    database(&data_dir(&site), "update inline_models set revision = 0; delete from tokens").await;
+    site.home.log().await.run("update inline_models set revision = 0; delete from tokens").await;
     let site = site.restart().await;
     assert_eq!(last_used(&site, id).await, at);
 }
@@ -186,11 +167,11 @@ async fn it_goes_with_the_token_that_leaves() {
     site.app.check_token(&token).expect("valid");
     site.app.check_token(&other).expect("valid");
     site.app.look_after().await.expect("a round");
-    assert_eq!(written(&data_dir(&site)).await, 2);
+    assert_eq!(written(&site.home).await, 2);
     site.app.revoke_my_token(&by(ada), ada, gone).await.expect("revoked");
     site.clock.advance(Duration::days(3));
     site.app.look_after().await.expect("a round");
-    assert_eq!(written(&data_dir(&site)).await, 1);
+    assert_eq!(written(&site.home).await, 1);
     assert!(last_used(&site, stays).await.is_some());
 }
 
@@ -209,17 +190,17 @@ async fn it_goes_with_the_member_who_is_erased_and_does_not_come_back() {
     site.app.erase_member(&by(rob), ada).await.expect("erased");
     assert_eq!((last_used(&site, written_before).await, last_used(&site, only_noted).await), (None, None));
     let site = site.restart().await;
-    assert_eq!(written(&data_dir(&site)).await, 1);
+    assert_eq!(written(&site.home).await, 1);
     assert!(last_used(&site, of_rob).await.is_some());
     // Nor by a round that had looked at the tokens right before.
     let digests = [ada, rob].map(|user| site.app.models.tokens_of(user));
     let [adas, robs] = digests.map(async |tokens| tokens.await.expect("tokens")[0].digest);
     let uses = [adas.await, robs.await, TokenDigest::from_bytes([7; 32])].map(|digest| (digest, site.app.now()));
-    let dir = data_dir(&site);
-    site.app.stop().await;
-    let store = SqliteStore::open(&dir).await.expect("a store");
-    store.writer().expect("the writer").note_uses(&uses).await.expect("noted");
-    assert_eq!(written(&dir).await, 1);
+    let TestApp { app, home, .. } = site;
+    app.stop().await;
+    let mut writer = home.stores().await.writer;
+    writer.note_uses(&uses).await.expect("noted");
+    assert_eq!(written(&home).await, 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Tests of the whole: one binary, one module a feature. What they share is in modules of its own:
 //! `prerequisites` (tools that must be there), `browser` (headless Chromium), `third_party` (the server of
-//! an application that users are sent back to), `running_site` (the real program as a process).
+//! an application that users are sent back to), `running_site` (the real program as a process), `fleet` (several of them
+//! over one database), `cuts` (what a network does to one), `serial_history` (the judge of what they made of it).
 
 #![allow(clippy::disallowed_methods, reason = "a test that waits for a process or a server measures real time")]
 
@@ -21,20 +22,26 @@ mod checks_pages;
 mod checks_scene;
 mod checks_secrets;
 mod clicks;
+mod cuts;
+mod databases;
 mod demo;
 mod doctor;
 mod doors;
 mod erasure;
 mod events_api;
+mod fleet;
 mod front_pages;
 mod guide_flow;
 mod hostile_site;
 mod housekeeping;
 mod last_use;
 mod letters;
+mod limits_alike;
 mod observability;
 mod page_list;
 mod pages;
+mod postgres_server;
+mod postgres_store;
 mod prerequisites;
 mod projections;
 mod projections_real;
@@ -42,6 +49,9 @@ mod rare_sites;
 mod readme;
 mod real_browser;
 mod real_events;
+mod real_fleet_idle;
+mod real_fleet_loss;
+mod real_fleet_revocation;
 mod real_guide;
 mod real_kill;
 mod real_pages;
@@ -57,9 +67,11 @@ mod review_races;
 mod review_rules;
 mod review_scene;
 mod running_site;
+mod serial_history;
 mod served_app;
+mod sqlite_store;
+mod sqlite_vault;
 mod store_contract;
-mod store_statements;
 mod support;
 mod third_party;
 mod tidy;

@@ -1,7 +1,7 @@
 //! Read models in operators' hands: a poisoned event rests with its stream while others go on, retrying after a fix
 //! heals it, giving it up holds for later generations too; a check finds one altered value.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use countersign::{
     app::{AppError, Caller, projections::ParkedId, projections::State},
@@ -14,7 +14,6 @@ use countersign_events::{
     recorded::{Actor, Position},
 };
 use countersign_projections::TRAILING;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::support::{TestApp, by};
 
@@ -28,34 +27,29 @@ fn later_codec() -> Codec {
     Codec { types: types.leak(), upcasts: upcasts.leak() }
 }
 
-async fn database(file: PathBuf) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_secs(5));
-    options.connect().await.expect("a database")
-}
+/// How a tool begins on `PostgreSQL` where many write, and an id by which it knows an event.
+pub const LOCK_HEAD: &str = "begin;\nselect from head for update";
+pub const SOME_ID: &str = "decode(md5(random()::text), 'hex')";
 
 /// Those that look at posts.
 const LOOK_AT_POSTS: [&str; 3] = ["inbox", "front_page", "history"];
 
-/// Runs statements in the log's database, as somebody with a tool would.
-pub async fn in_the_log(site: &TestApp, statements: String) {
-    let mut log = database(site.directory.path().join("site/log.db")).await;
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut log).await.expect("it can be run");
-}
-
 /// Puts one more event at the end of the log: the newest one of a type again, as a version that this release does
 /// not know, in the same stream.
 pub async fn plant(site: &TestApp, type_name: &str) -> Position {
-    let mut log = database(site.directory.path().join("site/log.db")).await;
+    let mut log = site.home.log().await;
     let text = format!(
-        "begin immediate;\n\
+        "{};\n\
          insert into events (position, event_id, stream, version, type, type_version, recorded_at, actor, payload)\n\
-         select (select position + 1 from head), randomblob(16), stream,\n\
+         select (select position + 1 from head), {}, stream,\n\
          (select max(version) + 1 from events as other where other.stream = events.stream),\n\
          type, type_version + 1, (select recorded_at + 1 from head), actor, payload\n\
          from events where type = '{type_name}' order by position desc limit 1;\n\
-         update head set position = position + 1, recorded_at = recorded_at + 1;\ncommit"
+         update head set position = position + 1, recorded_at = recorded_at + 1;\ncommit",
+        log.either("begin immediate", LOCK_HEAD),
+        log.either("randomblob(16)", SOME_ID),
     );
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut log).await.expect("planted");
+    log.run(&text).await;
     site.app.head().await.expect("a head").position
 }
 
@@ -89,6 +83,19 @@ pub async fn given_a_poisoned_post() -> Scene {
     recorded(&site, "EventParked", LOOK_AT_POSTS.len()).await;
     site.settle().await;
     Scene { site, ada, ben, poisoned, healthy, planted }
+}
+
+/// What was built of a read model only to be compared; on `PostgreSQL` it goes a moment after it was.
+async fn scratch(site: &TestApp, name: &str) -> Vec<u64> {
+    let Some(_) = &site.home.database else { return site.home.generations(&format!("check-{name}")).await };
+    for _ in 0..500 {
+        let left: Vec<_> = site.home.generations(name).await.into_iter().filter(|number| *number >= 1 << 40).collect();
+        if left.is_empty() {
+            return left;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    site.home.generations(name).await
 }
 
 async fn events_of(site: &TestApp, type_name: &str) -> usize {
@@ -188,17 +195,23 @@ async fn what_other_streams_did_meanwhile_falls_into_place_when_it_is_healed() {
 async fn an_event_that_is_given_up_stays_out_of_later_generations() {
     let Scene { site, ada, poisoned, planted, .. } = given_a_poisoned_post().await;
     // Behind it in its stream waits one that can be read: another event in the poisoned post's own stream.
-    let mut log = database(site.directory.path().join("site/log.db")).await;
+    let mut log = site.home.log().await;
+    let other = "01234567-0000-7000-8000-000000000001";
     let text = format!(
-        "begin immediate;\n\
+        "{};\n\
          insert into events (position, event_id, stream, version, type, type_version, recorded_at, actor, payload)\n\
-         select (select position + 1 from head), randomblob(16), stream, version + 1, type, 1,\n\
-         (select recorded_at + 1 from head), actor,\n\
-         json_set(payload, '$.comment_id', '01234567-0000-7000-8000-000000000001')\n\
+         select (select position + 1 from head), {}, stream, version + 1, type, 1,\n\
+         (select recorded_at + 1 from head), actor, {}\n\
          from events where position = {planted};\n\
-         update head set position = position + 1, recorded_at = recorded_at + 1;\ncommit"
+         update head set position = position + 1, recorded_at = recorded_at + 1;\ncommit",
+        log.either("begin immediate", LOCK_HEAD),
+        log.either("randomblob(16)", SOME_ID),
+        log.either(
+            format!("json_set(payload, '$.comment_id', '{other}')"),
+            format!("jsonb_set(payload::jsonb, '{{comment_id}}', '\"{other}\"')::text"),
+        ),
     );
-    sqlx::raw_sql(AssertSqlSafe(text)).execute(&mut log).await.expect("planted");
+    log.run(&text).await;
     site.app.vote(&by(ada), ada, poisoned, Direction::Up).await.expect("a vote");
     site.settle().await;
     assert_eq!(status(&site, "front_page").await.parked_events, 2);
@@ -238,9 +251,10 @@ async fn a_rebuild_parks_what_the_follower_parks() {
 async fn a_cursor_that_is_ahead_of_the_log_stops_its_read_model_and_a_rebuild_mends_it() {
     let Scene { site, ben, healthy, .. } = given_a_poisoned_post().await;
     let ahead = site.app.head().await.expect("a head").position.0 + 4;
-    let mut models = database(site.directory.path().join("site/models/front_page-1.db")).await;
-    let move_it = format!("update cursor set position = {ahead}");
-    sqlx::raw_sql(AssertSqlSafe(move_it)).execute(&mut models).await.expect("moved");
+    let mut models = site.home.model("front_page", 1).await;
+    let cursor = models.either("cursor set position = ", "cursors set position = ");
+    let of_it = models.either("", " where name = 'front_page'");
+    models.run(&format!("update {cursor}{ahead}{of_it}")).await;
     let site = site.restart().await;
     for _ in 0..500 {
         if status(&site, "front_page").await.state == State::Stopped {
@@ -259,19 +273,17 @@ async fn a_cursor_that_is_ahead_of_the_log_stops_its_read_model_and_a_rebuild_me
 }
 
 #[tokio::test]
-async fn a_read_model_whose_file_is_damaged_is_built_anew_at_the_next_start() {
+async fn sqlite_a_read_model_whose_file_is_damaged_is_built_anew_at_the_next_start() {
     let Scene { site, healthy, .. } = given_a_poisoned_post().await;
-    let file = site.directory.path().join("site/models/front_page-1.db");
+    let file = site.home.data_dir().join("models/front_page-1.db");
     let site = {
-        let TestApp { app, clock, directory } = site;
+        let TestApp { app, clock, home } = site;
         app.stop().await;
         for beside in ["-wal", "-shm"] {
             let _ = std::fs::remove_file(format!("{}{beside}", file.display()));
         }
         std::fs::write(&file, [0x5a; 8_192]).expect("damaged");
-        let data_dir = directory.path().join("site");
-        let app = crate::support::open(&data_dir, clock.clone(), &[], 3_000_000, CODEC).await;
-        TestApp { app, clock, directory }
+        TestApp::start_again(home, clock, CODEC).await
     };
     site.settle().await;
     assert_eq!(comments_and_votes(&site, healthy).await, (1, 1, 0));
@@ -287,14 +299,11 @@ async fn a_check_names_the_one_value_that_was_altered_and_prints_nothing_persona
         let says_something = checked.rows > 0 || ["applications", "authorizations", "tokens"].contains(&name);
         assert!(says_something, "{name} compared nothing");
     }
-    let data_dir = site.directory.path().join("site");
-    let mut models = database(data_dir.join("models/front_page-1.db")).await;
+    let mut models = site.home.model("front_page", 1).await;
     let alter = format!("update posts set upvotes = 7, title = 'Ada''s' where post_id = '{healthy}'");
-    sqlx::raw_sql(AssertSqlSafe(alter)).execute(&mut models).await.expect("altered");
-    let mut log = database(data_dir.join("log.db")).await;
-    let alter = format!("update accounts set admin = 1 where user_id = '{ada}'");
-    sqlx::raw_sql(AssertSqlSafe(alter)).execute(&mut log).await.expect("altered");
-    sqlx::raw_sql("delete from comments").execute(&mut models).await.expect("deleted");
+    models.run(&alter).await;
+    site.home.log().await.run(&format!("update accounts set admin = 1 where user_id = '{ada}'")).await;
+    models.run("delete from comments").await;
     let checked = site.app.check_projection("front_page", &|_| {}).await.expect("a check");
     let named: Vec<_> =
         checked.differences.iter().map(|one| (one.table, one.column, one.live.as_str(), one.log.as_str())).collect();
@@ -311,9 +320,9 @@ async fn a_check_names_the_one_value_that_was_altered_and_prints_nothing_persona
     let checked = site.app.check_projection("accounts", &|_| {}).await.expect("a check");
     assert_eq!(checked.differences.len(), 1);
     assert_eq!((checked.differences[0].column, checked.differences[0].live.as_str()), (Some("admin"), "1"));
-    let left = std::fs::read_dir(data_dir.join("models")).expect("a directory").map(|file| file.expect("a file"));
-    let left: Vec<_> = left.filter(|file| file.file_name().to_string_lossy().starts_with("check-")).collect();
-    assert!(left.is_empty(), "what is built for comparing is thrown away: {left:?}");
+    for name in ["accounts", "front_page"] {
+        assert!(scratch(&site, name).await.is_empty(), "what is built for comparing is thrown away");
+    }
 }
 
 #[tokio::test]

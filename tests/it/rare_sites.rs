@@ -2,7 +2,6 @@
 //! that is old, after too many attempts, without its database.
 
 use countersign_events::account::Role;
-use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
 
 use crate::{
     auditor::Auditor,
@@ -80,10 +79,7 @@ async fn pages_that_are_seldom_shown_are_in_order_on_every_screen() {
     served.site.clock.advance(chrono::Duration::minutes(20));
     tour.walk(&mut auditor, &pages).await;
 
-    let log = SqliteConnectOptions::new().filename(served.site.directory.path().join("site/log.db"));
-    let mut log = log.connect().await.expect("the database");
-    sqlx::raw_sql("alter table applications rename to gone").execute(&mut log).await.expect("it is gone");
-    log.close().await.expect("the database");
+    served.site.home.log().await.run("alter table applications rename to gone").await;
     tour.walk(&mut auditor, &of_a_broken_site()).await;
     auditor.report();
 }

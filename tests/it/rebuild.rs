@@ -2,11 +2,7 @@
 //! way, every read model is thrown away and built anew from the log and the data keys that are left, under a clock
 //! that has moved on; each column of each row is as it was.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs};
 
 use countersign::app::{
     Caller,
@@ -22,9 +18,8 @@ use countersign_events::{
 };
 use countersign_projections::{INLINE, Projection, TRAILING, history};
 use proptest::prelude::*;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use crate::support::{TestApp, by};
+use crate::support::{Home, TestApp, by};
 
 /// Acts of the one long history.
 const ACTS: usize = 160;
@@ -55,7 +50,7 @@ async fn read_models_that_are_built_anew_equal_those_that_followed_live() {
     assert!(history.erased.len() > 1, "this history shows nothing about erasures");
     let log = site.app.log.read_log(Position(0), 10_000).await.expect("events");
     let issued = log.iter().filter(|event| event.type_name == "TokenIssued").count();
-    let live = dump(&site.directory.path().join("site")).await;
+    let live = dump(&site.home).await;
     assert!(live["tokens"].len() < issued, "this history shows nothing about dead rows");
     for (table, rows) in &live {
         assert!(!rows.is_empty(), "{table} is empty: this history shows nothing about it");
@@ -90,26 +85,25 @@ async fn lived_through(seed: &[u8], acts: usize) -> (TestApp, History) {
 
 async fn assert_rebuilt_equals_live(site: TestApp, seed: &[u8]) {
     let head = site.app.head().await.expect("a head");
-    let data_dir = site.directory.path().join("site");
-    let live = dump(&data_dir).await;
-    throw_away(&data_dir).await;
+    let live = dump(&site.home).await;
+    throw_away(&site.home).await;
     site.clock.advance(chrono::Duration::days(3));
     let site = site.restart().await;
     assert_eq!(site.app.head().await.expect("a head"), head, "building anew appends nothing");
     site.settle().await;
-    let anew = dump(&data_dir).await;
+    let anew = dump(&site.home).await;
     for (table, rows) in &live {
         assert_eq!(anew.get(table), Some(rows), "{table}, seed {seed:?}");
     }
     assert_nothing_differs(&site, seed).await;
     for projection in TRAILING {
         site.app.rebuild_projection(&Caller::system(), projection.name, &|_| {}).await.expect("rebuilt");
-        while generations(&data_dir, projection.name).len() > 1 {
+        while site.home.database.is_none() && site.home.generations(projection.name).await.len() > 1 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
     site.settle().await;
-    let beside = dump(&data_dir).await;
+    let beside = dump(&site.home).await;
     // That they were built anew is in the log by now, and so in its index.
     for (table, rows) in live.iter().filter(|(table, _)| **table != history::SUBJECTS.name) {
         assert_eq!(beside.get(table), Some(rows), "{table}, built beside the old one, seed {seed:?}");
@@ -310,55 +304,59 @@ impl History {
     }
 }
 
-async fn database(file: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(file).connect().await.expect("a database")
-}
-
-/// The files of the generations of a trailing read model.
-fn generations(data_dir: &Path, name: &str) -> Vec<PathBuf> {
-    let files = fs::read_dir(data_dir.join("models")).expect("a directory").map(|file| file.expect("a file").path());
-    let is_it = |file: &PathBuf| {
-        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        stem.strip_prefix(name).is_some_and(|rest| rest.starts_with('-')) && file.extension().is_some_and(|e| e == "db")
-    };
-    files.filter(is_it).collect()
-}
-
-/// The file of its one generation.
-fn generation(data_dir: &Path, name: &str) -> PathBuf {
-    let mut found = generations(data_dir, name);
+/// The number of the generation of a trailing read model that is read; on `PostgreSQL` the one before stays a while for
+/// those who are still reading it.
+async fn generation(home: &Home, name: &str) -> u64 {
+    let found = home.generations(name).await;
+    if home.database.is_some() {
+        let ask = format!("select generation from generations where name = '{name}'");
+        let read = home.log().await.numbers(&ask).await;
+        return u64::try_from(read[0]).expect("a number");
+    }
     assert_eq!(found.len(), 1, "{name} has one generation");
-    found.remove(0)
+    found[0]
 }
 
 /// Every row of every read model, with all its columns, as SQL would write them.
-async fn dump(data_dir: &Path) -> BTreeMap<&'static str, Vec<String>> {
+async fn dump(home: &Home) -> BTreeMap<&'static str, Vec<String>> {
     let mut tables = BTreeMap::new();
-    let inline = INLINE.iter().map(|projection| (projection, data_dir.join("log.db")));
-    let trailing = TRAILING.iter().map(|projection| (projection, generation(data_dir, projection.name)));
-    for (projection, file) in inline.chain(trailing) {
-        let mut connection = database(&file).await;
+    for projection in INLINE.iter().chain(TRAILING) {
+        let is_inline = INLINE.iter().any(|inline| inline.name == projection.name);
+        let mut tool = if is_inline {
+            home.log().await
+        } else {
+            home.model(projection.name, generation(home, projection.name).await).await
+        };
         for table in projection.tables {
-            let columns = table.key.iter().chain(table.columns).map(|column| format!("quote({})", column.name));
+            let quote = tool.either("quote", "quote_nullable");
+            let columns = table.key.iter().chain(table.columns).map(|column| format!("{quote}({})", column.name));
             let columns = columns.collect::<Vec<_>>().join(" || ', ' || ");
             let statement = format!("select {columns} from {} order by 1", table.name);
-            let rows = sqlx::query(AssertSqlSafe(statement)).fetch_all(&mut connection).await.expect("rows");
-            tables.insert(table.name, rows.iter().map(|row| row.get(0)).collect());
+            tables.insert(table.name, tool.texts(&statement).await);
         }
     }
     tables
 }
 
 /// Every row of every read model goes; of the inline ones also the note that they were built.
-async fn throw_away(data_dir: &Path) {
-    let mut log = database(&data_dir.join("log.db")).await;
+async fn throw_away(home: &Home) {
+    let mut log = home.log().await;
     let tables = INLINE.iter().flat_map(|projection: &Projection| projection.tables);
     let delete = tables.map(|table| format!("delete from {}", table.name));
     // A lower revision is what an older program would have left.
     for statement in delete.chain(["update inline_models set revision = 0".to_owned()]) {
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut log).await.expect("it is done");
+        log.run(&statement).await;
     }
-    for file in fs::read_dir(data_dir.join("models")).expect("a directory") {
-        fs::remove_file(file.expect("a file").path()).expect("removed");
+    if home.database.is_none() {
+        for file in fs::read_dir(home.data_dir().join("models")).expect("a directory") {
+            fs::remove_file(file.expect("a file").path()).expect("removed");
+        }
+        return;
     }
+    for projection in TRAILING {
+        for number in home.generations(projection.name).await {
+            log.run(&format!("drop schema countersign_{}_{number} cascade", projection.name)).await;
+        }
+    }
+    log.run("delete from generations; delete from cursors; delete from parked").await;
 }

@@ -367,7 +367,7 @@ async fn errors_of_a_decision_are_beside_its_fields() {
             "reason_code-error\" autofocus>",
             "id=\"reason_code-error\">Choose a reason from the list.</p>",
             "aria-describedby=\"reason-hint reason-error\">",
-            "Nothing is decided yet: something is to be mended in <a href=\"#decide\">",
+            "Nothing is decided yet. Something is to be mended in <a href=\"#decide\">",
         ],
     );
     cast.site.clock.advance(Duration::minutes(15));

@@ -130,10 +130,27 @@ impl RunningSite {
         self.child.wait().expect("it ends");
     }
 
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.expect("kill runs").success(), "SIG{name} can be sent");
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Starts it again on the same data, on another port.
     pub fn restart(&mut self) {
-        let (child, url, lines) = launch(self.directory.path(), &self.settings, &self.under, &self.printed);
+        self.try_restart().unwrap_or_else(|told| panic!("it did not start: {told}"));
+    }
+
+    /// The same, where it may not be able to start: then what it said.
+    pub fn try_restart(&mut self) -> Result<(), String> {
+        let (child, url, lines) = try_launch(self.directory.path(), &self.settings, &self.under, &self.printed)?;
         (self.child, self.url, self.lines) = (child, url, lines);
+        Ok(())
     }
 
     /// A setting for what is started from now on.
@@ -182,12 +199,18 @@ fn program(directory: &Path, settings: &[(String, String)], under: &[String]) ->
     command
 }
 
-fn launch(
+type Launched = (Child, String, mpsc::Receiver<String>);
+
+fn launch(directory: &Path, settings: &[(String, String)], under: &[String], printed: &Arc<Mutex<String>>) -> Launched {
+    try_launch(directory, settings, under, printed).unwrap_or_else(|told| panic!("it did not start: {told}"))
+}
+
+fn try_launch(
     directory: &Path,
     settings: &[(String, String)],
     under: &[String],
     printed: &Arc<Mutex<String>>,
-) -> (Child, String, mpsc::Receiver<String>) {
+) -> Result<Launched, String> {
     let stderr: File =
         OpenOptions::new().create(true).append(true).open(directory.join("stderr")).expect("a file for its errors");
     let mut child = program(directory, settings, under)
@@ -213,12 +236,12 @@ fn launch(
         let told = std::fs::read_to_string(directory.join("stderr")).unwrap_or_default();
         let _ = child.kill();
         let _ = child.wait();
-        panic!("it did not start: {told}");
+        return Err(told);
     };
     // In JSON, when logs are JSON.
     let first = first.trim_start_matches("{\"message\":\"").trim_end_matches("\"}");
     let url = first.strip_prefix("Countersign is at ").expect("the URL comes first").to_owned();
-    (child, url, lines)
+    Ok((child, url, lines))
 }
 
 /// Standard output of a command that succeeded.

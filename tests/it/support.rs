@@ -1,7 +1,7 @@
-//! A whole site in a temporary directory, with a clock that tests move and entropy with a seed.
+//! A whole site in a temporary directory or a database of its own, with a clock that tests move and entropy with a seed.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering},
@@ -14,7 +14,12 @@ use countersign::{
     },
     config::{Config, Flags},
     secrets::RootKey,
-    store::sqlite::{SqliteStore, vault::SqliteVault},
+    store::{
+        Vault,
+        postgres::{PostgresStore, PostgresVault},
+        shared::Shared,
+        sqlite::{SqliteStore, vault::SqliteVault},
+    },
     world::{Clock, Entropy, World},
 };
 use countersign_events::{
@@ -22,6 +27,12 @@ use countersign_events::{
     codec::{CODEC, Codec},
     ids::{ApplicationId, MessageId, UserId},
     recorded::{Actor, Timestamp},
+};
+use tempfile::TempDir;
+
+use crate::{
+    databases::{Database, Tool},
+    postgres_server::TestDatabase,
 };
 
 /// A clock that moves when a test says so.
@@ -52,11 +63,122 @@ impl Entropy for SeededEntropy {
 /// Where the entropy of the next restarted site begins.
 static RESTARTS: AtomicU64 = AtomicU64::new(1_000_000);
 
-/// A site with its directory.
+/// A site with what it lies in.
 pub struct TestApp {
     pub app: Arc<App>,
     pub clock: Arc<TestClock>,
-    pub directory: tempfile::TempDir,
+    pub home: Home,
+}
+
+/// Where a site lies: in a directory, or in a database and nothing in the directory.
+pub struct Home {
+    pub directory: TempDir,
+    pub database: Option<TestDatabase>,
+}
+
+impl Home {
+    async fn in_a(database: Database) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let database = match database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(TestDatabase::create().await),
+        };
+        Self { directory, database }
+    }
+
+    /// The data directory of a site on `SQLite`.
+    pub fn data_dir(&self) -> PathBuf {
+        self.directory.path().join("site")
+    }
+
+    /// Somebody else's connection to the database of the log, with its inline read models.
+    pub async fn log(&self) -> Tool {
+        match &self.database {
+            None => Tool::of_file(&self.data_dir().join("log.db")).await,
+            Some(database) => Tool::Postgres(database.tool().await),
+        }
+    }
+
+    /// Somebody else's connection to a generation of a trailing read model.
+    pub async fn model(&self, name: &str, generation: u64) -> Tool {
+        match &self.database {
+            None => Tool::of_file(&self.data_dir().join(format!("models/{name}-{generation}.db"))).await,
+            Some(database) => {
+                let mut tool = Tool::Postgres(database.tool().await);
+                tool.run(&format!("set search_path to countersign_{name}_{generation}, countersign")).await;
+                tool
+            }
+        }
+    }
+
+    /// The numbers of the generations of a trailing read model that there are.
+    pub async fn generations(&self, name: &str) -> Vec<u64> {
+        let mut names = match &self.database {
+            None => {
+                let files = std::fs::read_dir(self.data_dir().join("models")).expect("a directory");
+                let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
+                let start = format!("{name}-");
+                names.filter_map(|file| Some(file.strip_prefix(&start)?.strip_suffix(".db")?.to_owned())).collect()
+            }
+            Some(database) => {
+                let start = format!("countersign_{name}_");
+                let ask = format!("select nspname::text from pg_namespace where starts_with(nspname::text, '{start}')");
+                let names = Tool::Postgres(database.tool().await).texts(&ask).await;
+                names.iter().map(|schema| schema[start.len()..].to_owned()).collect::<Vec<_>>()
+            }
+        };
+        names.sort();
+        names.iter().map(|number| number.parse().expect("a number")).collect()
+    }
+
+    /// Where this text stands in what is stored: files of `SQLite`, whatever they hold; tables of `PostgreSQL`, whose server
+    /// keeps what was deleted in its log until that is recycled.
+    pub async fn traces(&self, text: &str) -> Vec<String> {
+        match &self.database {
+            None => {
+                let holds = |path: &PathBuf| {
+                    let bytes = std::fs::read(path).unwrap_or_default();
+                    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+                };
+                files(&self.data_dir()).into_iter().filter(holds).map(|path| path.display().to_string()).collect()
+            }
+            Some(database) => database.rows_with(text).await,
+        }
+    }
+
+    /// What the site's program opens of it.
+    pub async fn stores(&self) -> Stores {
+        match &self.database {
+            None => {
+                let store = SqliteStore::open(&self.data_dir()).await.expect("a store");
+                // It lies in the directory that the store makes.
+                let vault = self.vault().await;
+                let writer = Box::new(store.writer().expect("the writer"));
+                Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared: None }
+            }
+            Some(database) => {
+                let store = PostgresStore::open(&database.url).await.expect("a store");
+                let vault = self.vault().await;
+                let writer = Box::new(store.writer().expect("the writer"));
+                let shared = Some(store.clone() as Arc<dyn Shared>);
+                Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared }
+            }
+        }
+    }
+
+    async fn vault(&self) -> Arc<dyn Vault> {
+        match &self.database {
+            None => SqliteVault::open(&self.data_dir()).await.expect("a vault"),
+            Some(database) => PostgresVault::open(&database.url).await.expect("a vault"),
+        }
+    }
+
+    fn root_key(&self, random: [u8; 32]) -> RootKey {
+        let exists = self.data_dir().join("vault.db").exists();
+        // Where no file is, the environment gives it.
+        let given = self.database.as_ref().map(|_| "5a".repeat(32));
+        RootKey::load_or_create(&self.data_dir(), exists, given.as_deref(), random).expect("a root key")
+    }
 }
 
 impl TestApp {
@@ -66,10 +188,15 @@ impl TestApp {
 
     /// With settings in the place of the defaults.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
+        Self::start_in(Database::of_this_run(), settings).await
+    }
+
+    /// In a database that the test chooses.
+    pub async fn start_in(database: Database, settings: &[(&str, &str)]) -> Self {
+        let home = Home::in_a(database).await;
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000_000)));
-        let app = open(&directory.path().join("site"), clock.clone(), settings, 0, CODEC).await;
-        Self { app, clock, directory }
+        let app = open(&home, clock.clone(), settings, 0, CODEC).await;
+        Self { app, clock, home }
     }
 
     /// The same site after a stop and a start.
@@ -79,12 +206,17 @@ impl TestApp {
 
     /// The same, with followers that read the log with this codec.
     pub async fn restart_reading(self, codec: Codec) -> Self {
-        let Self { app, clock, directory } = self;
+        let Self { app, clock, home } = self;
         app.stop().await;
+        Self::start_again(home, clock, codec).await
+    }
+
+    /// A site that was stopped.
+    pub async fn start_again(home: Home, clock: Arc<TestClock>, codec: Codec) -> Self {
         // Whatever comes after draws other numbers than what came before.
         let seed = RESTARTS.fetch_add(1_000_000, Ordering::SeqCst);
-        let app = open(&directory.path().join("site"), clock.clone(), &[], seed, codec).await;
-        Self { app, clock, directory }
+        let app = open(&home, clock.clone(), &[], seed, codec).await;
+        Self { app, clock, home }
     }
 
     /// A member with roles.
@@ -147,21 +279,17 @@ pub fn named(user: UserId, id: &str, body: u8) -> Caller {
     Caller { command: Some(command), ..by(user) }
 }
 
-pub async fn open(
-    data_dir: &Path,
-    clock: Arc<TestClock>,
-    settings: &[(&str, &str)],
-    seed: u64,
-    codec: Codec,
-) -> Arc<App> {
+/// Every file below a directory.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+pub async fn open(home: &Home, clock: Arc<TestClock>, settings: &[(&str, &str)], seed: u64, codec: Codec) -> Arc<App> {
     let variables = settings.iter().map(|(key, value)| (format!("COUNTERSIGN_{key}"), (*value).to_owned()));
     let config = Config::load(&Flags::default(), variables).expect("good settings");
     let world = World::new(clock, Arc::new(SeededEntropy(AtomicU64::new(seed))));
-    let exists = data_dir.join("vault.db").exists();
-    let store = SqliteStore::open(data_dir).await.expect("a store");
-    let vault = SqliteVault::open(data_dir).await.expect("a vault");
-    let root = RootKey::load_or_create(data_dir, exists, None, world.random()).expect("a root key");
-    let writer = store.writer().expect("the writer");
-    let stores = Stores { log: store.clone(), writer: Box::new(writer), models: store, vault, codec };
+    let root = home.root_key(world.random());
+    let stores = Stores { codec, ..home.stores().await };
     App::start(config, world, &root, stores).await.expect("a start")
 }

@@ -1,53 +1,54 @@
-//! What every vault keeps to, said to `Arc<dyn Vault>`; and what `SQLite`'s files must and must not hold. What
-//! the rows mean is tested with the use cases.
+//! What every vault keeps to, said to `Arc<dyn Vault>`, whichever database is below. What `SQLite`'s files must and must
+//! not hold is in `sqlite_vault`; what the rows mean is tested with the use cases.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-};
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta};
-use countersign::store::{
-    Aged, Belongings, CommandKey, Link, StoreError, Vault, rows::Session, sqlite::vault::SqliteVault,
-};
+use countersign::store::{Aged, Belongings, CommandKey, Link, StoreError, Vault, rows::Session};
 use countersign_events::{
     ids::{DataKeyId, SecretId, UserId, VerifierId},
     recorded::Timestamp,
 };
-use sqlx::{ConnectOptions, Connection, sqlite::SqliteConnectOptions};
-use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::databases::{Database, Place, on_both_databases};
+
+on_both_databases! {
+    a_data_key_is_found_by_its_id_and_only_by_it,
+    the_site_has_one_data_key_and_a_second_is_a_conflict,
+    a_row_that_exists_is_never_overwritten,
+    destroying_verifiers_keeps_the_new_one_and_those_of_others,
+    every_held_secret_is_listed_with_its_time,
+    a_destroyed_secret_is_gone_and_destroying_it_again_succeeds,
+    an_outcome_is_of_its_scope_and_dropped_alone,
+    a_session_comes_back_as_it_was_put_until_it_is_ended,
+    ending_a_members_sessions_keeps_the_one_named_and_those_of_others,
+    a_link_is_good_before_its_time_is_over_and_until_it_is_used,
+    a_set_up_link_takes_the_place_of_the_one_before_and_of_no_reset_link,
+    aged_rows_are_those_of_members_put_there_before,
+    orphans_are_removed_and_nothing_else,
+    sweeping_removes_what_is_over_in_every_batch_and_says_how_much,
+    what_belongs_to_an_erased_member_goes_and_nothing_else,
+    a_key_is_not_destroyed_for_somebody_elses_sake,
+    everything_is_there_after_opening_again,
+}
+
 const VERIFIER: VerifierId = VerifierId(uuid::Uuid::from_u128(9));
-const BEN: UserId = UserId(Uuid::from_u128(0xbe));
+pub const BEN: UserId = UserId(Uuid::from_u128(0xbe));
 const ADA: UserId = UserId(Uuid::from_u128(0xad));
 
-struct Given {
-    dir: TempDir,
-    vault: Arc<dyn Vault>,
-}
-
-async fn opened(dir: &Path) -> Arc<dyn Vault> {
-    SqliteVault::open(dir).await.unwrap()
-}
-
-async fn given_a_vault() -> Given {
-    let dir = TempDir::new().unwrap();
-    let vault = opened(dir.path()).await;
-    Given { dir, vault }
+async fn given_a_vault(database: Database) -> (Place, Arc<dyn Vault>) {
+    let place = database.place().await;
+    let vault = place.vault().await.unwrap();
+    (place, vault)
 }
 
 /// The instant so many seconds after an arbitrary one.
-fn at(seconds: i64) -> Timestamp {
+pub fn at(seconds: i64) -> Timestamp {
     DateTime::from_timestamp(1_700_000_000, 123_456_000).unwrap() + TimeDelta::seconds(seconds)
 }
 
-fn secret(n: u128) -> SecretId {
+pub fn secret(n: u128) -> SecretId {
     SecretId(Uuid::from_u128(n))
 }
 
@@ -55,7 +56,7 @@ fn verifier(n: u128) -> VerifierId {
     VerifierId(Uuid::from_u128(n))
 }
 
-fn data_key(n: u128) -> DataKeyId {
+pub fn data_key(n: u128) -> DataKeyId {
     DataKeyId(Uuid::from_u128(n))
 }
 
@@ -79,45 +80,24 @@ fn conflicts(result: &Result<(), StoreError>) {
     assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
 }
 
-/// Bytes like a sealed token's that occur nowhere else.
-fn sealed(n: u128) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for block in 0..3_u128 {
-        bytes.extend(blake3::hash(&(n * 3 + block).to_le_bytes()).as_bytes());
-    }
-    bytes
-}
-
-/// Whether a file of the directory holds a part of these bytes: a stale copy may have lost its ends.
-fn leaves_a_trace(dir: &Path, bytes: &[u8]) -> bool {
-    let part = &bytes[32..48];
-    fs::read_dir(dir).unwrap().any(|entry| {
-        let file = fs::read(entry.unwrap().path()).unwrap();
-        file.windows(part.len()).any(|window| window == part)
-    })
-}
-
-#[tokio::test]
-async fn a_data_key_is_found_by_its_id_and_only_by_it() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn a_data_key_is_found_by_its_id_and_only_by_it(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     vault.put_data_key(data_key(1), &BEN.to_string(), b"wrapped", at(0)).await.unwrap();
     assert_eq!(vault.data_key(data_key(1)).await.unwrap().as_deref(), Some(b"wrapped".as_slice()));
     assert_eq!(vault.data_key(data_key(2)).await.unwrap(), None);
     assert_eq!(vault.site_key().await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn the_site_has_one_data_key_and_a_second_is_a_conflict() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn the_site_has_one_data_key_and_a_second_is_a_conflict(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     vault.put_data_key(data_key(1), "site", b"first", at(0)).await.unwrap();
     conflicts(&vault.put_data_key(data_key(2), "site", b"second", at(0)).await);
     assert_eq!(vault.site_key().await.unwrap(), Some((data_key(1), b"first".to_vec())));
     assert_eq!(vault.data_key(data_key(2)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_row_that_exists_is_never_overwritten() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn a_row_that_exists_is_never_overwritten(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     for text in ["first", "second"] {
         let results = [
             vault.put_data_key(data_key(1), &BEN.to_string(), text.as_bytes(), at(0)).await,
@@ -139,9 +119,8 @@ async fn a_row_that_exists_is_never_overwritten() {
     assert_eq!(vault.link([1; 32], at(0)).await.unwrap(), Some(Link::Reset(BEN, VERIFIER)));
 }
 
-#[tokio::test]
-async fn destroying_verifiers_keeps_the_new_one_and_those_of_others() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn destroying_verifiers_keeps_the_new_one_and_those_of_others(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     for (n, user) in [(1, BEN), (2, BEN), (3, BEN), (4, ADA)] {
         vault.put_verifier(verifier(n), user, &format!("$argon2id${n}"), at(0)).await.unwrap();
     }
@@ -152,9 +131,8 @@ async fn destroying_verifiers_keeps_the_new_one_and_those_of_others() {
     assert_eq!(vault.verifier(verifier(4)).await.unwrap().as_deref(), Some("$argon2id$4"));
 }
 
-#[tokio::test]
-async fn every_held_secret_is_listed_with_its_time() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn every_held_secret_is_listed_with_its_time(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     let many: Vec<_> = (1..=1_001_u32).map(|n| (secret(n.into()), at(n.into()))).collect();
     for (id, time) in &many {
         vault.hold(*id, b"sealed", *time).await.unwrap();
@@ -162,9 +140,8 @@ async fn every_held_secret_is_listed_with_its_time() {
     assert_eq!(vault.held_ids().await.unwrap(), many);
 }
 
-#[tokio::test]
-async fn a_destroyed_secret_is_gone_and_destroying_it_again_succeeds() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn a_destroyed_secret_is_gone_and_destroying_it_again_succeeds(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     vault.hold(secret(1), b"sealed", at(0)).await.unwrap();
     vault.hold(secret(2), b"another", at(0)).await.unwrap();
     for _ in 0..2 {
@@ -174,9 +151,8 @@ async fn a_destroyed_secret_is_gone_and_destroying_it_again_succeeds() {
     assert_eq!(vault.held(secret(2)).await.unwrap().as_deref(), Some(b"another".as_slice()));
 }
 
-#[tokio::test]
-async fn an_outcome_is_of_its_scope_and_dropped_alone() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn an_outcome_is_of_its_scope_and_dropped_alone(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     let elsewhere = CommandKey { scope: "ada /authorize".to_owned(), id: "1".to_owned() };
     vault.put_outcome(&command("1"), b"ben's", at(9)).await.unwrap();
     vault.put_outcome(&elsewhere, b"ada's", at(9)).await.unwrap();
@@ -186,9 +162,8 @@ async fn an_outcome_is_of_its_scope_and_dropped_alone() {
     vault.put_outcome(&command("1"), b"again", at(9)).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_session_comes_back_as_it_was_put_until_it_is_ended() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn a_session_comes_back_as_it_was_put_until_it_is_ended(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     let begun = session(1, BEN, at(9));
     vault.put_session(&begun).await.unwrap();
     assert_eq!(vault.session([1; 32]).await.unwrap(), Some(begun));
@@ -196,9 +171,8 @@ async fn a_session_comes_back_as_it_was_put_until_it_is_ended() {
     assert_eq!(vault.session([1; 32]).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn ending_a_members_sessions_keeps_the_one_named_and_those_of_others() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn ending_a_members_sessions_keeps_the_one_named_and_those_of_others(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     for (digest, user) in [(1, BEN), (2, BEN), (3, ADA)] {
         vault.put_session(&session(digest, user, at(9))).await.unwrap();
     }
@@ -210,9 +184,8 @@ async fn ending_a_members_sessions_keeps_the_one_named_and_those_of_others() {
     assert!(vault.session([3; 32]).await.unwrap().is_some());
 }
 
-#[tokio::test]
-async fn a_link_is_good_before_its_time_is_over_and_until_it_is_used() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn a_link_is_good_before_its_time_is_over_and_until_it_is_used(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     vault.put_link([1; 32], Link::Reset(BEN, VERIFIER), at(9)).await.unwrap();
     assert_eq!(vault.link([1; 32], at(8)).await.unwrap(), Some(Link::Reset(BEN, VERIFIER)));
     assert_eq!(vault.link([1; 32], at(9)).await.unwrap(), None);
@@ -220,9 +193,8 @@ async fn a_link_is_good_before_its_time_is_over_and_until_it_is_used() {
     assert_eq!(vault.link([1; 32], at(8)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_set_up_link_takes_the_place_of_the_one_before_and_of_no_reset_link() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn a_set_up_link_takes_the_place_of_the_one_before_and_of_no_reset_link(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     vault.put_link([1; 32], Link::Reset(BEN, VERIFIER), at(9)).await.unwrap();
     vault.put_link([2; 32], Link::SetUp, at(9)).await.unwrap();
     vault.put_link([3; 32], Link::SetUp, at(9)).await.unwrap();
@@ -233,9 +205,8 @@ async fn a_set_up_link_takes_the_place_of_the_one_before_and_of_no_reset_link() 
     assert_eq!(vault.link([1; 32], at(0)).await.unwrap(), Some(Link::Reset(BEN, VERIFIER)));
 }
 
-#[tokio::test]
-async fn aged_rows_are_those_of_members_put_there_before() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn aged_rows_are_those_of_members_put_there_before(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     vault.put_data_key(data_key(1), "site", b"site", at(0)).await.unwrap();
     vault.put_data_key(data_key(2), &BEN.to_string(), b"old", at(4)).await.unwrap();
     vault.put_data_key(data_key(3), &ADA.to_string(), b"young", at(5)).await.unwrap();
@@ -245,9 +216,8 @@ async fn aged_rows_are_those_of_members_put_there_before() {
     assert_eq!(aged, Aged { data_keys: vec![(data_key(2), BEN)], verifiers: vec![(verifier(4), BEN)] });
 }
 
-#[tokio::test]
-async fn orphans_are_removed_and_nothing_else() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn orphans_are_removed_and_nothing_else(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     for (n, user) in [(1, BEN), (2, ADA)] {
         vault.put_data_key(data_key(n), &user.to_string(), b"wrapped", at(0)).await.unwrap();
         vault.put_verifier(verifier(n), user, "verifier", at(0)).await.unwrap();
@@ -262,9 +232,8 @@ async fn orphans_are_removed_and_nothing_else() {
     assert_eq!(vault.aged(at(0), at(1)).await.unwrap(), left);
 }
 
-#[tokio::test]
-async fn sweeping_removes_what_is_over_in_every_batch_and_says_how_much() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn sweeping_removes_what_is_over_in_every_batch_and_says_how_much(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     for n in 0..501_u32 {
         vault.put_outcome(&command(&n.to_string()), b"sealed", at(5)).await.unwrap();
     }
@@ -283,13 +252,12 @@ async fn sweeping_removes_what_is_over_in_every_batch_and_says_how_much() {
 }
 
 /// What the log would say belongs to Ben.
-fn of_ben(n: u128) -> Belongings {
+pub fn of_ben(n: u128) -> Belongings {
     Belongings { user: BEN, data_key: data_key(n), held: vec![secret(n)], outcomes: vec![command(&n.to_string())] }
 }
 
-#[tokio::test]
-async fn what_belongs_to_an_erased_member_goes_and_nothing_else() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn what_belongs_to_an_erased_member_goes_and_nothing_else(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     for (n, user) in [(1, BEN), (2, ADA)] {
         let digest = u8::try_from(n).unwrap();
         vault.put_data_key(data_key(n), &user.to_string(), b"wrapped", at(0)).await.unwrap();
@@ -323,38 +291,15 @@ async fn what_belongs_to_an_erased_member_goes_and_nothing_else() {
     vault.destroy_member(&of_ben(1)).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_key_is_not_destroyed_for_somebody_elses_sake() {
-    let Given { vault, .. } = &given_a_vault().await;
+async fn a_key_is_not_destroyed_for_somebody_elses_sake(database: Database) {
+    let (_place, vault) = &given_a_vault(database).await;
     vault.put_data_key(data_key(1), &ADA.to_string(), b"wrapped", at(0)).await.unwrap();
     vault.destroy_member(&of_ben(1)).await.unwrap();
     assert!(vault.data_key(data_key(1)).await.unwrap().is_some());
 }
 
-/// Keys come in an order that has nothing to do with that of their ids, and go in yet another, orphans in between.
-#[tokio::test]
-async fn a_destroyed_data_key_leaves_no_byte_in_any_file() {
-    let Given { dir, vault } = given_a_vault().await;
-    let ids: Vec<u128> = (1..=300).map(|n| n * 7_919 % 10_007).collect();
-    for id in &ids {
-        vault.put_data_key(data_key(*id), &BEN.to_string(), &sealed(*id)[..72], at(0)).await.unwrap();
-    }
-    assert!(leaves_a_trace(dir.path(), &sealed(ids[0])), "the search finds what is there");
-    for (n, id) in ids.iter().map(|id| id * 31 % 10_007).enumerate() {
-        let id = ids[usize::try_from(id % 300).unwrap()];
-        if n % 3 == 0 {
-            vault.remove(&Aged { data_keys: vec![(data_key(id), BEN)], verifiers: vec![] }).await.unwrap();
-        } else {
-            vault.destroy_member(&of_ben(id)).await.unwrap();
-        }
-        assert_eq!(vault.data_key(data_key(id)).await.unwrap(), None);
-        assert!(!leaves_a_trace(dir.path(), &sealed(id)), "key {n} left bytes");
-    }
-}
-
-#[tokio::test]
-async fn everything_is_there_after_opening_again() {
-    let Given { dir, vault } = given_a_vault().await;
+async fn everything_is_there_after_opening_again(database: Database) {
+    let (place, vault) = given_a_vault(database).await;
     vault.put_data_key(data_key(1), "site", b"wrapped", at(0)).await.unwrap();
     vault.put_verifier(verifier(1), BEN, "verifier", at(0)).await.unwrap();
     vault.hold(secret(1), b"sealed", at(0)).await.unwrap();
@@ -362,7 +307,7 @@ async fn everything_is_there_after_opening_again() {
     vault.put_session(&session(1, BEN, at(9))).await.unwrap();
     vault.put_link([1; 32], Link::SetUp, at(9)).await.unwrap();
     drop(vault);
-    let vault = opened(dir.path()).await;
+    let vault = place.vault().await.unwrap();
     vault.ping().await.unwrap();
     assert_eq!(vault.site_key().await.unwrap(), Some((data_key(1), b"wrapped".to_vec())));
     assert_eq!(vault.verifier(verifier(1)).await.unwrap().unwrap(), "verifier");
@@ -371,105 +316,4 @@ async fn everything_is_there_after_opening_again() {
     assert_eq!(vault.outcome(&command("1")).await.unwrap().unwrap(), b"outcome");
     assert_eq!(vault.session([1; 32]).await.unwrap(), Some(session(1, BEN, at(9))));
     assert_eq!(vault.link([1; 32], at(0)).await.unwrap(), Some(Link::SetUp));
-}
-
-#[tokio::test]
-async fn every_commit_is_synced_and_deleted_bytes_are_overwritten() {
-    let dir = TempDir::new().unwrap();
-    let vault = SqliteVault::open(dir.path()).await.unwrap();
-    assert_eq!(vault.pragmas().await.unwrap(), (2, "wal".to_owned(), 1));
-}
-
-#[tokio::test]
-async fn the_files_are_their_owners_alone_also_when_they_were_not() {
-    let dir = TempDir::new().unwrap();
-    fs::write(dir.path().join("vault.db"), "").unwrap();
-    fs::set_permissions(dir.path().join("vault.db"), fs::Permissions::from_mode(0o644)).unwrap();
-    let vault = opened(dir.path()).await;
-    vault.hold(secret(1), b"sealed", at(0)).await.unwrap();
-    for name in ["vault.db", "vault.db-wal", "vault.db-shm"] {
-        assert_eq!(fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_database_is_corrupt() {
-    let dir = TempDir::new().unwrap();
-    fs::write(dir.path().join("vault.db"), "no database, but longer than a header ".repeat(50)).unwrap();
-    let opened = SqliteVault::open(dir.path()).await;
-    assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?}");
-}
-
-/// Rows are put in an order that splits pages in their middle, and destroyed in another that merges them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_destroyed_secret_leaves_no_byte_in_any_file_while_others_read() {
-    let Given { dir, vault } = given_a_vault().await;
-    let ids: Vec<u128> = (1..=120).map(|n| n * 7_919 % 10_007).collect();
-    for id in &ids {
-        vault.hold(secret(*id), &sealed(*id), at(0)).await.unwrap();
-    }
-    assert!(leaves_a_trace(dir.path(), &sealed(ids[0])), "the search finds what is there");
-    let (stop, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let readers: Vec<_> = (0..6)
-        .map(|_| {
-            let (vault, stop, reads, ids) = (vault.clone(), stop.clone(), reads.clone(), ids.clone());
-            tokio::spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    for id in &ids {
-                        vault.held(secret(*id)).await.unwrap();
-                        reads.fetch_add(1, Ordering::Relaxed);
-                    }
-                    vault.held_ids().await.unwrap();
-                }
-            })
-        })
-        .collect();
-    for (n, id) in ids.iter().rev().enumerate() {
-        vault.destroy_held(secret(*id)).await.unwrap();
-        assert!(!leaves_a_trace(dir.path(), &sealed(*id)), "secret {n} left bytes");
-        vault.hold(secret(*id + 20_000), &sealed(*id + 20_000), at(0)).await.unwrap();
-    }
-    stop.store(true, Ordering::Relaxed);
-    for reader in readers {
-        reader.await.unwrap();
-    }
-    assert!(reads.load(Ordering::Relaxed) > 0);
-}
-
-#[tokio::test]
-async fn a_reader_that_holds_on_makes_a_destruction_fail_and_the_next_sweep_finishes_it() {
-    let Given { dir, vault } = given_a_vault().await;
-    vault.hold(secret(1), &sealed(1), at(0)).await.unwrap();
-    let mut reader = SqliteConnectOptions::new().filename(dir.path().join("vault.db")).connect().await.unwrap();
-    let mut tx = reader.begin().await.unwrap();
-    sqlx::query("select id from held_secrets").fetch_all(&mut *tx).await.unwrap();
-    let destroyed = vault.destroy_held(secret(1)).await;
-    assert!(matches!(destroyed, Err(StoreError::Unavailable(_))), "{destroyed:?}");
-    assert_eq!(vault.held(secret(1)).await.unwrap(), None);
-    assert!(leaves_a_trace(dir.path(), &sealed(1)), "the reader holds on to it");
-    vault.sweep(at(0)).await.unwrap();
-    assert!(leaves_a_trace(dir.path(), &sealed(1)), "the reader still holds on to it");
-    tx.rollback().await.unwrap();
-    vault.sweep(at(0)).await.unwrap();
-    assert!(!leaves_a_trace(dir.path(), &sealed(1)));
-}
-
-#[tokio::test]
-async fn opening_removes_what_a_crash_in_a_destruction_left() {
-    let dir = TempDir::new().unwrap();
-    let vault = opened(dir.path()).await;
-    vault.hold(secret(1), &sealed(1), at(0)).await.unwrap();
-    let crashed = TempDir::new().unwrap();
-    // The row goes through a connection that leaves the write-ahead log alone, as if the process ended there.
-    let mut other = SqliteConnectOptions::new().filename(dir.path().join("vault.db")).pragma("secure_delete", "on");
-    other = other.pragma("wal_autocheckpoint", "0");
-    let mut other = other.connect().await.unwrap();
-    sqlx::query("delete from held_secrets").execute(&mut other).await.unwrap();
-    for name in ["vault.db", "vault.db-wal"] {
-        fs::copy(dir.path().join(name), crashed.path().join(name)).unwrap();
-    }
-    assert!(leaves_a_trace(crashed.path(), &sealed(1)));
-    let vault = opened(crashed.path()).await;
-    assert_eq!(vault.held(secret(1)).await.unwrap(), None);
-    assert!(!leaves_a_trace(crashed.path(), &sealed(1)));
 }

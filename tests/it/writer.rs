@@ -1,11 +1,10 @@
 //! The writer under many callers at once: random conflicts, guards, streams that take anything, and
-//! repeated commands go through the real writer on `SQLite`; a checker then holds the log and every
+//! repeated commands go through the real writer; a checker then holds the log and every
 //! answer against what a serial execution could have given. The checker itself is tested with planted
 //! faults. What the store does by itself is in `store_contract`.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    path::PathBuf,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -13,11 +12,9 @@ use std::{
 };
 
 use countersign::{
-    store::{
-        CommandKey, EventLog, LogWriter as _, ReadModels as _, StoreError, StoredEvent, decode, sqlite::SqliteStore,
-    },
+    store::{CommandKey, EventLog, ReadModels, StoreError, StoredEvent, decode},
     world::World,
-    writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
+    writer::{AfterCommit, Append, AppendError, Appended, Command, NewEvent, Writer},
 };
 use countersign_events::{
     authorization::{AuthorizationEvent, Ended, Via},
@@ -35,8 +32,9 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
-use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
+
+use crate::databases::{Database, Opened, Place};
 
 /// Streams of one history; the first half are votes, the others authorizations.
 const STREAMS: u8 = 6;
@@ -92,43 +90,39 @@ enum Answer {
 
 /// A log with its writer; histories run on it one after the other.
 struct Site {
-    store: Arc<SqliteStore>,
+    log: Arc<dyn EventLog>,
+    models: Arc<dyn ReadModels>,
     writer: Writer,
     /// How many events each commit had.
     commits: Arc<Mutex<Vec<usize>>>,
     history: AtomicU64,
-    directory: tempfile::TempDir,
+    place: Place,
 }
 
 impl Site {
     async fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let store = SqliteStore::open(&directory.path().join("site")).await.expect("a store");
-        let mut log = store.writer().expect("the writer");
+        let place = Database::of_this_run().place().await;
+        let Opened { log, models, mut writer } = place.store().await.expect("a store");
         for projection in INLINE {
-            log.reset_inline(projection).await.expect("tables");
+            writer.reset_inline(projection).await.expect("tables");
         }
         let commits = Arc::new(Mutex::new(vec![]));
         let counted = commits.clone();
-        let after_commit = Arc::new(move |recorded: &[_], _| counted.lock().unwrap().push(recorded.len()));
-        let (writer, _) = Writer::start(Box::new(log), World::system(), after_commit);
-        Self { store, writer, commits, history: AtomicU64::new(0), directory }
+        let after_commit: AfterCommit = Arc::new(move |recorded| {
+            counted.lock().unwrap().push(recorded.len());
+            Box::pin(async {})
+        });
+        let (writer, _) = Writer::start(writer, World::system(), after_commit);
+        Self { log, models, writer, commits, history: AtomicU64::new(0), place }
     }
 
     async fn version(&self, stream: &StreamName) -> Version {
-        let events = self.store.read_stream(stream, Version(0)).await.expect("a stream");
+        let events = self.log.read_stream(stream, Version(0)).await.expect("a stream");
         events.last().map(|last| last.envelope.version).unwrap_or_default()
     }
 
     async fn head(&self) -> Position {
-        self.store.head().await.expect("a head").position
-    }
-
-    /// Another connection to the log's database, as an operator might open one.
-    async fn sql(&self, statement: String) {
-        let file: PathBuf = self.directory.path().join("site/log.db");
-        let mut connection = SqliteConnectOptions::new().filename(file).connect().await.expect("a connection");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut connection).await.expect("it is done");
+        self.log.head().await.expect("a head").position
     }
 
     /// Carries one step out.
@@ -197,7 +191,7 @@ impl Site {
             attempts.extend(task.await.map_err(|error| error.to_string())?);
         }
         done.store(true, Ordering::SeqCst);
-        let log = self.store.read_log(begin, 1_000_000).await.map_err(|error| error.to_string())?;
+        let log = self.log.read_log(begin, 1_000_000).await.map_err(|error| error.to_string())?;
         for follower in followers {
             let seen = follower.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
             ensure(seen == positions(&log), || format!("a follower saw {seen:?}"))?;
@@ -231,14 +225,14 @@ impl Site {
         }
         // Ids of applications count on from history to history.
         let before = (ApplicationId(Uuid::from_u128(u128::from(history) << 8)), user(history));
-        let rows = self.store.authorizations(Some(before), STREAMS.into()).await.map_err(|error| error.to_string())?;
+        let rows = self.models.authorizations(Some(before), STREAMS.into()).await.map_err(|error| error.to_string())?;
         let stored: BTreeMap<_, _> = rows
             .iter()
             .map(|row| ((row.application_id, row.user_id), (row.grant, row.rescinded)))
             .filter(|((_, member), _)| *member == user(history))
             .collect();
         ensure(stored == authorizations, || format!("{stored:?} is stored, {authorizations:?} is recorded"))?;
-        let rows = self.store.tokens_of(user(history)).await.map_err(|error| error.to_string())?;
+        let rows = self.models.tokens_of(user(history)).await.map_err(|error| error.to_string())?;
         let stored: BTreeMap<_, _> = rows.into_iter().map(|row| (row.digest, (row.token_id, row.ended_why))).collect();
         ensure(stored == tokens, || format!("{stored:?} is stored, {tokens:?} is recorded"))
     }
@@ -254,7 +248,7 @@ async fn follow(
     let mut seen = vec![];
     loop {
         let was_done = done.load(Ordering::SeqCst);
-        let read = site.store.read_log(after, page).await?;
+        let read = site.log.read_log(after, page).await?;
         let Some(last) = read.last() else {
             if was_done {
                 return Ok(seen);

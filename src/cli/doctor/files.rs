@@ -20,7 +20,10 @@ const SCARCE: u64 = 1 << 30;
 
 pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
     let data_dir = &site.config.data_dir;
-    findings.push(space("disk of the data directory", data_dir));
+    let is_here = site.config.database_url.is_none();
+    if is_here {
+        findings.push(space("disk of the data directory", data_dir));
+    }
     let key_file = RootKey::file_of(data_dir).ok();
     if site.config.root_key.is_none()
         && let Some(directory) = key_file.as_deref().and_then(Path::parent)
@@ -29,7 +32,9 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
         findings.push(space("disk of the root key", directory));
     }
     root_key(site, key_file.as_deref(), findings);
-    permissions(data_dir, findings);
+    if is_here {
+        permissions(data_dir, findings);
+    }
 }
 
 fn space(about: &str, directory: &Path) -> Finding {

@@ -1,4 +1,4 @@
-//! What is said of whole tables of read models, from their declarations: how they are made in `SQLite`, and how
+//! What is said of whole tables of read models, from their declarations: how they are made in each database, and how
 //! dead rows leave them.
 
 use std::fmt::Write;
@@ -11,6 +11,21 @@ use super::list;
 /// key: a look-up is one descent. Numbers come first, so that counting needs no page of long texts.
 #[must_use]
 pub fn ddl(table: &Table) -> Vec<String> {
+    made_of(table, kind, "strict, without rowid")
+}
+
+/// The same for `PostgreSQL`. Texts are ordered by their bytes, as everywhere; rows change often, so pages keep room
+/// for their next versions.
+#[must_use]
+pub fn postgres_ddl(table: &Table) -> Vec<String> {
+    let column = |kind| match kind {
+        Kind::Text => "text collate \"C\"",
+        kind => postgres_kind(kind),
+    };
+    made_of(table, column, "with (fillfactor = 80)")
+}
+
+fn made_of(table: &Table, kind: impl Fn(Kind) -> &'static str, options: &str) -> Vec<String> {
     let name = table.name;
     let mut columns: Vec<_> = table.columns.iter().collect();
     columns.sort_by_key(|column| column.kind != Kind::Integer);
@@ -22,10 +37,18 @@ pub fn ddl(table: &Table) -> Vec<String> {
         let _ = writeln!(create, "    {} {},", column.name, kind(column.kind));
     }
     let key = list(table.key.iter().map(|column| column.name));
-    let _ = write!(create, "    primary key ({key})\n) strict, without rowid");
+    let _ = write!(create, "    primary key ({key})\n) {options}");
     let index =
         |columns: &&[&str]| format!("create index {name}_by_{} on {name} ({})", columns.join("_"), columns.join(", "));
     std::iter::once(create).chain(table.indexes.iter().map(index)).collect()
+}
+
+pub(super) const fn postgres_kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Integer => "bigint",
+        Kind::Text => "text",
+        Kind::Bytes => "bytea",
+    }
 }
 
 const fn kind(kind: Kind) -> &'static str {

@@ -148,9 +148,13 @@ fn rows_come_in_numbers_of_the_ladder_and_texts_are_kept() {
 #[test]
 fn placeholders_are_numbered_where_they_must_be() {
     let step = Planner::new(Placeholders::Numbered).plan(vec![letter_to_all_of("Ulm", 1)]).remove(0);
-    assert!(step.sql.contains("select name, $1, town, $2\nfrom people\nwhere town = $3"), "{}", step.sql);
+    assert!(
+        step.sql.contains("select name, $1::bigint, town, $2::bigint\nfrom people\nwhere town = $3"),
+        "{}",
+        step.sql
+    );
     let step = Planner::new(Placeholders::Numbered).plan(vec![visit("ann")]).remove(0);
-    assert!(step.sql.contains("(values ($1, $2)) as given"), "{}", step.sql);
+    assert!(step.sql.contains("(values ($1::text, $2::bigint)) as given"), "{}", step.sql);
 }
 
 #[test]

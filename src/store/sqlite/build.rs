@@ -17,9 +17,9 @@ use super::{
     super::{
         Build, Cursor, Generation, Parked, Snapshot, StoreError, bulk,
         changes::{Placeholders, ddl, rungs},
-        statements,
+        convert, statements,
     },
-    convert,
+    bind,
     generations::{self, CREATE_CURSOR, CREATE_PARKED, SqliteGeneration},
     schema, signed, unavailable,
 };
@@ -91,7 +91,7 @@ impl Build for SqliteBuild {
         for rung in counts {
             let Some((_, text)) = texts.iter().find(|(known, _)| *known == rung) else { continue };
             let values = rows.by_ref().take(rung).flatten();
-            let statement = values.fold(query(AssertSqlSafe(text.clone())), convert::bind_value);
+            let statement = values.fold(query(AssertSqlSafe(text.clone())), bind::value);
             statement.execute(&mut *connection).await.map_err(unavailable)?;
         }
         Ok(())
@@ -150,7 +150,7 @@ impl SqliteSnapshot {
         // The first statement that reads begins the snapshot.
         let statement = if inline { statements::HEAD } else { statements::CURSOR };
         let row = query(statement).fetch_one(&mut connection).await.map_err(unavailable)?;
-        let through = generations::cursor(&row)?;
+        let through = convert::cursor(&row)?;
         Ok(Self { connection, through, inline })
     }
 }
@@ -175,9 +175,9 @@ impl Snapshot for SqliteSnapshot {
         after: Option<&[Value]>,
         limit: u32,
     ) -> Result<Vec<Row>, StoreError> {
-        let text = bulk::page(table, after.is_some());
+        let text = bulk::page(table, after.is_some(), Placeholders::Anonymous);
         let after = after.unwrap_or_default().iter().cloned();
-        let statement = after.fold(query(AssertSqlSafe(text)), convert::bind_value).bind(i64::from(limit));
+        let statement = after.fold(query(AssertSqlSafe(text)), bind::value).bind(i64::from(limit));
         let rows = statement.fetch_all(&mut self.connection).await.map_err(unavailable)?;
         let kinds = || table.key.iter().chain(table.columns).map(|column| column.kind);
         rows.iter().map(|row| convert::values(row, kinds())).collect()

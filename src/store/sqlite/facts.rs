@@ -5,21 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use countersign_events::{
-    ids::DataKeyId,
-    recorded::{Position, Timestamp},
-};
+use countersign_events::{ids::DataKeyId, recorded::Position};
 use countersign_projections::{INLINE, TRAILING};
 use sqlx::{ConnectOptions, Connection as _, Row as _, SqliteConnection, query};
-use uuid::Uuid;
 
 use super::{
     super::{
-        Cursor, StoreError,
+        Cursor, StoreError, convert,
         facts::{Database, Facts, LogFacts, ModelFacts},
-        from_micros, statements,
+        statements, vault,
     },
-    convert, schema, unavailable,
+    schema, unavailable,
     vault::file as vault_file,
 };
 
@@ -130,7 +126,7 @@ async fn read_log(connection: &mut SqliteConnection) -> Result<LogFacts, StoreEr
         .await
         .map_err(unavailable)?;
     let last = match &last {
-        Some(row) => Some((Position(convert::number(row, "position")?), instant(row)?)),
+        Some(row) => Some((convert::position(row)?, convert::recorded_at(row)?)),
         None => None,
     };
     let rows = query("select epoch, began_after\nfrom epochs\norder by epoch")
@@ -142,10 +138,6 @@ async fn read_log(connection: &mut SqliteConnection) -> Result<LogFacts, StoreEr
         .map(|row| Ok((convert::number(row, "epoch")?, Position(convert::number(row, "began_after")?))))
         .collect::<Result<_, StoreError>>()?;
     Ok(LogFacts { head, last, epochs })
-}
-
-fn instant(row: &sqlx::sqlite::SqliteRow) -> Result<Timestamp, StoreError> {
-    Ok(from_micros(row.try_get("recorded_at").map_err(unavailable)?))
 }
 
 async fn models(
@@ -170,7 +162,7 @@ async fn models(
 
 async fn cursor(connection: &mut SqliteConnection) -> Result<Cursor, StoreError> {
     let row = query(statements::CURSOR).fetch_one(connection).await.map_err(unavailable)?;
-    Ok(Cursor { epoch: convert::number(&row, "epoch")?, position: Position(convert::number(&row, "position")?) })
+    convert::cursor(&row)
 }
 
 /// How many streams rest. A generation that an earlier release made has no table of them, and none.
@@ -184,15 +176,8 @@ async fn parked(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
 }
 
 async fn site_key(connection: &mut SqliteConnection) -> Result<Option<(DataKeyId, Vec<u8>)>, StoreError> {
-    let row = query("select id, wrapped\nfrom data_keys\nwhere subject = 'site'")
-        .fetch_optional(connection)
-        .await
-        .map_err(unavailable)?;
-    let Some(row) = row else { return Ok(None) };
-    let id: Vec<u8> = row.try_get("id").map_err(unavailable)?;
-    let wrapped: Vec<u8> = row.try_get("wrapped").map_err(unavailable)?;
-    let corrupt = |error: uuid::Error| StoreError::Corrupt { position: Position(0), detail: error.to_string() };
-    Ok(Some((DataKeyId(Uuid::from_slice(&id).map_err(corrupt)?), wrapped)))
+    let row = query(vault::statements::SITE_KEY).fetch_optional(connection).await.map_err(unavailable)?;
+    row.as_ref().map(vault::site_key).transpose()
 }
 
 /// Database files that are none of those that are read.

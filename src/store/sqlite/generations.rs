@@ -15,20 +15,18 @@ use std::{
 use async_trait::async_trait;
 use countersign_events::recorded::Position;
 use countersign_projections::{INLINE, Projection};
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool, query, raw_sql, sqlite::SqliteRow,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool, query, raw_sql};
 use tokio::sync::RwLock;
 
 use super::{
     super::{
         Build, BuildPurpose, Cursor, Generation, Generations, Parked, Snapshot, Step, StoreError,
         changes::{self, Placeholders, Planner, ddl},
-        statements,
+        convert, statements,
     },
-    READERS, SqliteStore,
+    READERS, SqliteStore, bind,
     build::{SqliteBuild, SqliteSnapshot},
-    convert, purge, schema, signed, unavailable,
+    purge, schema, signed, unavailable,
     writer::undo,
 };
 
@@ -262,7 +260,7 @@ impl SqliteGeneration {
         frees: &[Position],
     ) -> Result<(), StoreError> {
         for changes::Step { sql, values } in steps {
-            let statement = values.into_iter().fold(query(AssertSqlSafe(sql)), convert::bind_value);
+            let statement = values.into_iter().fold(query(AssertSqlSafe(sql)), bind::value);
             statement.execute(&mut self.connection).await.map_err(refused)?;
         }
         for parked in parks {
@@ -306,7 +304,7 @@ fn refused(error: sqlx::Error) -> StoreError {
 impl Generation for SqliteGeneration {
     async fn cursor(&mut self) -> Result<Cursor, StoreError> {
         let row = query(statements::CURSOR).fetch_one(&mut self.connection).await.map_err(unavailable)?;
-        cursor(&row)
+        convert::cursor(&row)
     }
 
     async fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
@@ -315,7 +313,7 @@ impl Generation for SqliteGeneration {
     }
 
     async fn step(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
-        let nulls = purge::make_texts_null(&step.changes);
+        let nulls = step.makes_texts_null();
         let steps = self.planner.plan(step.changes);
         let moved = query(MOVE_CURSOR)
             .bind(i64::from(to.epoch))
@@ -346,10 +344,6 @@ impl Generation for SqliteGeneration {
     }
 }
 
-pub(super) fn cursor(row: &SqliteRow) -> Result<Cursor, StoreError> {
-    Ok(Cursor { epoch: convert::number(row, "epoch")?, position: Position(convert::number(row, "position")?) })
-}
-
 /// Waits until nobody reads an old generation any more, then removes it. What is cut short here, the next start tidies.
 async fn retire(old: Current, file: PathBuf) {
     for _ in 0..LOOKS {
@@ -375,7 +369,7 @@ impl Generations for SqliteStore {
         self.models.ensure(projection).await?;
         let readers = self.models.readers(projection.name).await?;
         let row = query(statements::CURSOR).fetch_one(&*readers).await.map_err(unavailable)?;
-        cursor(&row)
+        convert::cursor(&row)
     }
 
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use countersign_events::recorded::Timestamp;
-use countersign_projections::{Change, Kind, Table, Value, tokens::TOKENS};
-use sqlx::{AssertSqlSafe, Connection as _, Row, SqliteConnection, query, raw_sql, sqlite::SqliteRow};
+use countersign_projections::{Table, Value, tokens::TOKENS};
+use sqlx::{AssertSqlSafe, Connection as _, Row, SqliteConnection, query, raw_sql};
 
 use super::{
-    super::{StoreError, changes, from_micros, statements},
+    super::{StoreError, changes, convert, statements},
     unavailable, uses,
 };
 
@@ -22,10 +22,6 @@ pub(super) const TRUNCATE: &str = "pragma wal_checkpoint(truncate)";
 pub(super) const WANT_SCRUB: &str = "pragma user_version = 1";
 const SCRUB_DONE: &str = "pragma user_version = 0";
 const IS_SCRUB_WANTED: &str = "pragma user_version";
-
-pub(super) fn cut_off(row: &SqliteRow) -> Result<Timestamp, StoreError> {
-    row.try_get("instant").map(from_micros).map_err(unavailable)
-}
 
 pub(super) async fn raise_cut_off(connection: &mut SqliteConnection, cut_off: Timestamp) -> Result<(), StoreError> {
     let raise = query(statements::RAISE_CUT_OFF).bind(cut_off.timestamp_micros());
@@ -53,7 +49,7 @@ async fn delete_dead(
     limit: u32,
 ) -> Result<Vec<Vec<Value>>, StoreError> {
     let row = query(statements::CUT_OFF).fetch_one(&mut *connection).await.map_err(unavailable)?;
-    let cut_off = cut_off(&row)?;
+    let cut_off = convert::cut_off(&row)?;
     let mut keys = vec![];
     for column in table.ends {
         let left = i64::from(limit).saturating_sub_unsigned(keys.len() as u64);
@@ -63,21 +59,10 @@ async fn delete_dead(
         let delete = query(AssertSqlSafe(changes::purge(table, column))).bind(cut_off.timestamp_micros()).bind(left);
         let deleted = delete.fetch_all(&mut *connection).await.map_err(unavailable)?;
         for row in &deleted {
-            keys.push(key(table, row)?);
+            keys.push(convert::values(row, table.key.iter().map(|column| column.kind))?);
         }
     }
     Ok(keys)
-}
-
-/// The key of a row that was returned; it has no nulls.
-fn key(table: &Table, row: &SqliteRow) -> Result<Vec<Value>, StoreError> {
-    let value = |(place, kind): (usize, Kind)| match kind {
-        Kind::Integer => row.try_get(place).map(Value::Integer),
-        Kind::Text => row.try_get(place).map(Value::Text),
-        Kind::Bytes => row.try_get(place).map(Value::Bytes),
-    };
-    let kinds = table.key.iter().map(|column| column.kind).enumerate();
-    kinds.map(value).collect::<Result<_, _>>().map_err(unavailable)
 }
 
 pub(super) async fn outcomes(
@@ -94,15 +79,6 @@ pub(super) async fn outcomes(
 pub(super) async fn truncate(connection: &mut SqliteConnection) -> Result<bool, StoreError> {
     let row = raw_sql(TRUNCATE).fetch_one(connection).await.map_err(unavailable)?;
     Ok(row.try_get::<i64, _>(0).map_err(unavailable)? == 0)
-}
-
-/// Whether these changes leave copies of texts behind. Rows that a set-based deletion removes hold no texts.
-pub(super) fn make_texts_null(changes: &[Change]) -> bool {
-    let nulls = |change: &Change| match change {
-        Change::PatchWhere { set, .. } => set.iter().any(|(_, value)| *value == Value::Null),
-        _ => false,
-    };
-    changes.iter().any(nulls)
 }
 
 pub(super) async fn is_scrub_wanted(connection: &mut SqliteConnection) -> Result<bool, StoreError> {

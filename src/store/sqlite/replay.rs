@@ -7,21 +7,13 @@ use countersign_events::{
     ids::EventId,
     recorded::{Envelope, Position, Version},
 };
-use sqlx::{Row as _, SqlitePool, query, sqlite::SqliteRow};
+use sqlx::{Row as _, SqlitePool, query};
 use uuid::Uuid;
 
 use super::{
-    super::{StoreError, StoredEvent, from_micros},
-    convert::{at, corrupt},
+    super::{StoreError, StoredEvent, convert, from_micros, statements::replay_columns},
     signed, unavailable,
 };
-
-/// What a replay reads of an event: no projection looks at anything else.
-macro_rules! columns {
-    () => {
-        "position, event_id, stream, version, type, type_version, recorded_at, actor, on_behalf_of, payload"
-    };
-}
 
 /// Between events and between the fields of one stand characters that JSON has escaped and that names do not have
 /// (ASCII calls them record and unit separator).
@@ -34,11 +26,11 @@ pub(super) const PAGE: &str = concat!(
     "|| type || char(31) || type_version || char(31) || recorded_at || char(31) || actor || char(31)\n",
     "|| coalesce(on_behalf_of, '') || char(31) || payload, char(30))\n",
     "from (\nselect ",
-    columns!(),
+    replay_columns!(),
     "\nfrom events\nwhere position > ?\norder by position\nlimit ?\n)"
 );
 pub(super) const ROWS: &str =
-    concat!("select ", columns!(), "\nfrom events\nwhere position > ?\norder by position\nlimit ?");
+    concat!("select ", replay_columns!(), "\nfrom events\nwhere position > ?\norder by position\nlimit ?");
 
 pub(super) async fn page(readers: &SqlitePool, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
     let statement = query(PAGE).bind(signed(after.0)).bind(i64::from(limit));
@@ -50,7 +42,7 @@ pub(super) async fn page(readers: &SqlitePool, after: Position, limit: u32) -> R
     }
     let statement = query(ROWS).bind(signed(after.0)).bind(i64::from(limit));
     let rows = statement.fetch_all(readers).await.map_err(unavailable)?;
-    rows.iter().map(replayed).collect()
+    rows.iter().map(convert::replayed).collect()
 }
 
 /// An event from its fields; nothing when they are not as they have to be.
@@ -85,41 +77,6 @@ fn unpacked(record: &str) -> Option<StoredEvent> {
 
 fn number<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
-}
-
-/// An event as a replay reads it. Columns go by their places: names would be looked up for every row.
-fn replayed(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
-    let position = Position(at::<i64>(row, 0)?.try_into().map_err(|_| corrupt("position", "out of range"))?);
-    replayed_at(row, position).map_err(|error| match error {
-        StoreError::Corrupt { detail, .. } => StoreError::Corrupt { position, detail },
-        error => error,
-    })
-}
-
-fn replayed_at(row: &SqliteRow, position: Position) -> Result<StoredEvent, StoreError> {
-    let event_id = Uuid::from_slice(at(row, 1)?).map_err(|error| corrupt("event_id", error))?;
-    let envelope = Envelope {
-        position,
-        event_id: EventId(event_id),
-        stream: at::<&str>(row, 2)?.parse().map_err(|_| corrupt("stream", "cannot be read"))?,
-        version: Version(at::<i64>(row, 3)?.try_into().map_err(|_| corrupt("version", "out of range"))?),
-        recorded_at: from_micros(at(row, 6)?),
-        actor: at::<&str>(row, 7)?.parse().map_err(|_| corrupt("actor", "cannot be read"))?,
-        on_behalf_of: match at::<Option<&str>>(row, 8)? {
-            Some(id) => Some(id.parse().map_err(|_| corrupt("on_behalf_of", "cannot be read"))?),
-            None => None,
-        },
-        client_address: None,
-        request_id: None,
-        command_id: None,
-        causation: None,
-    };
-    Ok(StoredEvent {
-        envelope,
-        type_name: at(row, 4)?,
-        type_version: at::<i64>(row, 5)?.try_into().map_err(|_| corrupt("type_version", "out of range"))?,
-        payload: at(row, 9)?,
-    })
 }
 
 #[cfg(test)]

@@ -5,20 +5,21 @@ use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use countersign_events::{
-    ids::UserId,
-    recorded::{StreamName, Timestamp, Version},
+    ids::{EventId, UserId},
+    recorded::{Position, StreamName, Timestamp},
     token::TokenDigest,
 };
-use countersign_projections::{Change, Projection, Table, Value};
+use countersign_projections::{Change, Kind, Projection, Table, Value};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql};
 
 use super::{
     super::{
-        CommandKey, Head, LogWriter, Outcome, StoreError, StoredEvent,
+        Begun, CommandKey, Head, LogWriter, Outcome, StoreError, StoredEvent,
         changes::{Placeholders, Planner, Step, ddl, rungs, value_rows},
+        convert,
         statements::{self, event_columns, outcome_columns},
     },
-    convert, json, purge, signed, unavailable, uses,
+    bind, json, purge, signed, unavailable, uses,
 };
 
 /// Rows of events and outcomes come in these numbers to a statement.
@@ -64,7 +65,10 @@ impl SqliteWriter {
     }
 
     fn insert_text(&mut self, insert: &'static str, rows: usize, width: usize) -> Arc<str> {
-        let text = || format!("{insert}{}", value_rows(rows, width, Placeholders::Anonymous)).into();
+        let text = || {
+            format!("{insert}{}", value_rows(rows, std::iter::repeat_n(Kind::Text, width), Placeholders::Anonymous))
+                .into()
+        };
         Arc::clone(self.inserts.entry((insert, rows)).or_insert_with(text))
     }
 
@@ -76,7 +80,7 @@ impl SqliteWriter {
 /// Runs planned statements.
 pub(super) async fn run(connection: &mut SqliteConnection, steps: Vec<Step>) -> Result<(), StoreError> {
     for Step { sql, values } in steps {
-        let statement = values.into_iter().fold(query(AssertSqlSafe(sql)), convert::bind_value);
+        let statement = values.into_iter().fold(query(AssertSqlSafe(sql)), bind::value);
         statement.execute(&mut *connection).await.map_err(unavailable)?;
     }
     Ok(())
@@ -99,7 +103,7 @@ fn written(rows: u64, meant: usize, what: &str) -> Result<(), StoreError> {
 
 #[async_trait]
 impl LogWriter for SqliteWriter {
-    async fn begin(&mut self, streams: &[StreamName]) -> Result<(Head, Vec<(StreamName, Version)>), StoreError> {
+    async fn begin(&mut self, streams: &[StreamName]) -> Result<Begun, StoreError> {
         self.rollback().await?;
         self.begun = true;
         let names: Vec<_> = streams.iter().map(ToString::to_string).collect();
@@ -107,13 +111,19 @@ impl LogWriter for SqliteWriter {
         let lost = || StoreError::Unavailable("log.db has lost its head".to_owned());
         let (head, versions) = rows.split_first().ok_or_else(lost)?;
         let versions = versions.iter().filter_map(|row| convert::version(row).transpose());
-        Ok((convert::head(head)?, versions.collect::<Result<_, _>>()?))
+        Ok(Begun { head: convert::head(head)?, versions: versions.collect::<Result<_, _>>()?, now: None })
     }
 
     async fn outcomes(&mut self, keys: &[CommandKey]) -> Result<Vec<Outcome>, StoreError> {
         let pairs: Vec<_> = keys.iter().map(|key| (&key.scope, &key.id)).collect();
         let rows = query(OUTCOMES).bind(json(&pairs)).fetch_all(&mut self.connection).await.map_err(unavailable)?;
         rows.iter().map(convert::outcome).collect()
+    }
+
+    async fn event_id_at(&mut self, position: Position) -> Result<Option<EventId>, StoreError> {
+        let statement = query(statements::EVENT_ID_AT).bind(signed(position.0));
+        let row = statement.fetch_optional(&mut self.connection).await.map_err(unavailable)?;
+        row.as_ref().map(convert::event_id).transpose()
     }
 
     async fn insert(&mut self, events: &[StoredEvent]) -> Result<(), StoreError> {
@@ -123,7 +133,7 @@ impl LogWriter for SqliteWriter {
             rest = later;
             let mut statement = query(AssertSqlSafe(self.insert_text(INSERT_EVENTS, rung, 14)));
             for stored in now {
-                statement = convert::bind_event(statement, stored)?;
+                statement = bind::event(statement, stored)?;
             }
             let done = statement.execute(&mut self.connection).await.map_err(unavailable)?;
             written(done.rows_affected(), rung, "events")?;
@@ -142,7 +152,7 @@ impl LogWriter for SqliteWriter {
             let (now, later) = rest.split_at(rung);
             rest = later;
             let statement = query(AssertSqlSafe(self.insert_text(INSERT_OUTCOMES, rung, 6)));
-            let statement = now.iter().fold(statement, convert::bind_outcome);
+            let statement = now.iter().fold(statement, bind::outcome);
             let done = statement.execute(&mut self.connection).await.map_err(unavailable)?;
             written(done.rows_affected(), rung, "outcomes")?;
         }
@@ -164,6 +174,15 @@ impl LogWriter for SqliteWriter {
             undo(&mut self.connection).await?;
             self.begun = false;
         }
+        Ok(())
+    }
+
+    /// A data directory has one process, which its lock sees to.
+    async fn alone(&mut self) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn together(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
 

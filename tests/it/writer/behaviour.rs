@@ -67,7 +67,7 @@ async fn the_checker_finds_planted_faults() {
     let mut late = step(&[(0, 2)], None);
     late.guards = vec![(0, Guard::Guessed(1))];
     attempts.push(site.attempt(0, &late).await);
-    let log = site.store.read_log(Position(0), 100).await.expect("the log");
+    let log = site.log.read_log(Position(0), 100).await.expect("the log");
     check(Position(0), &log, &attempts).expect("nothing is wrong yet");
     let is_found = |fault: &dyn Fn(&mut Vec<StoredEvent>, &mut Vec<Attempt>)| {
         let (mut log, mut attempts) = (log.clone(), attempts.clone());
@@ -142,7 +142,7 @@ async fn an_event_that_exists_already_fails_alone_and_its_neighbours_are_appende
     assert_eq!(failed, [false, false, true, false, false]);
     assert!(matches!(answers[2], Err(AppendError::Store(StoreError::Conflict(_)))), "{:?}", answers[2]);
     assert_eq!(*site.commits.lock().unwrap(), [1, 1, 1, 1, 1]);
-    let log = site.store.read_log(Position(0), 100).await.expect("the log");
+    let log = site.log.read_log(Position(0), 100).await.expect("the log");
     assert_eq!(positions(&log), (1..=5).map(Position).collect::<Vec<_>>());
     assert_eq!(site.version(&stream(1, 2)).await, Version(0));
 }
@@ -154,15 +154,18 @@ async fn an_inline_change_that_cannot_be_applied_fails_its_append_and_no_other()
     let poisoned = stream(1, 4);
     let StreamName::Authorization(application, _) = &poisoned else { panic!("an authorization") };
     let condition = format!("new.application_id = '{application}'");
-    site.sql(format!(
-        "create trigger poison before insert on tokens when {condition} begin select raise(abort, 'no'); end"
-    ))
-    .await;
+    let on_sqlite =
+        format!("create trigger poison before insert on tokens when {condition} begin select raise(abort, 'no'); end");
+    let on_postgres = format!(
+        "create function poison() returns trigger language plpgsql as $$ begin raise 'no'; end $$; \
+         create trigger poison before insert on tokens for each row when ({condition}) execute function poison()"
+    );
+    site.place.tamper(&on_sqlite, &on_postgres).await;
     let answers = at_once(&site, (2..6).map(|number| appending(1, number, 15)).collect()).await;
     let failed: Vec<_> = answers.iter().map(Result::is_err).collect();
     assert_eq!(failed, [false, false, true, false]);
     assert_eq!(site.version(&poisoned).await, Version(0), "no event without its row");
-    let log = site.store.read_log(Position(0), 100).await.expect("the log");
+    let log = site.log.read_log(Position(0), 100).await.expect("the log");
     assert_eq!(log.len(), 3);
     site.inline_models_equal_a_fold(1, &log).await.expect("rows for what is in the log");
 }

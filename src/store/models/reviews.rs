@@ -1,21 +1,20 @@
 //! The review list: which statement a filter takes, and what is bound to it.
 
+use super::super::{
+    ReviewFilter,
+    ask::{Ask, ask},
+    statements,
+};
 use countersign_events::{
     application::{CLAIM_LASTS, Standing},
     recorded::Timestamp,
     scope::Scope,
 };
-use sqlx::query;
-
-use super::{
-    super::{ReviewFilter, statements},
-    convert::Statement,
-};
 
 /// No id is written behind this.
 const BEHIND_ALL: &str = "~";
 
-pub(super) fn list(filter: &ReviewFilter) -> Statement<'static> {
+pub(super) fn list(filter: &ReviewFilter) -> Ask {
     bound(
         filter,
         match (filter.waiting, filter.newest_first) {
@@ -28,7 +27,7 @@ pub(super) fn list(filter: &ReviewFilter) -> Statement<'static> {
 }
 
 /// How many the list has.
-pub(super) fn count(filter: &ReviewFilter) -> Statement<'static> {
+pub(super) fn count(filter: &ReviewFilter) -> Ask {
     bound(
         filter,
         match (filter.waiting, filter.newest_first) {
@@ -40,14 +39,14 @@ pub(super) fn count(filter: &ReviewFilter) -> Statement<'static> {
     )
 }
 
-fn bound(filter: &ReviewFilter, text: &'static str) -> Statement<'static> {
+fn bound(filter: &ReviewFilter, text: &'static str) -> Ask {
     let micros = |at: Timestamp| at.timestamp_micros();
     let (at, id) = match (filter.after, filter.newest_first) {
         (Some((at, id)), _) => (micros(at), id.to_string()),
         (None, false) => (i64::MIN, String::new()),
         (None, true) => (i64::MAX, BEHIND_ALL.to_owned()),
     };
-    query(text)
+    ask(text)
         .bind(at)
         .bind(id)
         .bind(i64::from(filter.limit))

@@ -1,28 +1,35 @@
-//! What the vault says to `SQLite`.
+//! What the vault says to its database. Text that is equal in both is a constant of its own; the few that differ stand
+//! side by side.
 
-pub const PUT_DATA_KEY: &str = "
-insert into data_keys (id, subject, wrapped, created_at)
-values ($1, $2, $3, $4)";
+/// What each database has to be told in its own words.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts {
+    /// A data key, unless it was destroyed.
+    pub data_key: &'static str,
+    /// Which of these data keys are there.
+    pub data_keys_among: &'static str,
+    /// A batch of members' data keys by their age.
+    pub aged_data_keys: &'static str,
+    /// Destroys a data key.
+    pub remove_data_key: &'static str,
+    /// Keeps a held secret.
+    pub hold: &'static str,
+}
 
-pub const DATA_KEY: &str = "
+/// A destroyed key is overwritten where it lies, and its row stays. Were rows deleted, pages would be merged, and a
+/// stale copy of a key that moved would outlive the key: nothing in this table ever moves.
+pub const SQLITE: Texts = Texts {
+    data_key: "
 select wrapped
 from data_keys
 where id = $1
-and wrapped <> zeroblob(length(wrapped))";
-
-/// `PostgreSQL` takes a list as an array instead.
-pub const DATA_KEYS_AMONG: &str = "
+and wrapped <> zeroblob(length(wrapped))",
+    data_keys_among: "
 select id
 from data_keys
 where id in (select unhex(value) from json_each($1))
-and wrapped <> zeroblob(length(wrapped))";
-
-pub const SITE_KEY: &str = "
-select id, wrapped
-from data_keys
-where subject = 'site'";
-
-pub const AGED_DATA_KEYS: &str = "
+and wrapped <> zeroblob(length(wrapped))",
+    aged_data_keys: "
 select id, subject
 from data_keys
 where id > $1
@@ -31,15 +38,53 @@ and created_at >= $4
 and subject <> 'site'
 and wrapped <> zeroblob(length(wrapped))
 order by id
-limit $3";
-
-/// A destroyed key is overwritten where it lies, and its row stays. Were rows deleted, pages would be merged, and a
-/// stale copy of a key that moved would outlive the key: nothing in this table ever moves.
-pub const REMOVE_DATA_KEY: &str = "
+limit $3",
+    remove_data_key: "
 update data_keys
 set wrapped = zeroblob(length(wrapped))
 where id = $1
-and subject = $2";
+and subject = $2",
+    hold: "
+insert into held_secrets (id, sealed, created_at, padding)
+values ($1, $2, $3, zeroblob(4096))",
+};
+
+/// Where a row lay, `PostgreSQL` keeps its bytes until they are vacuumed, overwritten or not: a destroyed key goes.
+pub const POSTGRES: Texts = Texts {
+    data_key: "
+select wrapped
+from data_keys
+where id = $1",
+    data_keys_among: "
+select id
+from data_keys
+where id = any($1)",
+    aged_data_keys: "
+select id, subject
+from data_keys
+where id > $1
+and created_at < $2
+and created_at >= $4
+and subject <> 'site'
+order by id
+limit $3",
+    remove_data_key: "
+delete from data_keys
+where id = $1
+and subject = $2",
+    hold: "
+insert into held_secrets (id, sealed, created_at)
+values ($1, $2, $3)",
+};
+
+pub const PUT_DATA_KEY: &str = "
+insert into data_keys (id, subject, wrapped, created_at)
+values ($1, $2, $3, $4)";
+
+pub const SITE_KEY: &str = "
+select id, wrapped
+from data_keys
+where subject = 'site'";
 
 pub const PUT_VERIFIER: &str = "
 insert into verifiers (id, user_id, verifier, created_at)
@@ -72,10 +117,6 @@ and id <> $2";
 pub const DESTROY_VERIFIERS_OF: &str = "
 delete from verifiers
 where user_id = $1";
-
-pub const HOLD: &str = "
-insert into held_secrets (id, sealed, created_at, padding)
-values ($1, $2, $3, zeroblob(4096))";
 
 pub const HELD: &str = "
 select sealed
@@ -125,7 +166,7 @@ where digest = $1";
 pub const END_SESSIONS_OF: &str = "
 delete from sessions
 where user_id = $1
-and digest is not $2";
+and digest is distinct from $2";
 
 pub const END_LINKS_OF: &str = "
 delete from links
@@ -153,42 +194,29 @@ where digest = $1";
 pub const SWEEP: [&str; 3] = [
     "
 delete from sessions
-where rowid in (
-    select rowid
+where digest in (
+    select digest
     from sessions
     where expires_at <= $1
     limit $2
 )",
     "
 delete from links
-where rowid in (
-    select rowid
+where digest in (
+    select digest
     from links
     where expires_at <= $1
     limit $2
 )",
     "
 delete from outcomes
-where rowid in (
-    select rowid
+where (scope, id) in (
+    select scope, id
     from outcomes
     where expires_at <= $1
     limit $2
 )",
 ];
-
-/// Answers one row: busy, frames in the write-ahead log, frames moved.
-pub const TRUNCATE: &str = "
-pragma wal_checkpoint(truncate)";
-
-pub const SYNCHRONOUS: &str = "
-pragma synchronous";
-
-pub const JOURNAL_MODE: &str = "
-pragma journal_mode";
-
-pub const SECURE_DELETE: &str = "
-pragma secure_delete";
 
 pub const PING: &str = "
 select count(*)
@@ -196,4 +224,4 @@ from (
     select 1
     from data_keys
     limit 1
-)";
+) as found";

@@ -1,0 +1,215 @@
+//! How many commands a second nodes append durably to one log in `PostgreSQL`, against one locked transaction a command
+//! by as many callers; and how fast the log is read back, against the server's own ordered scan. The server is a
+//! throw-away one that waits for its disk (`script/postgres`).
+
+#![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
+#[path = "shared/workload.rs"]
+mod workload;
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    str::FromStr as _,
+    sync::Arc,
+    time::Instant,
+};
+
+use countersign::{
+    keyring::Keyring,
+    projector::build_inline,
+    secrets::RootKey,
+    store::{
+        EventLog as _, LogWriter as _, StoredEvent,
+        postgres::{self, Part, PostgresStore, PostgresVault},
+    },
+    token_state::TokenState,
+    world::World,
+    writer::Writer,
+};
+use countersign_events::{
+    ids::{ApplicationId, UserId},
+    recorded::{Envelope, Position, Version},
+};
+use sqlx::{ConnectOptions as _, postgres::PgConnectOptions, raw_sql};
+use workload::{SPAN, Site, Workload, median, run, spread};
+
+/// Runs, each of every measure in turn, so that what else the machine does falls on all alike.
+const RUNS: usize = 7;
+/// Callers in all, and how many times the rate of one locked transaction a command they have to reach.
+const CALLERS: [(usize, f64); 2] = [(16, 5.0), (64, 12.0)];
+const NODES: [usize; 2] = [1, 4];
+/// So many events are read at once.
+const PAGE: u32 = 1_000;
+
+/// The server, until it is dropped: it ends when its input does.
+struct Server {
+    url: String,
+    _child: Child,
+}
+
+fn server() -> Server {
+    let mut child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/script/postgres"))
+        .args(["fsync=on", "full_page_writes=on", "shared_buffers=256MB", "max_wal_size=4GB"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script/postgres can be run");
+    let mut url = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut url).expect("it prints its URL");
+    Server { url: url.trim().to_owned(), _child: child }
+}
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let server = server();
+    runtime.block_on(measure(&server.url));
+}
+
+async fn measure(url: &str) {
+    for part in [Part::Log, Part::Vault] {
+        postgres::migrate(url, part, &postgres::role_of(url).expect("a URL")).await.expect("migrated");
+    }
+    let mut nodes = vec![];
+    for _ in 0..4 {
+        nodes.push(Arc::new(node(url).await));
+    }
+    let mut alone = vec![vec![]; CALLERS.len()];
+    let mut together = vec![vec![]; CALLERS.len() * NODES.len()];
+    let mut ratios = together.clone();
+    let mut authorizations = vec![vec![]; NODES.len()];
+    run(&nodes[0], Workload::Votes, 16).await;
+    for _ in 0..RUNS {
+        for (number, (callers, _)) in CALLERS.iter().enumerate() {
+            let one_by_one = one_transaction_a_command(url, &nodes[0], *callers).await;
+            alone[number].push(one_by_one);
+            for (of, count) in NODES.iter().enumerate() {
+                let runs = nodes[..*count].iter().map(|node| run(node, Workload::Votes, callers / count));
+                let rate: f64 = futures_util::future::join_all(runs).await.iter().sum();
+                together[number * NODES.len() + of].push(rate);
+                ratios[number * NODES.len() + of].push(rate / one_by_one);
+            }
+        }
+        for (of, count) in NODES.iter().enumerate() {
+            let runs = nodes[..*count].iter().map(|node| run(node, Workload::Authorizations, 64 / count));
+            authorizations[of].push(futures_util::future::join_all(runs).await.iter().sum());
+        }
+    }
+    println!("{RUNS} runs of {SPAN:?} each, interleaved; median (least to most)");
+    for (number, (callers, goal)) in CALLERS.iter().enumerate() {
+        println!("one transaction a command  {callers:2} callers   {} commands/s", spread(&alone[number], 0));
+        for (of, count) in NODES.iter().enumerate() {
+            let place = number * NODES.len() + of;
+            println!(
+                "{count} node(s)                  {callers:2} callers   {} commands/s",
+                spread(&together[place], 0)
+            );
+            println!("{:39} {} times; goal {goal}", "", spread(&ratios[place], 1));
+        }
+    }
+    for (of, count) in NODES.iter().enumerate() {
+        println!("{count} node(s), authorizations  64 callers   {} commands/s", spread(&authorizations[of], 0));
+    }
+    read_back(url).await;
+}
+
+async fn node(url: &str) -> Site {
+    let world = World::system();
+    let store = PostgresStore::open(url).await.expect("a store");
+    let vault = PostgresVault::open(url).await.expect("a vault");
+    let directory = tempfile::tempdir().expect("a directory");
+    let key = Some("5a".repeat(32));
+    let root = RootKey::load_or_create(directory.path(), true, key.as_deref(), world.random()).expect("a root key");
+    let keyring = Keyring::open(vault, &root, world.clone()).await.expect("a keyring");
+    let user = UserId(world.uuid());
+    let data_key = keyring.make(user, world.now()).await.expect("a key");
+    let mut log = store.writer().expect("the writer");
+    build_inline(&mut log, store.as_ref(), &keyring).await.expect("tables");
+    let state = TokenState::load(store.as_ref(), "bench").await.expect("a state");
+    let (writer, _) = Writer::start(Box::new(log), world.clone(), Arc::new(|_| Box::pin(async {})));
+    let application = ApplicationId(world.uuid());
+    Site { writer, world, keyring, state, data_key, application }
+}
+
+/// The same events, a transaction each under the lock of the head, by as many connections.
+async fn one_transaction_a_command(url: &str, site: &Arc<Site>, callers: usize) -> f64 {
+    let mut writers = vec![];
+    for _ in 0..callers {
+        let store = PostgresStore::open(url).await.expect("a store");
+        let mut writer = store.writer().expect("the writer");
+        // Connects before the clock runs.
+        writer.begin(&[]).await.expect("begun");
+        writer.rollback().await.expect("undone");
+        writers.push(writer);
+    }
+    let start = Instant::now();
+    let tasks: Vec<_> = writers
+        .into_iter()
+        .map(|mut writer| {
+            let site = site.clone();
+            tokio::spawn(async move {
+                let mut done = 0_u32;
+                while start.elapsed() < SPAN {
+                    let event = site.vote().await.events.remove(0);
+                    let begun = writer.begin(std::slice::from_ref(&event.stream)).await.expect("begun");
+                    let position = begun.head.position.next();
+                    let recorded_at = begun.now.expect("the server's clock").max(begun.head.recorded_at);
+                    let envelope = Envelope {
+                        position,
+                        event_id: event.event_id,
+                        stream: event.stream,
+                        version: Version(1),
+                        recorded_at,
+                        actor: event.actor,
+                        on_behalf_of: None,
+                        client_address: event.client_address,
+                        request_id: event.request_id,
+                        command_id: None,
+                        causation: None,
+                    };
+                    let stored = StoredEvent {
+                        envelope,
+                        type_name: event.encoded.event_type.name.to_owned(),
+                        type_version: event.encoded.event_type.version,
+                        payload: event.encoded.payload,
+                    };
+                    writer.insert(&[stored]).await.expect("inserted");
+                    let head = countersign::store::Head { position, recorded_at, ..begun.head };
+                    writer.commit(head).await.expect("committed");
+                    done += 1;
+                }
+                done
+            })
+        })
+        .collect();
+    let mut done = 0;
+    for task in tasks {
+        done += task.await.expect("a caller");
+    }
+    f64::from(done) / start.elapsed().as_secs_f64()
+}
+
+/// How fast a replay reads what was appended.
+#[expect(clippy::cast_precision_loss, reason = "rates are floating point")]
+async fn read_back(url: &str) {
+    let store = PostgresStore::open(url).await.expect("a store");
+    let head = store.head().await.expect("a head").position.0;
+    let mut connection = PgConnectOptions::from_str(url).expect("a URL").connect().await.expect("a connection");
+    let scan = "select sum(length(payload)), count(version)\nfrom (\n    select * from countersign.events order by position\n) as log";
+    let (mut scans, mut replays) = (vec![], vec![]);
+    for _ in 0..5 {
+        let begin = Instant::now();
+        raw_sql(scan).fetch_all(&mut connection).await.expect("scanned");
+        scans.push(head as f64 / begin.elapsed().as_secs_f64());
+        let begin = Instant::now();
+        let mut after = Position(0);
+        while after.0 < head {
+            let page = store.replay(after, PAGE).await.expect("a page");
+            after = page.last().expect("there is more").envelope.position;
+        }
+        replays.push(head as f64 / begin.elapsed().as_secs_f64());
+    }
+    println!("replay of {head} events   {} events/s", spread(&replays, 0));
+    println!("ordered scan inside the server   {} events/s", spread(&scans, 0));
+    println!("replay against the scan   {:.2}", median(&replays) / median(&scans));
+}

@@ -1,0 +1,207 @@
+//! `PostgreSQL`: any number of nodes over one log. Log and bookkeeping lie in one schema, inline read models in
+//! another, and each generation of a trailing read model in one of its own; the vault has a schema, and on demand a
+//! database, of its own. A node keeps nothing: whatever it holds is connections.
+
+mod bind;
+mod build;
+mod facts;
+mod generations;
+mod schema;
+mod servers;
+mod shared;
+mod vault;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use countersign_events::recorded::Position;
+use countersign_projections::TRAILING;
+use sqlx::{Connection as _, PgPool, postgres::PgRow, query};
+use tokio::sync::RwLock;
+
+use super::{
+    StoreError, StoredEvent,
+    ask::{Ask, Of, Reads},
+    convert, signed,
+    statements::{ARRAY_LISTS, Lists, replay_columns},
+};
+
+pub use facts::examine;
+use generations::Pointers;
+pub use schema::{Level, Part};
+use servers::Servers;
+use shared::Ears;
+pub use vault::PostgresVault;
+pub use writer::PostgresWriter;
+
+/// The channel on which a commit wakes those who follow the log.
+const CHANNEL: &str = "countersign";
+/// The channel on which nodes hear that a trailing read model came further.
+const FOLLOWED: &str = "countersign_followed";
+/// The channel on which nodes hear that another generation is read.
+const SWITCHED: &str = "countersign_generations";
+/// Connections of a node that read.
+const READERS: u32 = 8;
+
+const REPLAY: &str =
+    concat!("select ", replay_columns!(), "\nfrom events\nwhere position > $1\norder by position\nlimit $2");
+
+/// The store of one database.
+pub struct PostgresStore {
+    servers: Arc<Servers>,
+    readers: RwLock<Readers>,
+    /// The writing connection of this node, until somebody takes it.
+    writer: Mutex<Option<PostgresWriter>>,
+    ears: Ears,
+}
+
+/// Connections that see the current generations, by their search path.
+struct Readers {
+    pool: PgPool,
+    pointers: Pointers,
+}
+
+impl PostgresStore {
+    /// Opens the store of a database whose tables are those of this program.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when no server answers that takes writes, the database is of another program, or
+    /// lacks a step that `countersign migrate` makes.
+    pub async fn open(urls: &str) -> Result<Arc<Self>, StoreError> {
+        let servers = Arc::new(Servers::parse(urls)?);
+        let mut connection = servers.connect(schema::LOG).await?;
+        schema::must_be_recent(&mut connection).await?;
+        schema::must_fit(schema::level(&mut connection, Part::Log).await?)?;
+        let mut pointers = HashMap::new();
+        for projection in TRAILING {
+            pointers.insert(projection.name, generations::point(&mut connection, projection).await?);
+        }
+        drop(connection.close().await);
+        let pool = servers.readers(&generations::search_path(&pointers), READERS).await?;
+        let writer = PostgresWriter::new(servers.clone());
+        let readers = RwLock::new(Readers { pool, pointers });
+        Ok(Arc::new(Self { servers, readers, writer: Mutex::new(Some(writer)), ears: Ears::default() }))
+    }
+
+    /// The writing connection of this node.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when somebody has it already.
+    pub fn writer(&self) -> Result<PostgresWriter, StoreError> {
+        let taken = || StoreError::Unavailable("this node has its one writer already".to_owned());
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(taken)
+    }
+
+    async fn pool(&self) -> PgPool {
+        self.readers.read().await.pool.clone()
+    }
+
+    /// Other connections: those that there are have failed, or see a generation that is gone.
+    async fn renew(&self, failed: &PgPool) -> Result<(), StoreError> {
+        let mut readers = self.readers.write().await;
+        // Another request was faster.
+        if !failed.is_closed() {
+            let mut connection = self.servers.connect(schema::LOG).await?;
+            let pointers = generations::pointers(&mut connection).await?;
+            drop(connection.close().await);
+            let pool = self.servers.readers(&generations::search_path(&pointers), READERS).await?;
+            let old = std::mem::replace(&mut *readers, Readers { pool, pointers });
+            // Whoever reads finishes; nobody begins on it any more.
+            tokio::spawn(async move { old.pool.close().await });
+        }
+        Ok(())
+    }
+
+    async fn fetch(&self, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
+        let pool = self.pool().await;
+        match bind::statement(ask.clone()).fetch_all(&pool).await {
+            Ok(rows) => Ok(rows),
+            Err(error) if is_stale(&error) => {
+                self.renew(&pool).await?;
+                bind::statement(ask).fetch_all(&self.pool().await).await.map_err(failed)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Reads for PostgresStore {
+    type Row = PgRow;
+    const LISTS: Lists = ARRAY_LISTS;
+
+    async fn rows(&self, _of: Of, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
+        self.fetch(ask).await
+    }
+
+    async fn replay_page(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        let page = query(REPLAY).bind(signed(after.0)).bind(i64::from(limit));
+        let rows = page.fetch_all(&self.pool().await).await.map_err(failed)?;
+        rows.iter().map(convert::replayed).collect()
+    }
+}
+
+/// Whether other connections may do better: these were cut, or their schema is gone.
+fn is_stale(error: &sqlx::Error) -> bool {
+    const UNDEFINED_TABLE: &str = "42P01";
+    writer::leaves_open(error)
+        || error.as_database_error().is_some_and(|told| told.code().as_deref() == Some(UNDEFINED_TABLE))
+}
+
+/// What the database said, for the operator; it never holds values.
+#[expect(clippy::needless_pass_by_value, reason = "made to be named in map_err")]
+fn failed(error: sqlx::Error) -> StoreError {
+    /// What our triggers say.
+    const RESTRICT_VIOLATION: &str = "23001";
+    match &error {
+        sqlx::Error::Database(told)
+            if told.is_unique_violation() || told.code().as_deref() == Some(RESTRICT_VIOLATION) =>
+        {
+            StoreError::Conflict(told.message().to_owned())
+        }
+        sqlx::Error::Database(told) => StoreError::Unavailable(told.message().to_owned()),
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+            StoreError::Corrupt { position: Position(0), detail: error.to_string() }
+        }
+        error => StoreError::Unavailable(error.to_string()),
+    }
+}
+
+/// Brings a database to the schema of this program. `url` connects as the owner of the tables, `role` is the one that
+/// will run the site.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the server cannot be reached, a step fails, or a newer program made it.
+pub async fn migrate(url: &str, part: Part, role: &str) -> Result<(), StoreError> {
+    let mut connection = Servers::parse(url)?.connect(part.schema()).await?;
+    schema::must_be_recent(&mut connection).await?;
+    let migrated = schema::migrate(&mut connection, part, role).await;
+    drop(connection.close().await);
+    migrated
+}
+
+/// How far a database is, without changing anything.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the server cannot be reached.
+pub async fn level(url: &str, part: Part) -> Result<Level, StoreError> {
+    let mut connection = Servers::parse(url)?.connect(part.schema()).await?;
+    let level = schema::level(&mut connection, part).await;
+    drop(connection.close().await);
+    level
+}
+
+/// The role that a URL connects as.
+///
+/// # Errors
+/// [`StoreError::Unavailable`] when the URL cannot be read.
+pub fn role_of(url: &str) -> Result<String, StoreError> {
+    Ok(Servers::parse(url)?.role().to_owned())
+}
+
+#[cfg(test)]
+mod tests;

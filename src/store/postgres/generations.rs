@@ -1,0 +1,412 @@
+//! The generations of trailing read models: a schema each, with a pointer to the current one beside the log. The
+//! pointer is by revision, so that nodes of two releases each follow and read their own. Building one beside it is in
+//! `build`.
+
+use std::{collections::HashMap, time::Duration};
+
+use async_trait::async_trait;
+use countersign_projections::{INLINE, Projection, TRAILING};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query, raw_sql};
+
+use super::{
+    super::{
+        Build, BuildPurpose, Cursor, Generation, Generations, Parked, Snapshot, Step, StoreError,
+        changes::{Placeholders, Planner, postgres_ddl},
+        convert, signed,
+    },
+    FOLLOWED, PostgresStore, SWITCHED, bind,
+    build::{PostgresBuild, PostgresSnapshot},
+    failed,
+    schema::{self, identifier},
+    servers::Servers,
+    writer::leaves_open,
+};
+
+pub(super) const GENERATION: &str = "select generation\nfrom generations\nwhere name = $1 and revision = $2";
+pub(super) const NEWEST: &str = "select coalesce(max(generation), 0) as generation\nfrom generations\nwhere name = $1";
+pub(super) const SET_GENERATION: &str = "insert into generations (name, revision, generation)\nvalues ($1, $2, $3)\n\
+    on conflict (name, revision) do update set generation = excluded.generation";
+pub(super) const CURSOR: &str = "select epoch, position\nfrom cursors\nwhere name = $1 and generation = $2";
+pub(super) const SET_CURSOR: &str = "insert into cursors (name, generation, epoch, position)\nvalues ($1, $2, $3, $4)\n\
+    on conflict (name, generation) do update set epoch = excluded.epoch, position = excluded.position";
+/// Answers with a row only when the cursor was where it had to be.
+pub(super) const MOVE_CURSOR: &str = "update cursors\nset epoch = $3, position = $4\n\
+    where name = $1 and generation = $2 and epoch = $5 and position = $6\nreturning position";
+pub(super) const PARKED: &str =
+    "select position, stream, error\nfrom parked\nwhere name = $1 and generation = $2\norder by position";
+pub(super) const PARK: &str = "insert into parked (name, generation, position, stream, error)\n\
+    values ($1, $2, $3, $4, $5)\non conflict (name, generation, position) do update set error = excluded.error";
+pub(super) const FREE: &str = "delete from parked\nwhere name = $1 and generation = $2 and position = $3";
+pub(super) const FORGET_CURSOR: &str = "delete from cursors\nwhere name = $1 and generation = $2";
+pub(super) const FORGET_PARKED: &str = "delete from parked\nwhere name = $1 and generation = $2";
+/// One at a time makes the first generation of a read model, or moves its pointer.
+pub(super) const ONE_AT_A_TIME: &str = "select pg_advisory_xact_lock(hashtext('countersign'), hashtext($1))";
+/// What is built only to be compared lies in schemas that are numbered from here on.
+const SCRATCH: u64 = 1 << 40;
+/// How long those who read a generation that is read no longer have to finish.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// The current generation of each trailing read model.
+pub(super) type Pointers = HashMap<&'static str, u64>;
+
+/// The schema of a generation.
+pub(super) fn schema_of(name: &str, generation: u64) -> String {
+    format!("countersign_{name}_{generation}")
+}
+
+/// Where one who reads looks for tables: names of tables are each in one place only.
+pub(super) fn search_path(pointers: &Pointers) -> String {
+    let mut schemas: Vec<_> = pointers.iter().map(|(name, generation)| schema_of(name, *generation)).collect();
+    schemas.sort();
+    format!("{}, {}, {}", schema::INLINE, schema::LOG, schemas.join(", "))
+}
+
+/// The current generations, as far as there are any.
+pub(super) async fn pointers(connection: &mut PgConnection) -> Result<Pointers, StoreError> {
+    let mut pointers = HashMap::new();
+    for projection in TRAILING {
+        if let Some(generation) = pointer(connection, projection).await? {
+            pointers.insert(projection.name, generation);
+        }
+    }
+    Ok(pointers)
+}
+
+async fn pointer(connection: &mut PgConnection, projection: &Projection) -> Result<Option<u64>, StoreError> {
+    let statement = query(GENERATION).bind(projection.name).bind(i64::from(projection.revision));
+    let row = statement.fetch_optional(connection).await.map_err(failed)?;
+    row.map(|row| convert::number(&row, "generation")).transpose()
+}
+
+/// Finds the pointer, or makes a generation for it to point at.
+pub(super) async fn point(connection: &mut PgConnection, projection: &'static Projection) -> Result<u64, StoreError> {
+    if let Some(generation) = pointer(connection, projection).await? {
+        return Ok(generation);
+    }
+    raw_sql("begin").execute(&mut *connection).await.map_err(failed)?;
+    let pointed = async {
+        query(ONE_AT_A_TIME).bind(projection.name).execute(&mut *connection).await.map_err(failed)?;
+        // Another node may have been faster.
+        if let Some(generation) = pointer(connection, projection).await? {
+            return Ok(generation);
+        }
+        let next = next(connection, projection).await?;
+        create(connection, projection, next, true).await?;
+        set_cursor(connection, projection, next, Cursor::default()).await?;
+        set_pointer(connection, projection, next).await?;
+        Ok(next)
+    }
+    .await;
+    let end = if pointed.is_ok() { "commit" } else { "rollback" };
+    raw_sql(end).execute(&mut *connection).await.map_err(failed)?;
+    pointed
+}
+
+/// The number of the generation after all that were ever pointed at.
+pub(super) async fn next(connection: &mut PgConnection, projection: &Projection) -> Result<u64, StoreError> {
+    let row = query(NEWEST).bind(projection.name).fetch_one(connection).await.map_err(failed)?;
+    Ok(convert::number::<u64>(&row, "generation")? + 1)
+}
+
+/// Makes the schema of a generation with its tables; whatever a broken-off build left in it goes.
+pub(super) async fn create(
+    connection: &mut PgConnection,
+    projection: &Projection,
+    generation: u64,
+    with_indexes: bool,
+) -> Result<(), StoreError> {
+    remove(connection, projection.name, generation).await?;
+    let schema = identifier(&schema_of(projection.name, generation));
+    let mut texts =
+        vec![format!("create schema {schema}"), format!("set local search_path to {schema}, {}", schema::LOG)];
+    for table in projection.tables {
+        let ddl = postgres_ddl(table);
+        texts.extend(if with_indexes { ddl } else { ddl.into_iter().take(1).collect() });
+    }
+    if with_indexes {
+        texts.push(format!("set local search_path to {}", schema::LOG));
+    }
+    for text in texts {
+        raw_sql(AssertSqlSafe(text)).execute(&mut *connection).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Removes a generation with its bookkeeping, as far as it is there.
+pub(super) async fn remove(connection: &mut PgConnection, name: &str, generation: u64) -> Result<(), StoreError> {
+    let schema = identifier(&schema_of(name, generation));
+    let drop = format!("drop schema if exists {schema} cascade");
+    raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await.map_err(failed)?;
+    for forget in [FORGET_CURSOR, FORGET_PARKED] {
+        let forget = query(forget).bind(name.to_owned()).bind(signed(generation));
+        forget.execute(&mut *connection).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+async fn set_pointer(
+    connection: &mut PgConnection,
+    projection: &Projection,
+    generation: u64,
+) -> Result<(), StoreError> {
+    let set = query(SET_GENERATION).bind(projection.name).bind(i64::from(projection.revision)).bind(signed(generation));
+    set.execute(connection).await.map(drop).map_err(failed)
+}
+
+pub(super) async fn set_cursor(
+    connection: &mut PgConnection,
+    projection: &Projection,
+    generation: u64,
+    to: Cursor,
+) -> Result<(), StoreError> {
+    let set = query(SET_CURSOR)
+        .bind(projection.name)
+        .bind(signed(generation))
+        .bind(i64::from(to.epoch))
+        .bind(signed(to.position.0));
+    set.execute(connection).await.map(drop).map_err(failed)
+}
+
+pub(super) async fn park(
+    connection: &mut PgConnection,
+    projection: &Projection,
+    generation: u64,
+    parked: &Parked,
+) -> Result<(), StoreError> {
+    let statement = query(PARK)
+        .bind(projection.name)
+        .bind(signed(generation))
+        .bind(signed(parked.position.0))
+        .bind(parked.stream.to_string())
+        .bind(parked.error.clone());
+    statement.execute(connection).await.map(drop).map_err(failed)
+}
+
+pub(super) async fn parked(
+    connection: &mut PgConnection,
+    name: &'static str,
+    generation: u64,
+) -> Result<Vec<Parked>, StoreError> {
+    let rows = query(PARKED).bind(name).bind(signed(generation)).fetch_all(connection).await.map_err(failed)?;
+    rows.iter().map(convert::parked).collect()
+}
+
+/// A generation, for its one follower.
+pub(super) struct PostgresGeneration {
+    projection: &'static Projection,
+    generation: u64,
+    connection: PgConnection,
+    planner: Planner,
+    /// Whether a statement left open what the server did: the follower opens the generation anew.
+    lost: bool,
+    /// Whether tables may hold rows that nobody sees any more, with texts that were made null.
+    scrub_wanted: bool,
+}
+
+impl PostgresGeneration {
+    pub(super) async fn open(
+        servers: &Servers,
+        projection: &'static Projection,
+        generation: u64,
+    ) -> Result<Self, StoreError> {
+        let path = format!("{}, {}", identifier(&schema_of(projection.name, generation)), schema::LOG);
+        let connection = servers.connect(&path).await?;
+        let planner = Planner::new(Placeholders::Numbered);
+        Ok(Self { projection, generation, connection, planner, lost: false, scrub_wanted: false })
+    }
+
+    fn key(&self) -> (&'static str, i64) {
+        (self.projection.name, signed(self.generation))
+    }
+
+    fn noted(&mut self, error: sqlx::Error) -> StoreError {
+        self.lost |= leaves_open(&error);
+        failed(error)
+    }
+
+    async fn take(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
+        let (name, generation) = self.key();
+        let moved = query(MOVE_CURSOR)
+            .bind(name)
+            .bind(generation)
+            .bind(i64::from(to.epoch))
+            .bind(signed(to.position.0))
+            .bind(i64::from(from.epoch))
+            .bind(signed(from.position.0))
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(|error| self.noted(error))?;
+        if moved.is_empty() {
+            return Ok(false);
+        }
+        for planned in self.planner.plan(step.changes) {
+            let statement = planned.values.into_iter().fold(query(AssertSqlSafe(planned.sql)), bind::value);
+            statement.execute(&mut self.connection).await.map_err(|error| {
+                self.lost |= leaves_open(&error);
+                refused(error)
+            })?;
+        }
+        for parked in &step.parks {
+            park(&mut self.connection, self.projection, self.generation, parked).await?;
+        }
+        for position in &step.frees {
+            let free = query(FREE).bind(name).bind(generation).bind(signed(position.0));
+            free.execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
+        }
+        let end = format!("notify {FOLLOWED};\ncommit");
+        raw_sql(AssertSqlSafe(end)).execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
+        Ok(true)
+    }
+}
+
+/// A row that the database refuses (too big, against a constraint, of the wrong type, a text with U+0000) is its
+/// event's fault; everything else is the database's.
+fn refused(error: sqlx::Error) -> StoreError {
+    let is_the_rows = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)));
+    match &error {
+        sqlx::Error::Database(told) if is_the_rows => StoreError::Conflict(told.message().to_owned()),
+        _ => failed(error),
+    }
+}
+
+#[async_trait]
+impl Generation for PostgresGeneration {
+    async fn cursor(&mut self) -> Result<Cursor, StoreError> {
+        let (name, generation) = self.key();
+        let statement = query(CURSOR).bind(name).bind(generation);
+        let row = statement.fetch_one(&mut self.connection).await.map_err(|error| self.noted(error))?;
+        convert::cursor(&row)
+    }
+
+    async fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
+        parked(&mut self.connection, self.projection.name, self.generation).await
+    }
+
+    async fn step(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
+        if self.lost {
+            return Err(StoreError::Unavailable("the connection to this generation was lost".to_owned()));
+        }
+        let nulls = step.makes_texts_null();
+        raw_sql("begin").execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
+        let result = self.take(step, from, to).await;
+        if matches!(result, Ok(true)) {
+            self.scrub_wanted |= nulls;
+        } else if !self.lost {
+            raw_sql("rollback").execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
+        }
+        result
+    }
+
+    /// What was made null is in no page that anybody reads once it is vacuumed.
+    async fn scrub(&mut self) -> Result<(), StoreError> {
+        if self.scrub_wanted {
+            for table in self.projection.tables {
+                let vacuum = format!("vacuum {}", table.name);
+                raw_sql(AssertSqlSafe(vacuum))
+                    .execute(&mut self.connection)
+                    .await
+                    .map_err(|error| self.noted(error))?;
+            }
+            self.scrub_wanted = false;
+        }
+        Ok(())
+    }
+}
+
+impl PostgresStore {
+    /// The generation that this node reads; of another revision than its own, the one that nodes of that release read.
+    async fn generation_of(&self, projection: &'static Projection) -> Result<u64, StoreError> {
+        let is_ours = |known: &Projection| known.name == projection.name && known.revision == projection.revision;
+        let generation = if TRAILING.iter().any(is_ours) {
+            self.readers.read().await.pointers.get(projection.name).copied()
+        } else {
+            pointer(&mut self.servers.connect(schema::LOG).await?, projection).await?
+        };
+        generation.ok_or_else(|| StoreError::Unavailable(format!("there is no read model {}", projection.name)))
+    }
+
+    /// Looks whether another node has moved a pointer, and reads what it points at from now on.
+    pub(super) async fn repoint(&self) -> Result<(), StoreError> {
+        let mut connection = self.servers.connect(schema::LOG).await?;
+        let pointers = pointers(&mut connection).await?;
+        if self.readers.read().await.pointers != pointers {
+            let pool = self.pool().await;
+            self.renew(&pool).await?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Generations for PostgresStore {
+    async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError> {
+        // Asked anew: another node may have moved the pointer, and no node may have made one of this revision.
+        let mut connection = self.servers.connect(schema::LOG).await?;
+        let generation = point(&mut connection, projection).await?;
+        drop(connection.close().await);
+        Ok(Box::new(PostgresGeneration::open(&self.servers, projection, generation).await?))
+    }
+
+    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
+        let generation = self.generation_of(projection).await?;
+        let statement = query(CURSOR).bind(projection.name).bind(signed(generation));
+        let row = statement.fetch_one(&self.pool().await).await.map_err(failed)?;
+        convert::cursor(&row)
+    }
+
+    async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {
+        self.generation_of(projection).await
+    }
+
+    async fn parked(&self, projection: &'static Projection) -> Result<Vec<Parked>, StoreError> {
+        let generation = self.generation_of(projection).await?;
+        let statement = query(PARKED).bind(projection.name).bind(signed(generation));
+        let rows = statement.fetch_all(&self.pool().await).await.map_err(failed)?;
+        rows.iter().map(convert::parked).collect()
+    }
+
+    async fn build(
+        &self,
+        projection: &'static Projection,
+        purpose: BuildPurpose,
+    ) -> Result<Box<dyn Build>, StoreError> {
+        let first = match purpose {
+            BuildPurpose::Switch => 1,
+            BuildPurpose::Compare => SCRATCH,
+        };
+        Ok(Box::new(PostgresBuild::begin(self.servers.clone(), projection, first).await?))
+    }
+
+    async fn switch(&self, projection: &'static Projection, mut build: Box<dyn Build>) -> Result<(), StoreError> {
+        let old = self.generation_of(projection).await?;
+        let mut connection = self.servers.connect(schema::LOG).await?;
+        raw_sql("begin").execute(&mut connection).await.map_err(failed)?;
+        query(ONE_AT_A_TIME).bind(projection.name).execute(&mut connection).await.map_err(failed)?;
+        set_pointer(&mut connection, projection, build.number()).await?;
+        let end = format!("notify {SWITCHED};\ncommit");
+        raw_sql(AssertSqlSafe(end)).execute(&mut connection).await.map_err(failed)?;
+        build.keep();
+        let pool = self.pool().await;
+        self.renew(&pool).await?;
+        let name = projection.name;
+        tokio::spawn(async move {
+            tokio::time::sleep(FAREWELL).await;
+            if let Err(error) = remove(&mut connection, name, old).await {
+                tracing::warn!(%error, "an old generation stays until the next one is built");
+            }
+        });
+        Ok(())
+    }
+
+    async fn snapshot(&self, projection: &'static Projection) -> Result<Box<dyn Snapshot>, StoreError> {
+        let generation = if INLINE.iter().any(|inline| inline.name == projection.name) {
+            None
+        } else {
+            Some(self.generation_of(projection).await?)
+        };
+        Ok(Box::new(PostgresSnapshot::open(&self.servers, projection, generation).await?))
+    }
+}

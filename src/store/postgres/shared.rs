@@ -1,0 +1,119 @@
+//! What nodes say to each other through the database.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{
+    PgConnection, PgPool,
+    postgres::{PgListener, PgRow},
+    query, raw_sql,
+};
+use tokio::{sync::Mutex, time::timeout};
+use uuid::Uuid;
+
+use super::{
+    super::{
+        Head, StoreError, convert,
+        shared::{Shared, Woken},
+    },
+    CHANNEL, FOLLOWED, PostgresStore, SWITCHED, failed,
+    schema::LOG,
+};
+
+/// A proof that takes longer proves nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The message is written to the write-ahead log and nowhere else. Its transaction is committed as every other is, so a
+/// server that was cut off from its standby does not answer; the head is read after it.
+pub(super) const PROVE: &str = "begin;\n\
+    select pg_logical_emit_message(true, 'countersign', '');\n\
+    commit;\n\
+    select epoch, position, recorded_at from head";
+/// By the server's clock. The number rises with each other holder.
+pub(super) const LEASE: &str = "insert into leases as held (name, holder, number, until)\n\
+    values ($1, $2, 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $3)\n\
+    on conflict (name) do update\n\
+    set holder = excluded.holder, until = excluded.until,\n    \
+    number = held.number + case when held.holder = excluded.holder then 0 else 1 end\n\
+    where held.holder = excluded.holder\n\
+    or held.until < (extract(epoch from clock_timestamp()) * 1000000)::bigint\nreturning number";
+pub(super) const RELEASE: &str = "update leases\nset until = 0\nwhere name = $1 and holder = $2";
+
+/// Connections that a node has beside those that read and write.
+#[derive(Default)]
+pub(super) struct Ears {
+    listener: Mutex<Option<PgListener>>,
+    prover: Mutex<Option<PgConnection>>,
+}
+
+impl PostgresStore {
+    async fn listener(&self) -> Result<PgListener, StoreError> {
+        let pool: PgPool = self.servers.readers(LOG, 1).await?;
+        let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
+        // A new one looks for the server that takes writes; this one would go on with the one that it had.
+        listener.eager_reconnect(false);
+        listener.listen_all([CHANNEL, FOLLOWED, SWITCHED]).await.map_err(failed)?;
+        Ok(listener)
+    }
+
+    async fn proof(&self, connection: &mut Option<PgConnection>) -> Result<Head, StoreError> {
+        // Taken out: when this is given up halfway, so is the connection.
+        let mut taken = match connection.take() {
+            Some(taken) => taken,
+            None => self.servers.connect(LOG).await?,
+        };
+        let rows: Vec<PgRow> = raw_sql(PROVE).fetch_all(&mut taken).await.map_err(failed)?;
+        let lost = || StoreError::Unavailable("the database has lost its head".to_owned());
+        let head = convert::head(rows.last().ok_or_else(lost)?)?;
+        *connection = Some(taken);
+        Ok(head)
+    }
+}
+
+#[async_trait]
+impl Shared for PostgresStore {
+    async fn woken(&self) -> Result<Woken, StoreError> {
+        let mut turn = self.ears.listener.lock().await;
+        let Some(listener) = turn.as_mut() else {
+            *turn = Some(self.listener().await?);
+            return Ok(Woken::Anew);
+        };
+        match listener.try_recv().await {
+            Ok(Some(told)) => Ok(match told.channel() {
+                FOLLOWED => Woken::Followed,
+                SWITCHED => Woken::Switched,
+                _ => Woken::Committed,
+            }),
+            // It was cut off: the next call listens anew.
+            Ok(None) => {
+                *turn = None;
+                Err(StoreError::Unavailable("the connection that listens was cut".to_owned()))
+            }
+            Err(error) => {
+                *turn = None;
+                Err(failed(error))
+            }
+        }
+    }
+
+    async fn prove(&self) -> Result<Head, StoreError> {
+        let mut connection = self.ears.prover.lock().await;
+        let late = |_| StoreError::Unavailable("the database does not prove in time that it takes writes".to_owned());
+        timeout(PATIENCE, self.proof(&mut connection)).await.map_err(late)?
+    }
+
+    async fn look_for_switches(&self) -> Result<(), StoreError> {
+        self.repoint().await
+    }
+
+    async fn lease(&self, name: &'static str, holder: Uuid, lasts: Duration) -> Result<bool, StoreError> {
+        let lasts = i64::try_from(lasts.as_micros()).unwrap_or(i64::MAX);
+        let lease = query(LEASE).bind(name).bind(holder.as_bytes().to_vec()).bind(lasts);
+        Ok(lease.fetch_optional(&self.pool().await).await.map_err(failed)?.is_some())
+    }
+
+    async fn release(&self, name: &'static str, holder: Uuid) -> Result<(), StoreError> {
+        let release = query(RELEASE).bind(name).bind(holder.as_bytes().to_vec());
+        release.execute(&self.pool().await).await.map(drop).map_err(failed)
+    }
+}

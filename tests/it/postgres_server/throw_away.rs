@@ -1,0 +1,124 @@
+//! A `PostgreSQL` server for tests and databases on it that go away; nothing here knows the program, so that its own
+//! tests of what lies inside can use it as well. The server is that of `COUNTERSIGN_TEST_POSTGRES`, a superuser's URL,
+//! which `script/test` sets; without it, one of this process's own, which `script/postgres` ends when the process does.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    str::FromStr as _,
+    sync::OnceLock,
+};
+
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions, raw_sql};
+use url::Url;
+use uuid::Uuid;
+
+/// What `script/postgres` says by its exit code when no server is installed.
+const NOT_INSTALLED: i32 = 3;
+
+/// The server; its child, if it is ours, ends when this process does, because its input ends then.
+pub struct Server {
+    /// A superuser's.
+    pub url: String,
+    _child: Option<Child>,
+}
+
+/// Whether there is a server; a test that gets `false` returns at once.
+///
+/// Panics when none is installed and `COUNTERSIGN_TEST_ALL=1`.
+pub fn require() -> bool {
+    if server().is_some() {
+        return true;
+    }
+    let everything = std::env::var_os("COUNTERSIGN_TEST_ALL").is_some_and(|value| value == "1");
+    assert!(
+        !everything,
+        "PostgreSQL is missing, and COUNTERSIGN_TEST_ALL=1 skips nothing: run script/bootstrap --test"
+    );
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    eprintln!("skipped: {test} needs PostgreSQL; script/bootstrap --test installs it");
+    false
+}
+
+fn server() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    let given = || std::env::var("COUNTERSIGN_TEST_POSTGRES").ok().map(|url| Server { url, _child: None });
+    SERVER.get_or_init(|| given().or_else(|| start(&[]))).as_ref()
+}
+
+/// A server of its own, with settings such as `port=5433`, for a test that no other may disturb.
+pub fn start(settings: &[&str]) -> Option<Server> {
+    let mut child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("script/postgres"))
+        .args(settings)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("script/postgres can be run");
+    let mut url = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut url).expect("it prints text");
+    if !url.is_empty() {
+        return Some(Server { url: url.trim_end().to_owned(), _child: Some(child) });
+    }
+    let mut told = String::new();
+    child.stderr.take().expect("it is piped").read_to_string(&mut told).expect("it prints text");
+    let ended = child.wait().expect("it ends");
+    assert_eq!(ended.code(), Some(NOT_INSTALLED), "script/postgres: {told}");
+    None
+}
+
+/// A database of one test, which is dropped with this.
+pub struct TestDatabase {
+    pub name: String,
+    pub url: String,
+}
+
+impl TestDatabase {
+    /// A copy of another one, which nobody may be using; there must be a server ([`require`]).
+    pub async fn copy_of(template: &str) -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let mut server = connect(admin()).await;
+        run(&mut server, &format!("create database {name} template {template}")).await;
+        drop(server.close().await);
+        Self { url: url_of(&name), name }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let drop_it = format!("drop database if exists {} with (force)", self.name);
+        // A thread of its own: here a runtime may be running, which cannot be waited on.
+        let dropped = std::thread::spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async move { run(&mut connect(admin()).await, &drop_it).await });
+        });
+        let dropped = dropped.join();
+        assert!(dropped.is_ok() || std::thread::panicking(), "the database could not be dropped");
+    }
+}
+
+/// The superuser's URL of the server's own database.
+pub fn admin() -> &'static str {
+    &server().expect("a test asks first whether there is one").url
+}
+
+/// The same of another database.
+pub fn url_of(database: &str) -> String {
+    let mut url = Url::parse(admin()).expect("COUNTERSIGN_TEST_POSTGRES is a URL");
+    url.set_path(database);
+    url.into()
+}
+
+/// A connection that is nobody's of the program.
+pub async fn connect(url: &str) -> PgConnection {
+    let options = PgConnectOptions::from_str(url).expect("a URL").disable_statement_logging();
+    options.connect().await.expect("the server takes connections")
+}
+
+/// Runs statements without values.
+pub async fn run(connection: &mut PgConnection, statements: &str) {
+    let ran = raw_sql(AssertSqlSafe(statements.to_owned())).execute(connection).await;
+    ran.unwrap_or_else(|error| panic!("{error}: {statements}"));
+}
