@@ -221,7 +221,7 @@ async fn the_guide_for_operators_names_every_metric_and_no_other() {
         .collect();
     assert_eq!(told, real);
     // Alerts speak of nothing else.
-    let metrics = between(OPERATING, "\n## Metrics\n", "\n## Logs\n");
+    let metrics = between(OPERATING, "\n## Metrics\n", "\n## Logs\n").expect("its part on metrics");
     let words = metrics.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).filter(|word| {
         word.starts_with("countersign_") && !real.iter().any(|(name, _)| word.trim_end_matches("_bucket") == *name)
     });
