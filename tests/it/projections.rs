@@ -165,6 +165,8 @@ async fn retrying_after_the_fix_heals_it_and_without_one_leaves_it_parked() {
     let healed = site.app.retry_parked(&operator(), &id("front_page", planted), &|_| {}).await.expect("it is parked");
     assert_eq!(healed.mended, Mended::Healed(1));
     assert_eq!(comments_and_votes(&site, poisoned).await.1, 2);
+    // The acts themselves are on record, and followed as well.
+    site.settle().await;
     assert_eq!(status(&site, "front_page").await.state, State::Live);
     let gone = site.app.retry_parked(&operator(), &id("front_page", planted), &|_| {}).await;
     assert!(matches!(gone, Err(AppError::NotFound)));
