@@ -40,6 +40,8 @@ pub struct Database {
     pub damage: Option<Vec<String>>,
     /// Why it could not be read.
     pub error: Option<String>,
+    /// What mends it then.
+    pub remedy: &'static str,
 }
 
 /// The log.

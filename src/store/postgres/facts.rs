@@ -29,11 +29,13 @@ pub(super) const RESTING: &str =
 pub(super) const SCHEMAS: &str = "select nspname::text as name\nfrom pg_namespace\n\
     where nspname ~ '^countersign_[a-z_]+_[0-9]+$'\norder by nspname";
 
+const REMEDY: &str = "run `countersign migrate` where tables are missing; otherwise the log of the server tells more";
+
 /// Gathers the facts of a site. What cannot be read is told as a fact as well. `deep` has every row of the log and the
 /// read models read once.
 pub async fn examine(log_urls: &str, vault_urls: &str, deep: bool) -> Facts {
     let mut facts = Facts::default();
-    let mut log = Database { file: PathBuf::from("log"), ..Database::default() };
+    let mut log = Database { file: PathBuf::from("log"), remedy: REMEDY, ..Database::default() };
     let read = async {
         let mut connection = Servers::parse(log_urls)?.connect(&format!("{}, {}", schema::LOG, schema::INLINE)).await?;
         facts.engine = schema::engine(&mut connection).await?;
@@ -48,7 +50,7 @@ pub async fn examine(log_urls: &str, vault_urls: &str, deep: bool) -> Facts {
     };
     log.error = read.await.err().map(|error| error.to_string());
     facts.databases.push(log);
-    let mut vault_database = Database { file: PathBuf::from("vault"), ..Database::default() };
+    let mut vault_database = Database { file: PathBuf::from("vault"), remedy: REMEDY, ..Database::default() };
     let read = async {
         let mut connection = Servers::parse(vault_urls)?.connect(schema::VAULT).await?;
         vault_database.schema = level(&mut connection, Part::Vault).await?;
