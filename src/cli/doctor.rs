@@ -138,6 +138,8 @@ impl Site<'_> {
 /// When there is no site, or the system refuses a look at it.
 pub async fn run(config: Config, deep: bool) -> anyhow::Result<Output> {
     if let Some(database) = Database::of(&config) {
+        // Where nobody lets us in there is nothing to look at.
+        database.levels().await?;
         let facts = database.examine(deep).await;
         let site = Site { config: &config, facts: &facts, now: World::system().now(), running: None };
         let mut findings = site.findings();

@@ -85,9 +85,10 @@ impl Layers {
             Raw::Text(text) => (T::parse(text), format!("`{text}`")),
             Raw::File(value) => (T::from_file(value), value.to_string()),
         };
+        let found = if T::IS_SECRET { String::new() } else { format!(", not {found}") };
         value.ok_or_else(|| ConfigError::Refused {
             place: origin.place(key),
-            problem: format!("must be {}, not {found}", T::EXPECTED),
+            problem: format!("must be {}{found}", T::EXPECTED),
         })
     }
 

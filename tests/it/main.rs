@@ -41,6 +41,7 @@ mod observability;
 mod page_list;
 mod pages;
 mod postgres_server;
+mod postgres_settings;
 mod postgres_store;
 mod prerequisites;
 mod projections;

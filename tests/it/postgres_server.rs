@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 mod throw_away;
 
-pub use throw_away::{TestDatabase, connect, require, run, start};
+pub use throw_away::{Server, TestDatabase, connect, require, run, start};
 use throw_away::{admin, url_of};
 
 impl TestDatabase {

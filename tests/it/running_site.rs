@@ -182,7 +182,8 @@ pub fn http() -> reqwest::Client {
         .expect("a client")
 }
 
-fn program(directory: &Path, settings: &[(String, String)], under: &[String]) -> Command {
+/// The program, with settings and nothing else of this process's tests; it has still to be told what to do.
+pub fn program(directory: &Path, settings: &[(String, String)], under: &[String]) -> Command {
     let binary = env!("CARGO_BIN_EXE_countersign");
     let mut command = match under {
         [] => Command::new(binary),

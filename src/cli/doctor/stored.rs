@@ -22,11 +22,10 @@ pub(super) fn programs(site: &Site<'_>, findings: &mut Vec<Finding>) {
     for database in &site.facts.databases {
         let about = format!("schema of {}", name(database));
         match (&database.error, database.schema) {
-            (Some(error), _) => findings.push(Finding::problem(
-                name(database),
-                format!("cannot be read: {error}"),
-                "run this as the account that runs the site; if the file is gone or damaged, restore it from your backup",
-            )),
+            (Some(error), _) => {
+                let found = format!("cannot be read: {error}");
+                findings.push(Finding::problem(name(database), found, database.remedy));
+            }
             (None, Some((has, known))) if has > known => findings.push(Finding::problem(
                 about,
                 format!("{has}, which a newer Countersign made; this one knows schemas up to {known}"),
