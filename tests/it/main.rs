@@ -52,6 +52,7 @@ mod real_browser;
 mod real_events;
 mod real_fleet_idle;
 mod real_fleet_loss;
+mod real_fleet_promotion;
 mod real_fleet_revocation;
 mod real_guide;
 mod real_kill;
