@@ -20,14 +20,15 @@ use std::{
 use async_trait::async_trait;
 use countersign_events::recorded::Position;
 use countersign_projections::TRAILING;
-use sqlx::{Connection as _, PgPool, postgres::PgRow, query};
+use sqlx::{Connection as _, PgPool, postgres::PgRow};
 use tokio::sync::RwLock;
 
 use super::{
-    StoreError, StoredEvent,
+    StoreError,
     ask::{Ask, Of, Reads},
-    convert, signed,
-    statements::{ARRAY_LISTS, Lists, replay_columns},
+    replay::AGGREGATED,
+    signed,
+    statements::{ARRAY_LISTS, Lists},
 };
 
 pub use facts::examine;
@@ -46,9 +47,6 @@ const FOLLOWED: &str = "countersign_followed";
 const SWITCHED: &str = "countersign_generations";
 /// Connections of a node that read.
 const READERS: u32 = 8;
-
-const REPLAY: &str =
-    concat!("select ", replay_columns!(), "\nfrom events\nwhere position > $1\norder by position\nlimit $2");
 
 /// The store of one database.
 pub struct PostgresStore {
@@ -133,15 +131,10 @@ impl PostgresStore {
 impl Reads for PostgresStore {
     type Row = PgRow;
     const LISTS: Lists = ARRAY_LISTS;
+    const REPLAY: &'static str = AGGREGATED;
 
     async fn rows(&self, _of: Of, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
         self.fetch(ask).await
-    }
-
-    async fn replay_page(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        let page = query(REPLAY).bind(signed(after.0)).bind(i64::from(limit));
-        let rows = page.fetch_all(&self.pool().await).await.map_err(failed)?;
-        rows.iter().map(convert::replayed).collect()
     }
 }
 
