@@ -100,11 +100,11 @@ async fn nobody_decides_without_the_role_nor_on_an_application_of_their_own() {
             1,
             "one of incomplete, misleading",
         ),
-        (&["suspend", &id, "--revision", "1", "--as", "rob", "--reason", "No."], 1, "the application is under_review"),
+        (&["suspend", &id, "--revision", "1", "--as", "rob", "--reason", "No."], 1, "the application is under review"),
         (
             &["deny-change", &id, "--revision", "1", "--as", "rob", "--reason", "No."],
             1,
-            "the application is under_review: cleo, on ",
+            "the application is under review: cleo, on ",
         ),
         (&["show", "7"], 2, "`countersign review list --state all` shows them"),
         (&["show", "01926f3e-8a00-7000-8000-000000000001"], 1, "`countersign review list --state all` lists"),

@@ -282,6 +282,10 @@ async fn only_the_scan_by_position_walks_the_log_and_nothing_walks_another_table
         let by_position = plan.iter().position(|line| line.contains("using events_pkey on events"));
         let walks =
             by_position.is_some_and(|line| plan.get(line + 1).is_some_and(|line| line.contains("\"position\" > ")));
-        assert_eq!(walks, [s::READ_LOG, replay::AGGREGATED, replay::ROWS].contains(&statement.as_str()), "{plan:#?}: {statement}");
+        assert_eq!(
+            walks,
+            [s::READ_LOG, replay::AGGREGATED, replay::ROWS].contains(&statement.as_str()),
+            "{plan:#?}: {statement}"
+        );
     }
 }
