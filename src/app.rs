@@ -57,8 +57,8 @@ use crate::{
     writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
 };
 
-/// How often a command is decided again after a lost race.
-const ATTEMPTS: usize = 5;
+/// How often a command is decided at most, races lost before that.
+const ATTEMPTS: u32 = 12;
 /// How long a read waits for what its sender has seen.
 pub const READ_YOUR_WRITES: Duration = Duration::from_secs(2);
 
@@ -257,7 +257,8 @@ impl App {
         if let Some(done) = self.repeated(caller).await? {
             return Ok(done);
         }
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            self.stand_back(attempt).await;
             let Plan { events, expected, joining, answer } = plan().await?;
             let command = match (&caller.command, caller.command_key()) {
                 (Some(named), Some(key)) => Some(Command { key, body: named.body, answer: to_json(&answer) }),
@@ -281,6 +282,14 @@ impl App {
             }
         }
         Err(AppError::LostRace)
+    }
+
+    /// Lets others go first who lose races to each other on their nodes: longer each time, and each of them another while.
+    async fn stand_back(&self, attempt: u32) {
+        if attempt > 1 {
+            let [chance] = self.world.random();
+            tokio::time::sleep(Duration::from_micros(50) * attempt * u32::from(chance)).await;
+        }
     }
 
     /// What came of a command that was carried out before.
