@@ -44,7 +44,7 @@ pub(super) struct Filters {
     /// Only of this type, such as `ApplicationApproved`
     #[arg(long = "type", value_name = "TYPE", value_parser = event_type)]
     type_name: Option<String>,
-    /// Only by this actor: a username, user:ID, cli:NAME or system
+    /// Only by this actor, or decided in their name: a username, user:ID, cli:NAME or system
     #[arg(long, value_name = "ACTOR")]
     actor: Option<String>,
     /// Only about this application, or through it: its id or client id

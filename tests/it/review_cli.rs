@@ -80,6 +80,12 @@ async fn a_reviewer_claims_and_approves_beside_a_running_site() {
     // The envelope names who sat at the command line, the decision in whose name.
     let approved = site.done(&["events", "list", "--type", "ApplicationApproved", "--format", "json"]);
     assert!(approved.contains("\"actor\": \"cli:"), "{approved}");
+    // It is found by both, as the claim before it is.
+    for (kind, count) in [("ApplicationApproved", 1), ("ReviewClaimed", 1), ("ReviewReleased", 1)] {
+        let by = |actor: &str| site.done(&["events", "list", "--type", kind, "--actor", actor, "--format", "csv"]);
+        assert_eq!(by("rob").lines().count(), 1 + count, "{kind}: {}", by("rob"));
+        assert_eq!(by("mia").lines().count(), 1, "{kind}: {}", by("mia"));
+    }
 
     let twice = refused(&site.cli(&["review", "deny", &id, "--revision", "1", "--reason", "No.", "--as", "mia"]), 1);
     assert!(twice.contains("the application is approved: rob, on "), "{twice}");
