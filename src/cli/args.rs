@@ -86,7 +86,8 @@ pub(super) enum Command {
 pub(super) enum Account {
     /// Add a member and print a link with which they set their password
     #[command(after_help = "Examples:\n  countersign account create ada --role admin\n  \
-                            countersign account create bot-7 --password-stdin < password.txt")]
+                            countersign account create bot-7 --password-stdin < password.txt\n  \
+                            countersign account create ada --role admin --new-site --data-dir /var/lib/countersign")]
     Create {
         /// Username: 3 to 25 letters, digits, `_` and `-`
         #[arg(value_parser = username)]
@@ -97,6 +98,9 @@ pub(super) enum Account {
         /// Take the password from standard input instead of printing a link
         #[arg(long)]
         password_stdin: bool,
+        /// Make the site first when there is none in the data directory yet
+        #[arg(long)]
+        new_site: bool,
         #[command(flatten)]
         flags: Flags,
     },
@@ -259,10 +263,12 @@ impl Account {
     /// Reads a password from standard input when that was asked for.
     pub(super) fn order(self) -> anyhow::Result<Order> {
         Ok(match self {
-            Self::Create { name, roles, password_stdin, flags } => {
+            Self::Create { name, roles, password_stdin, new_site, flags } => {
                 let password = if password_stdin { Some(read_password(io::stdin().lock())?) } else { None };
-                // A first member may come before the first start, as provisioning does it.
-                Order { missing: Missing::Make, ..Order::new(Request::AccountCreate { name, roles, password }, flags) }
+                // A first member may come before the first start, as provisioning does it. It has to be said: a mistyped
+                // path would become a site of its own.
+                let missing = if new_site { Missing::Make } else { Missing::Refuse };
+                Order { missing, ..Order::new(Request::AccountCreate { name, roles, password }, flags) }
             }
             Self::List { shape } => Order::shaped(Request::AccountList, shape),
             Self::Grant(NameAndRole { name, role, flags }) => Order::new(Request::AccountGrant { name, role }, flags),
