@@ -4,12 +4,13 @@ pub(super) mod review;
 
 use std::io::{self, Read as _};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use countersign_events::{account::Role, codec, ids::TokenId, scope::ScopeSet, text};
 
 use super::{
-    events::Filters, execute::Request, lifetime::Lifetime, open::Missing, projections::Projections, table::Format,
+    Misuse, events::Filters, execute::Request, lifetime::Lifetime, open::Missing, projections::Projections,
+    table::Format, unsaid::TokenIds,
 };
 use crate::config::Flags;
 
@@ -143,7 +144,8 @@ pub(super) enum Token {
     },
     /// Show whose a token is and whether it is valid; the token itself is stored nowhere
     Show {
-        /// Id of the token, as `token issue` and the member's settings show it
+        /// Id of the token, as `token issue` prints it and events of type `TokenIssued` have it
+        #[arg(value_parser = TokenIds)]
         id: TokenId,
         #[command(flatten)]
         shape: Shape,
@@ -151,6 +153,7 @@ pub(super) enum Token {
     /// End a token for good
     Revoke {
         /// Id of the token
+        #[arg(value_parser = TokenIds)]
         id: TokenId,
         #[command(flatten)]
         flags: Flags,
@@ -295,16 +298,16 @@ impl Token {
 }
 
 impl Events {
-    pub(super) fn order(self) -> Order {
-        match self {
+    pub(super) fn order(self) -> Result<Order, Misuse> {
+        Ok(match self {
             Self::List { after, newest_first, limit, filters, shape } => {
-                Order::shaped(Request::EventsList { after, newest_first, limit, filter: filters.into() }, shape)
+                Order::shaped(Request::EventsList { after, newest_first, limit, filter: filters.typed()? }, shape)
             }
             Self::Show { position, shape } => Order::shaped(Request::EventsShow { position }, shape),
             Self::Tail { after, filters, shape } => {
-                Order::shaped(Request::EventsFollow { after, filter: filters.into() }, shape)
+                Order::shaped(Request::EventsFollow { after, filter: filters.typed()? }, shape)
             }
-        }
+        })
     }
 }
 
@@ -331,7 +334,7 @@ fn read_password(input: impl io::Read) -> anyhow::Result<String> {
     let mut password = String::new();
     let length = input.take(PASSWORD_BYTES).read_to_string(&mut password);
     if length.context("cannot read the password from standard input")? as u64 == PASSWORD_BYTES {
-        bail!("the password on standard input is too long");
+        return Err(Misuse("the password on standard input is too long".to_owned()).into());
     }
     let line = password.strip_suffix('\n').unwrap_or(&password);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())

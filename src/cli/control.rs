@@ -29,7 +29,9 @@ use tokio::{
 };
 
 use super::{
+    Misuse,
     execute::{Request, execute, execute_telling},
+    is_misuse,
     open::{self, Database, Lock, Missing, Place},
     operator,
     output::Output,
@@ -76,9 +78,18 @@ pub enum Answer {
     Err {
         /// Why, and what to do about it.
         message: String,
+        /// Whether what was typed is at fault.
+        #[serde(default)]
+        misuse: bool,
     },
     /// Not done yet; further answers come.
     Working(Pace),
+}
+
+impl Answer {
+    fn of(error: &anyhow::Error) -> Self {
+        Self::Err { message: format!("{error:#}"), misuse: is_misuse(error) }
+    }
 }
 
 /// Has a request carried out: by the running server, or else here, on the opened data directory.
@@ -176,7 +187,8 @@ async fn ask(mut stream: UnixStream, request: Request) -> anyhow::Result<Output>
         timeout(WORKING + LISTENING, read).await.context(unknown)?.context(unknown)?;
         match serde_json::from_slice(&answer).context(unknown)? {
             Answer::Ok(output) => return Ok(output),
-            Answer::Err { message } => bail!(message),
+            Answer::Err { message, misuse: true } => return Err(Misuse(message).into()),
+            Answer::Err { message, misuse: false } => bail!(message),
             Answer::Working(pace) => progress.show(&pace),
         }
     }
@@ -268,7 +280,7 @@ async fn talk(mut stream: UnixStream, app: Arc<App>, owner: u32) {
     };
     let answer = match heard {
         Ok(letter) => answer_telling(&mut stream, &app, letter).await,
-        Err(error) => Answer::Err { message: format!("{error:#}") },
+        Err(error) => Answer::of(&error),
     };
     let Ok(mut line) = serde_json::to_vec(&answer) else { return };
     line.push(b'\n');
@@ -306,7 +318,7 @@ async fn answer_telling(stream: &mut UnixStream, app: &App, letter: Letter) -> A
         tokio::select! {
             done = &mut work => return match done {
                 Ok(output) => Answer::Ok(output),
-                Err(error) => Answer::Err { message: format!("{error:#}") },
+                Err(error) => Answer::of(&error),
             },
             () = tokio::time::sleep(TELLING) => {
                 let now = pace.borrow().clone();
@@ -325,8 +337,8 @@ async fn answer(app: &App, letter: Letter) -> Answer {
     tracing::info!(command = letter.request.name(), "asked by the command line");
     match timeout(WORKING, execute(app, letter.request, operator::actor(&letter.operator))).await {
         Ok(Ok(output)) => Answer::Ok(output),
-        Ok(Err(error)) => Answer::Err { message: format!("{error:#}") },
-        Err(_) => Answer::Err { message: "this took too long; look whether it was done before you repeat it".into() },
+        Ok(Err(error)) => Answer::of(&error),
+        Err(_) => Answer::of(&anyhow!("this took too long; look whether it was done before you repeat it")),
     }
 }
 

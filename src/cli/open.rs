@@ -26,7 +26,7 @@ use crate::{
     world::World,
 };
 
-pub use database::{Database, Levels};
+pub use database::{Database, Levels, check_urls};
 
 const LOG: &str = "log.db";
 const VAULT: &str = "vault.db";

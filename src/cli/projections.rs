@@ -4,6 +4,7 @@
 
 use anyhow::{anyhow, bail};
 use clap::Subcommand;
+use countersign_events::text;
 use countersign_projections::{INLINE, Projection, TRAILING};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -83,7 +84,7 @@ pub(super) enum Parked {
         /// Id, as `parked list` shows it
         id: ParkedId,
         /// Why; it stays on record
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = text::reason)]
         reason: String,
         #[command(flatten)]
         flags: Flags,

@@ -100,10 +100,10 @@ async fn nobody_decides_without_the_role_nor_on_an_application_of_their_own() {
         (&["approve", &id, "--revision", "1", "--as", "cleo"], 1, "cleo lacks the role reviewer"),
         (&["approve", &id, "--revision", "1", "--as", "zoe"], 1, "there is no member called `zoe`"),
         (&["deny", &id, "--revision", "1", "--as", "rob"], 2, "--reason <TEXT>"),
-        (&["deny", &id, "--revision", "1", "--as", "rob", "--reason", " "], 1, "reason"),
+        (&["deny", &id, "--revision", "1", "--as", "rob", "--reason", " "], 2, "--reason <TEXT>"),
         (
             &["deny", &id, "--revision", "1", "--as", "rob", "--reason", "No.", "--reason-code", "mood"],
-            1,
+            2,
             "one of incomplete, misleading",
         ),
         (&["suspend", &id, "--revision", "1", "--as", "rob", "--reason", "No."], 1, "the application is under_review"),
@@ -114,7 +114,7 @@ async fn nobody_decides_without_the_role_nor_on_an_application_of_their_own() {
         ),
         (&["show", "7"], 2, "`countersign review list --state all` shows them"),
         (&["show", "01926f3e-8a00-7000-8000-000000000001"], 1, "`countersign review list --state all` lists"),
-        (&["list", "--owner", "me"], 1, "`me` is nobody without --as NAME"),
+        (&["list", "--owner", "me"], 2, "`me` is nobody without --as NAME"),
     ] {
         let arguments: Vec<_> = ["review"].iter().chain(arguments).copied().collect();
         let said = refused(&site.cli(&arguments), code);

@@ -20,6 +20,7 @@ use crate::{
         reviews::{Verb, Verdict},
     },
     cli::{
+        Misuse,
         output::Output,
         table::{Table, visible},
     },
@@ -174,7 +175,7 @@ async fn whom(app: &App, name: Option<&str>, me: Option<UserId>) -> anyhow::Resu
     match (name, me) {
         (None, _) => Ok(None),
         (Some("me"), Some(me)) => Ok(Some(me)),
-        (Some("me"), None) => Err(anyhow!("`me` is nobody without --as NAME")),
+        (Some("me"), None) => Err(Misuse("`me` is nobody without --as NAME".to_owned()).into()),
         (Some(name), _) => Ok(Some(member(app, name).await?.user_id)),
     }
 }
