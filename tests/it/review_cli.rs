@@ -92,6 +92,59 @@ async fn a_reviewer_claims_and_approves_beside_a_running_site() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_is_made_twice_says_that_nothing_new_happened_and_what_stands() {
+    let (site, id) = given_request().await;
+    let decide = |verb: &str, name: &str| {
+        let reason = ["--reason", "As agreed.", "--revision", "1", "--as", name];
+        let arguments = [&["review", verb, &id][..], if verb == "claim" { &reason[4..] } else { &reason[..] }].concat();
+        site.done(&arguments)
+    };
+    for (verb, already, stands) in [
+        ("claim", "rob has claimed “Reader” already", "rob took up the review of “Reader”"),
+        ("approve", "“Reader” is approved already", "rob approved “Reader”, revision 1"),
+        ("suspend", "“Reader” is suspended already", "rob suspended “Reader”, revision 1"),
+        ("reinstate", "“Reader” is reinstated already", "rob reinstated “Reader”, revision 1"),
+        ("revoke", "“Reader” is revoked already", "rob revoked “Reader”, revision 1"),
+    ] {
+        let first = decide(verb, "rob");
+        assert!(!first.contains("Nothing new"), "{first}");
+        let before = head(&site);
+        let again = decide(verb, "rob");
+        let said = [&format!("Nothing new happened: {already}. What stands is of "), " UTC: ", stands];
+        assert!(said.iter().all(|part| again.contains(*part)), "{verb}: {again}");
+        assert_eq!(head(&site), before, "{verb}");
+    }
+    let other = ["review", "revoke", &id, "--revision", "1", "--reason", "No.", "--as", "mia"];
+    let late = refused(&site.cli(&other), 1);
+    assert!(late.contains("the application is revoked: rob, on "), "{late}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_does_twice_says_that_nothing_new_happened() {
+    let site = RunningSite::start();
+    site.given_member("bob", &[]);
+    let (_, token) = site.given_token("bob", "read");
+    for (arguments, already, stands) in [
+        (&["account", "grant", "bob", "reviewer"][..], "bob has the role reviewer already", "bob the role reviewer"),
+        (&["account", "withdraw", "bob", "reviewer"], "bob does not have the role reviewer", "reviewer"),
+        (&["account", "suspend", "bob"], "bob is suspended already", "suspended bob"),
+        (&["account", "reinstate", "bob"], "bob can act already", "bob"),
+        (&["token", "revoke", &token], "has ended already", "bob"),
+    ] {
+        let first = site.done(arguments);
+        assert!(!first.contains("Nothing new"), "{first}");
+        let before = head(&site);
+        let again = site.done(arguments);
+        assert!(again.starts_with("Nothing new happened: ") && again.contains(already), "{arguments:?}: {again}");
+        let (_, what) = again.split_once(" UTC: ").expect("what stands");
+        assert!(what.contains(stands) && what.contains("(command line)"), "{arguments:?}: {again}");
+        assert_eq!(head(&site), before, "{arguments:?}");
+    }
+    let never = site.done(&["account", "withdraw", "bob", "admin"]);
+    assert_eq!(never, "Nothing new happened: bob does not have the role admin.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_decides_without_the_role_nor_on_an_application_of_their_own() {
     let (site, id) = given_request().await;
     let before = head(&site);
