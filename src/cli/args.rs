@@ -12,7 +12,7 @@ use super::{
     Misuse, events::Filters, execute::Request, lifetime::Lifetime, open::Missing, projections::Projections,
     table::Format, unsaid::TokenIds,
 };
-use crate::config::Flags;
+use crate::{config::Flags, nearest::nearest};
 
 /// Longer than any password, in bytes.
 const PASSWORD_BYTES: u64 = 4096;
@@ -325,8 +325,11 @@ pub(super) fn event_type(name: &str) -> Result<String, String> {
     if names().any(|known| known == name) {
         return Ok(name.to_owned());
     }
-    let nearest = names().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    Err(format!("there is no such type of event; did you mean {}?", nearest.unwrap_or_default()))
+    let what_to_do = match nearest(name, names().map(ToOwned::to_owned)) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Err(format!("there is no such type of event; {what_to_do}"))
 }
 
 /// All of the input but one line break at its end.
@@ -384,7 +387,10 @@ mod tests {
 
     #[test]
     fn an_unknown_type_of_event_names_the_nearest() {
-        assert!(event_type("ApplicationAproved").unwrap_err().contains("ApplicationApproved"));
+        let near = event_type("ApplicationAproved").unwrap_err();
+        assert!(near.ends_with("did you mean ApplicationApproved?"), "{near}");
+        let far = event_type("Banana").unwrap_err();
+        assert!(!far.contains("did you mean") && far.contains("UserRegistered, "), "{far}");
     }
 
     #[test]
