@@ -201,6 +201,39 @@ mod tests {
     }
 
     #[test]
+    fn every_command_that_a_text_names_is_one() {
+        let mut named = 0;
+        for (file, text) in sources(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+            for line in text.split("`countersign ").skip(1).filter_map(|rest| rest.split('`').next()) {
+                let (mut command, mut said) = (command(), vec![]);
+                for word in line.split_whitespace() {
+                    if !command.has_subcommands() || !word.starts_with(|c: char| c.is_ascii_lowercase()) {
+                        break;
+                    }
+                    said.push(word);
+                    let found = command.find_subcommand(word).cloned();
+                    command = found.unwrap_or_else(|| panic!("{file}: there is no `countersign {}`", said.join(" ")));
+                }
+                named += 1;
+            }
+        }
+        assert!(named > 30, "{named} are named");
+    }
+
+    fn sources(directory: &std::path::Path) -> Vec<(String, String)> {
+        let mut found = vec![];
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(sources(&path));
+            } else {
+                found.extend(std::fs::read_to_string(&path).map(|text| (path.display().to_string(), text)));
+            }
+        }
+        found
+    }
+
+    #[test]
     fn short_help_of_a_command_has_only_the_settings_that_matter_to_it() {
         let short = help(&["countersign", "account", "list", "-h"]);
         assert!(

@@ -108,13 +108,15 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
             Lock::Held(holder) => holder,
         };
         match connect(&data_dir).await {
-            Ok(stream) => return ask(stream, request).await,
-            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
+            Ok(stream) => {
+                let answered = ask(stream, request.clone()).await;
+                let Some(error) = answered.as_ref().err().and_then(unread) else { return answered };
                 last = Some((holder, error));
-                tokio::time::sleep(BETWEEN).await;
             }
+            Err(error) if is_nobody(&error) => last = Some((holder, error)),
             Err(error) => return Err(unanswered(&data_dir, &holder, error)),
         }
+        tokio::time::sleep(BETWEEN).await;
     }
     let (holder, error) = last.unwrap_or_else(|| ("another process".to_owned(), ErrorKind::TimedOut.into()));
     Err(unanswered(&data_dir, &holder, error))
@@ -138,12 +140,14 @@ async fn carry_out_at(place: &Place, config: Config, request: Request) -> anyhow
 pub async fn ask_running(data_dir: &Path, request: Request) -> anyhow::Result<Output> {
     for _ in 0..STARTING_TRIES {
         match connect(data_dir).await {
-            Ok(stream) => return ask(stream, request).await,
-            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
-                tokio::time::sleep(BETWEEN).await;
-            }
+            Ok(stream) => match ask(stream, request.clone()).await {
+                Err(error) if unread(&error).is_some() => {}
+                answered => return answered,
+            },
+            Err(error) if is_nobody(&error) => {}
             Err(error) => return Err(error).context("its control socket"),
         }
+        tokio::time::sleep(BETWEEN).await;
     }
     bail!("it has no control socket")
 }
@@ -159,9 +163,21 @@ pub(super) async fn ask_server(data_dir: &Path, request: Request) -> anyhow::Res
             Err(error) if error.source().is_some() => Ok(None),
             answered => answered.map(Some),
         },
-        Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => Ok(None),
+        Err(error) if is_nobody(&error) => Ok(None),
         Err(error) => Err(unanswered(data_dir, "another process", error)),
     }
+}
+
+/// Whether nobody listens: what lies there is a server's that is gone, or just going.
+fn is_nobody(error: &io::Error) -> bool {
+    [ErrorKind::NotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset].contains(&error.kind())
+}
+
+/// The error of a connection that ended before the whole request was read: then nothing of it was carried out, and it
+/// can be sent again. Whoever reads it all and ends then leaves another error.
+fn unread(error: &anyhow::Error) -> Option<io::Error> {
+    let kind = error.downcast_ref::<io::Error>()?.kind();
+    [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&kind).then(|| kind.into())
 }
 
 fn unanswered(data_dir: &Path, holder: &str, error: io::Error) -> anyhow::Error {
@@ -380,6 +396,31 @@ mod tests {
         };
         let (answer, ()) = tokio::join!(ask(ours, Request::AccountSuspend { name: "bo".to_owned() }), server);
         assert!(matches!(answer.unwrap(), Output::Sentence(sentence) if sentence == "done"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_resets_the_connection_is_none_and_one_that_read_the_request_may_have_done_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("control.sock")).unwrap();
+        let end_unread = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(ask_server(directory.path(), Request::AccountList), end_unread);
+        assert!(answer.unwrap().is_none());
+        for (reads, is_unread) in [(false, true), (true, false)] {
+            let end = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.readable().await.unwrap();
+                if reads {
+                    hear(&mut stream).await.unwrap();
+                }
+            };
+            let stream = connect(directory.path()).await.unwrap();
+            let (answer, ()) = tokio::join!(ask(stream, Request::AccountList), end);
+            let error = answer.err().unwrap();
+            assert_eq!(unread(&error).is_some(), is_unread, "{error:#}");
+        }
     }
 
     #[test]
