@@ -198,8 +198,14 @@ fn second(event: &Value) -> String {
 }
 
 impl Listing {
-    /// Prints it; what has to be known of it goes to `explain`.
-    pub(super) fn write(&self, format: Format, out: &mut dyn Write, explain: &mut dyn Write) -> io::Result<()> {
+    /// Prints it, as a table within `width`; what has to be known of it goes to `explain`.
+    pub(super) fn write(
+        &self,
+        format: Format,
+        width: Option<usize>,
+        out: &mut dyn Write,
+        explain: &mut dyn Write,
+    ) -> io::Result<()> {
         match format {
             Format::Table => {
                 let mut table = Table::new(&["position", "time", "who", "sentence"]);
@@ -207,7 +213,7 @@ impl Listing {
                     let (at, who) = (second(event).into(), event["actor_name"].clone());
                     table.push([event["position"].clone(), at, who, event["sentence"].clone()]);
                 }
-                table.write(format, out)?;
+                table.write_within(format, width, out)?;
             }
             Format::Json => {
                 serde_json::to_writer_pretty(&mut *out, &self.events)?;
@@ -380,9 +386,9 @@ mod tests {
     #[test]
     fn a_table_has_position_time_who_and_sentence_and_its_note_beside_it() {
         let mut note = vec![];
-        let table = written(|out| example().write(Format::Table, out, &mut io::sink()));
+        let table = written(|out| example().write(Format::Table, None, out, &mut io::sink()));
         assert!(table.contains("7         2026-01-31T12:00:00Z  ada  ada suspended \\u{202e}bo."), "{table}");
-        example().write(Format::Json, &mut io::sink(), &mut note).unwrap();
+        example().write(Format::Json, None, &mut io::sink(), &mut note).unwrap();
         assert_eq!(note, b"There may be more.\n");
     }
 

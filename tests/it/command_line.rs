@@ -5,7 +5,10 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::running_site::{RunningSite, text_of};
+use crate::{
+    prerequisites::require,
+    running_site::{RunningSite, text_of},
+};
 
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
@@ -128,5 +131,27 @@ fn a_token_that_was_typed_is_never_repeated() {
             let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), said(&output));
             assert!(!told.contains(&typed[..20]) && !told.is_empty(), "{told}");
         }
+    }
+}
+
+#[test]
+fn a_table_fits_the_terminal_it_is_printed_to_and_is_whole_where_it_is_piped() {
+    if !require("script") {
+        return;
+    }
+    let directory = given_site();
+    let list = "events list --data-dir site";
+    let whole = text_of(&run(directory.path(), &list.split(' ').collect::<Vec<_>>()));
+    let longest = |text: &str| text.lines().map(|line| line.trim_end().chars().count()).max();
+    assert!(longest(&whole) > Some(90) && !whole.contains('…'), "{whole}");
+    // A terminal of 90 columns; `COLUMNS` has the last word.
+    for (columns, wanted) in [("", 90), ("COLUMNS=70 ", 70)] {
+        let typed = format!("stty cols 90; {columns}{} {list}", env!("CARGO_BIN_EXE_countersign"));
+        let mut terminal = Command::new("script");
+        terminal.args(["-qec", &typed, "/dev/null"]).current_dir(directory.path());
+        let shown =
+            text_of(&terminal.env_remove("COUNTERSIGN_TEST_ALL").env_remove("COLUMNS").output().expect("it runs"));
+        assert!(longest(&shown) <= Some(wanted) && shown.contains('…'), "{columns}{shown}");
+        assert_eq!(shown.lines().count(), whole.lines().count(), "{shown}");
     }
 }
