@@ -86,6 +86,7 @@ impl Layers {
             Raw::Text(text) => (T::parse(text), format!("`{text}`")),
             Raw::File(value) => (T::from_file(value), value.to_string()),
         };
+        let found = if T::IS_SECRET { "what stands there".to_owned() } else { found };
         value.ok_or_else(|| ConfigError::Refused {
             place: origin.place(key),
             problem: format!("must be {}, not {found}", T::EXPECTED),

@@ -126,6 +126,10 @@ fn mistakes_in_the_file_name_line_key_and_what_is_expected() {
             "listen = 8080",
             "countersign.toml line 1: `listen` must be an IP address and port such as 127.0.0.1:8080, not 8080",
         ),
+        (
+            "metrics_token = 4815162342",
+            "countersign.toml line 1: `metrics_token` must be a string, not what stands there",
+        ),
         ("site_name = 1.5", "countersign.toml line 1: `site_name` must be a string, not a value of type float"),
         (
             "root_key = 'x'",
