@@ -83,7 +83,7 @@ struct Server {
 impl Server {
     /// The real binary, with a member and a token, as configured but for the limit that the load would hit.
     fn countersign(data_dir: &Path, log: &str) -> Self {
-        let mut create = countersign(data_dir, &["account", "create", "ada", "--password-stdin"]);
+        let mut create = countersign(data_dir, &["account", "create", "ada", "--password-stdin", "--new-site"]);
         let mut create = create.stdin(Stdio::piped()).spawn().expect("the binary");
         create.stdin.take().expect("a pipe").write_all(b"correct horse battery").expect("a password");
         assert!(create.wait().expect("an end").success());

@@ -268,12 +268,13 @@ impl App {
             for (stream, event) in events {
                 append.events.push(self.prepare(caller, stream, event, joining).await?);
             }
-            if append.events.is_empty() && append.command.is_none() {
-                return Ok(Done { answer, cursor: self.head().await?, repeated: None });
+            let happened = !append.events.is_empty();
+            if !happened && append.command.is_none() {
+                return Ok(Done { answer, cursor: self.head().await?, repeated: None, happened });
             }
             match self.writer.append(append).await {
                 Ok(Appended::New { head, .. }) => {
-                    return Ok(Done { answer, cursor: head.into(), repeated: None });
+                    return Ok(Done { answer, cursor: head.into(), repeated: None, happened });
                 }
                 Ok(Appended::Repeat(outcome)) => return self.as_repeat(outcome).await,
                 Err(AppendError::Lost(_)) => {}
@@ -306,7 +307,7 @@ impl App {
         let answer = serde_json::from_str(&outcome.answer).map_err(|_| AppError::OtherBody)?;
         let epoch = self.log.head().await?.epoch;
         let cursor = Cursor { epoch, position: outcome.position };
-        Ok(Done { answer, cursor, repeated: Some(outcome.recorded_at) })
+        Ok(Done { answer, cursor, repeated: Some(outcome.recorded_at), happened: false })
     }
 
     /// Seals and encodes an event.

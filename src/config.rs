@@ -236,6 +236,9 @@ impl Config {
         if !(2..=8).contains(&self.token_prefix.len()) || !self.token_prefix.bytes().all(|b| b.is_ascii_lowercase()) {
             return refused("token_prefix", "must have 2 to 8 lower-case letters from a to z");
         }
+        if self.vault_url.is_some() && self.database_url.is_none() {
+            return refused("vault_url", "is for a site whose log lies in a database: name that with `database_url`");
+        }
         if self.data_dir.as_os_str().is_empty() {
             return refused("data_dir", "must name a directory");
         }

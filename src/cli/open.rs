@@ -26,7 +26,7 @@ use crate::{
     world::World,
 };
 
-pub use database::{Database, Levels};
+pub use database::{Database, Levels, check_urls};
 
 const LOG: &str = "log.db";
 const VAULT: &str = "vault.db";
@@ -217,7 +217,8 @@ impl DataDir {
 
 fn nothing_there(path: &Path) -> String {
     format!(
-        "there is no site in {}: `countersign serve` makes one; if yours lies elsewhere, name it with --data-dir",
+        "there is no site in {}: `countersign serve` makes one, and `countersign account create NAME --new-site` makes one \
+         with its first member; if yours lies elsewhere, name it with --data-dir",
         path.display()
     )
 }

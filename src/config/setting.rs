@@ -25,6 +25,8 @@ pub(super) trait Setting: Sized {
     const VALUE_NAME: &'static str;
     /// Whether the bare flag means true.
     const IS_SWITCH: bool = false;
+    /// Whether a wrong value is left out of the error about it.
+    const IS_SECRET: bool = false;
 
     fn parse(text: &str) -> Option<Self>;
 
@@ -189,6 +191,7 @@ impl Setting for Option<Url> {
 impl Setting for Option<HiddenText> {
     const EXPECTED: &'static str = "a string";
     const VALUE_NAME: &'static str = "TEXT";
+    const IS_SECRET: bool = true;
 
     fn parse(text: &str) -> Option<Self> {
         Some(if text.is_empty() { None } else { Some(HiddenText::new(text)) })

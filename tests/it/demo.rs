@@ -151,7 +151,7 @@ fn a_demo_tells_the_same_story_each_time_and_ends_before_now() {
 fn a_site_that_has_members_is_not_filled() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = directory.path().join("site");
-    let create = ["account", "create", "zoe", "--data-dir", data.to_str().expect("a path")];
+    let create = ["account", "create", "zoe", "--new-site", "--data-dir", data.to_str().expect("a path")];
     text_of(&Command::new(env!("CARGO_BIN_EXE_countersign")).args(create).output().expect("it runs"));
     let refused = serve(directory.path(), &["--listen", "127.0.0.1:0"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();

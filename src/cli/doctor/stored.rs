@@ -111,7 +111,7 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
     if !model.trailing {
         return Finding::ok(about, format!("revision {}, changes with the log", model.wanted));
     }
-    let rebuild = format!("countersign projections rebuild {}", model.name);
+    let rebuild = format!("`countersign projections rebuild {}`", model.name);
     let Some(cursor) = model.cursor else {
         let found = "its file is missing or cannot be read";
         return Finding::warning(
@@ -135,7 +135,8 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
     let parked = following.map_or(model.parked, |following| following.parked);
     if parked > 0 && following.is_none_or(|following| following.progress.error.is_none()) {
         let found = format!("incomplete: {parked} {} parked", if parked == 1 { "stream is" } else { "streams are" });
-        let remedy = "countersign projections parked list says why; then projections parked retry or discard";
+        let remedy = "`countersign projections parked list` says why; then `countersign projections parked retry ID`, or \
+                      `countersign projections parked discard ID --reason TEXT`";
         return Finding::problem(about, found, remedy);
     }
     let Some(following) = following else {

@@ -9,6 +9,7 @@ use countersign_projections::Projection;
 
 use crate::{
     app::{App, Stores},
+    cli::Misuse,
     config::{Config, HiddenText},
     keyring::Keyring,
     projector::{Tell, rebuild_inline},
@@ -26,6 +27,23 @@ pub struct Database {
     log: HiddenText,
     vault: HiddenText,
     owner: Option<HiddenText>,
+}
+
+/// Reads the URLs of databases in the settings.
+///
+/// # Errors
+/// [`Misuse`] with the setting that cannot be read as one. Its text is not in it: it may hold a password.
+pub fn check_urls(config: &Config) -> Result<(), Misuse> {
+    for (key, url) in [
+        ("database_url", &config.database_url),
+        ("vault_url", &config.vault_url),
+        ("migrate_database_url", &config.migrate_database_url),
+    ] {
+        if let Some(Err(error)) = url.as_ref().map(|url| postgres::role_of(url.expose())) {
+            return Err(Misuse(format!("the setting `{key}`: {error}")));
+        }
+    }
+    Ok(())
 }
 
 /// How far the two parts of a site are migrated.
