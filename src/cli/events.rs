@@ -21,7 +21,7 @@ use super::{
     args::event_type,
     control,
     execute::Request,
-    open::Missing,
+    open::{Database, Missing, Place},
     output::Output,
     table::{Format, Table, visible},
 };
@@ -31,11 +31,13 @@ use crate::{
         audit::{self, AuditPage, Effort, Typed},
     },
     config::Config,
+    store::StoreError,
+    world::World,
 };
 
 /// How long a server waits for a new event before it answers that there is none.
 const WAITING: Duration = Duration::from_secs(1);
-/// How far apart `tail` looks for a server while there is none.
+/// How far apart `tail` looks for a server, or a database that answers, while there is none.
 const BETWEEN: Duration = Duration::from_millis(500);
 /// So many events are printed at once by `tail`.
 const PAGE: u32 = 500;
@@ -314,22 +316,41 @@ pub(super) fn write_event(event: &Value, format: Format, out: &mut dyn Write) ->
 /// # Errors
 /// A filter without such a value, a site that is not there, or standard output that cannot be written to.
 pub(super) async fn tail(config: Config, after: Option<u64>, filter: Typed, format: Format) -> anyhow::Result<()> {
-    tokio::select! {
+    let node = match Database::of(&config) {
+        // Beside nodes the command line is a node itself, for as long as it follows.
+        Some(database) => Some(Place::Database(database).start(config.clone(), World::system()).await?),
+        None => None,
+    };
+    let ended = tokio::select! {
         // First, so that it listens before anything is printed.
         biased;
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-        ended = follow_on(config, after, filter, format) => match ended {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(anyhow::Error::from),
+        ended = follow_on(config, node.as_deref(), after, filter, format) => match ended {
             Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) => Ok(()),
             ended => ended,
         },
+    };
+    if let Some(app) = node {
+        app.stop().await;
     }
+    ended
 }
 
-async fn follow_on(config: Config, mut after: Option<u64>, filter: Typed, format: Format) -> anyhow::Result<()> {
-    let (mut begun, mut is_first, mut waits) = (false, true, false);
+async fn follow_on(
+    config: Config,
+    node: Option<&App>,
+    mut after: Option<u64>,
+    filter: Typed,
+    format: Format,
+) -> anyhow::Result<()> {
+    let (mut begun, mut is_first, mut waits) = (node.is_some(), true, false);
     loop {
         let request = Request::EventsFollow { after, filter: filter.clone() };
-        let output = match control::ask_server(&config.data_dir, request.clone()).await? {
+        let answered = match node {
+            Some(app) => follow_as_a_node(app, &filter, after).await?,
+            None => control::ask_server(&config.data_dir, request.clone()).await?,
+        };
+        let output = match answered {
             Some(output) => {
                 (begun, waits) = (true, false);
                 output
@@ -343,8 +364,11 @@ async fn follow_on(config: Config, mut after: Option<u64>, filter: Typed, format
             }
             None => {
                 if !waits {
-                    let note = "No server runs here: nothing new will come until one starts. Waiting for it; Ctrl-C ends this.";
-                    writeln!(io::stderr(), "{note}")?;
+                    let why = match node {
+                        Some(_) => "The database does not answer: nothing new will come until it does.",
+                        None => "No server runs here: nothing new will come until one starts.",
+                    };
+                    writeln!(io::stderr(), "{why} Waiting for it; Ctrl-C ends this.")?;
                 }
                 waits = true;
                 tokio::time::sleep(BETWEEN).await;
@@ -357,6 +381,14 @@ async fn follow_on(config: Config, mut after: Option<u64>, filter: Typed, format
             listing.write_on(format, is_first, &mut io::stdout().lock())?;
             is_first = false;
         }
+    }
+}
+
+/// One step from the log itself; `None` when its database does not answer now.
+async fn follow_as_a_node(app: &App, filter: &Typed, after: Option<u64>) -> anyhow::Result<Option<Output>> {
+    match follow(app, filter, after).await {
+        Err(error) if matches!(error.downcast_ref(), Some(AppError::Store(StoreError::Unavailable(_)))) => Ok(None),
+        answered => answered.map(Some),
     }
 }
 

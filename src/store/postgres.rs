@@ -6,6 +6,7 @@ mod bind;
 mod build;
 mod facts;
 mod generations;
+mod left_over;
 mod schema;
 mod servers;
 mod shared;

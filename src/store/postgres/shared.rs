@@ -112,6 +112,10 @@ impl Shared for PostgresStore {
         Ok(lease.fetch_optional(&self.pool().await).await.map_err(failed)?.is_some())
     }
 
+    async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError> {
+        self.remove_left_over(seen).await
+    }
+
     async fn release(&self, name: &'static str, holder: Uuid) -> Result<(), StoreError> {
         let release = query(RELEASE).bind(name).bind(holder.as_bytes().to_vec());
         release.execute(&self.pool().await).await.map(drop).map_err(failed)
