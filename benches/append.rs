@@ -4,6 +4,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+#[path = "shared/figures.rs"]
+mod figures;
 #[path = "shared/workload.rs"]
 mod workload;
 
@@ -25,7 +27,8 @@ use countersign::{
     writer::Writer,
 };
 use countersign_events::ids::{ApplicationId, UserId};
-use workload::{SPAN, Site, Workload, run, spread};
+use figures::spread;
+use workload::{SPAN, Site, Workload, run};
 
 /// Runs, each of every measure in turn, so that what else the machine does falls on all alike.
 const RUNS: usize = 11;

@@ -1,27 +1,24 @@
 //! How many commands a second nodes append durably to one log in `PostgreSQL`, against one locked transaction a command
-//! by as many callers; and how fast the log is read back, against the server's own ordered scan. The server is a
-//! throw-away one that waits for its disk (`script/postgres`).
+//! by as many callers. The server is a throw-away one that waits for its disk.
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+#[path = "shared/figures.rs"]
+mod figures;
+#[path = "shared/server.rs"]
+mod server;
 #[path = "shared/workload.rs"]
 mod workload;
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-    str::FromStr as _,
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use countersign::{
     keyring::Keyring,
     projector::build_inline,
     secrets::RootKey,
     store::{
-        EventLog as _, LogWriter as _, StoredEvent,
-        postgres::{self, Part, PostgresStore, PostgresVault},
+        LogWriter as _, StoredEvent,
+        postgres::{PostgresStore, PostgresVault},
     },
     token_state::TokenState,
     world::World,
@@ -29,47 +26,24 @@ use countersign::{
 };
 use countersign_events::{
     ids::{ApplicationId, UserId},
-    recorded::{Envelope, Position, Version},
+    recorded::{Envelope, Version},
 };
-use sqlx::{ConnectOptions as _, postgres::PgConnectOptions, raw_sql};
-use workload::{SPAN, Site, Workload, median, run, spread};
+use figures::spread;
+use server::Server;
+use workload::{SPAN, Site, Workload, run};
 
 /// Runs, each of every measure in turn, so that what else the machine does falls on all alike.
 const RUNS: usize = 7;
 /// Callers in all, and how many times the rate of one locked transaction a command they have to reach.
 const CALLERS: [(usize, f64); 2] = [(16, 5.0), (64, 12.0)];
 const NODES: [usize; 2] = [1, 4];
-/// So many events are read at once.
-const PAGE: u32 = 1_000;
-
-/// The server, until it is dropped: it ends when its input does.
-struct Server {
-    url: String,
-    _child: Child,
-}
-
-fn server() -> Server {
-    let mut child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/script/postgres"))
-        .args(["fsync=on", "full_page_writes=on", "shared_buffers=256MB", "max_wal_size=4GB"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("script/postgres can be run");
-    let mut url = String::new();
-    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut url).expect("it prints its URL");
-    Server { url: url.trim().to_owned(), _child: child }
-}
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
-    let server = server();
-    runtime.block_on(measure(&server.url));
+    runtime.block_on(async { measure(&Server::start().await.url).await });
 }
 
 async fn measure(url: &str) {
-    for part in [Part::Log, Part::Vault] {
-        postgres::migrate(url, part, &postgres::role_of(url).expect("a URL")).await.expect("migrated");
-    }
     let mut nodes = vec![];
     for _ in 0..4 {
         nodes.push(Arc::new(node(url).await));
@@ -110,7 +84,6 @@ async fn measure(url: &str) {
     for (of, count) in NODES.iter().enumerate() {
         println!("{count} node(s), authorizations  64 callers   {} commands/s", spread(&authorizations[of], 0));
     }
-    read_back(url).await;
 }
 
 async fn node(url: &str) -> Site {
@@ -187,29 +160,4 @@ async fn one_transaction_a_command(url: &str, site: &Arc<Site>, callers: usize) 
         done += task.await.expect("a caller");
     }
     f64::from(done) / start.elapsed().as_secs_f64()
-}
-
-/// How fast a replay reads what was appended.
-#[expect(clippy::cast_precision_loss, reason = "rates are floating point")]
-async fn read_back(url: &str) {
-    let store = PostgresStore::open(url).await.expect("a store");
-    let head = store.head().await.expect("a head").position.0;
-    let mut connection = PgConnectOptions::from_str(url).expect("a URL").connect().await.expect("a connection");
-    let scan = "select sum(length(payload)), count(version)\nfrom (\n    select * from countersign.events order by position\n) as log";
-    let (mut scans, mut replays) = (vec![], vec![]);
-    for _ in 0..5 {
-        let begin = Instant::now();
-        raw_sql(scan).fetch_all(&mut connection).await.expect("scanned");
-        scans.push(head as f64 / begin.elapsed().as_secs_f64());
-        let begin = Instant::now();
-        let mut after = Position(0);
-        while after.0 < head {
-            let page = store.replay(after, PAGE).await.expect("a page");
-            after = page.last().expect("there is more").envelope.position;
-        }
-        replays.push(head as f64 / begin.elapsed().as_secs_f64());
-    }
-    println!("replay of {head} events   {} events/s", spread(&replays, 0));
-    println!("ordered scan inside the server   {} events/s", spread(&scans, 0));
-    println!("replay against the scan   {:.2}", median(&replays) / median(&scans));
 }

@@ -4,6 +4,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+#[path = "shared/figures.rs"]
+mod figures;
+
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -20,6 +23,7 @@ use axum::{
     routing::get,
     serve::ListenerExt as _,
 };
+use figures::{median, spread};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -63,8 +67,8 @@ fn main() {
         let (rate, cost) = medians(measured);
         let rates: Vec<_> = measured.iter().map(|(rate, _)| *rate).collect();
         let costs: Vec<_> = measured.iter().map(|(_, cost)| *cost).collect();
-        println!("{name:24} {}  requests/s {:.2} of bare", spread(&rates, "/s"), rate / bare_rate);
-        println!("{:24} {}  processor {:.2} of bare", "", spread(&costs, "µs"), cost / bare_cost);
+        println!("{name:24} {} /s  requests/s {:.2} of bare", spread(&rates, 1), rate / bare_rate);
+        println!("{:24} {} µs  processor {:.2} of bare", "", spread(&costs, 1), cost / bare_cost);
     }
     println!("goals: requests/s at least 0.90 of bare, processor time of the server a request at most 1.15");
 }
@@ -79,7 +83,7 @@ struct Server {
 impl Server {
     /// The real binary, with a member and a token, as configured but for the limit that the load would hit.
     fn countersign(data_dir: &Path, log: &str) -> Self {
-        let mut create = countersign(data_dir, &["account", "create", "ada", "--password-stdin"]);
+        let mut create = countersign(data_dir, &["account", "create", "ada", "--password-stdin", "--new-site"]);
         let mut create = create.stdin(Stdio::piped()).spawn().expect("the binary");
         create.stdin.take().expect("a pipe").write_all(b"correct horse battery").expect("a password");
         assert!(create.wait().expect("an end").success());
@@ -210,18 +214,6 @@ fn medians(measured: &[(f64, f64)]) -> (f64, f64) {
     let rates: Vec<_> = measured.iter().map(|(rate, _)| *rate).collect();
     let costs: Vec<_> = measured.iter().map(|(_, cost)| *cost).collect();
     (median(&rates), median(&costs))
-}
-
-fn median(numbers: &[f64]) -> f64 {
-    let mut numbers = numbers.to_vec();
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
-}
-
-fn spread(numbers: &[f64], unit: &str) -> String {
-    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = numbers.iter().copied().fold(0.0, f64::max);
-    format!("{:7.1} {unit} ({least:.1} to {most:.1})", median(numbers))
 }
 
 /// Serves the answer that stands on standard input. What axum and hyper add by themselves is left to them.

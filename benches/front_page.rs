@@ -3,6 +3,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
+#[path = "shared/figures.rs"]
+mod figures;
+
 use std::{
     path::Path,
     sync::Arc,
@@ -28,6 +31,7 @@ use countersign_events::{
     post::Direction,
     recorded::Actor,
 };
+use figures::{median, spread};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
@@ -131,12 +135,10 @@ impl Board {
                 }
                 // The first run only warms up.
                 if run > 0 {
-                    medians.push(median(&mut times));
+                    medians.push(median(&times));
                 }
             }
-            let median = median(&mut medians);
-            let (least, most) = (medians[0], medians[RUNS - 1]);
-            println!("{what:32} {median:6.2} ms ({least:.2} to {most:.2}); goal {GOAL}; {bytes} bytes");
+            println!("{what:32} {} ms; goal {GOAL}; {bytes} bytes", spread(&medians, 2));
         }
     }
 
@@ -185,10 +187,4 @@ fn cli() -> Caller {
 
 fn by(user: UserId) -> Caller {
     Caller { actor: Actor::User(user), ..Caller::system() }
-}
-
-/// Sorts them.
-fn median(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
 }

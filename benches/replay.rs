@@ -1,17 +1,24 @@
 //! How fast read models come out of the log: a replay in memory against a raw ordered scan of the same table, and a
-//! rebuild into tables against upserting in place, over a log of a million sealed events.
+//! rebuild into tables against upserting in place. `cargo bench --bench replay` has a log of a million sealed events in
+//! `SQLite`, `cargo bench --bench replay -- postgres` one of 300,000 in a throw-away `PostgreSQL`.
 
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock")]
 
-use std::{path::Path, sync::Arc, time::Instant};
+#[path = "shared/figures.rs"]
+mod figures;
+#[path = "shared/server.rs"]
+mod server;
+
+use std::{path::Path, str::FromStr as _, sync::Arc, time::Instant};
 
 use countersign::{
     keyring::Keyring,
     projector::{Follower, Projector, Sources, build_inline, replay_in_memory},
     secrets::RootKey,
     store::{
-        BuildPurpose, Cursor, EventLog as _, Generations as _, Head, LogWriter as _, StoredEvent,
-        sqlite::{SqliteStore, SqliteWriter, vault::SqliteVault},
+        BuildPurpose, Cursor, EventLog, Head, LogWriter, ReadModels, StoredEvent, Vault,
+        postgres::{PostgresStore, PostgresVault},
+        sqlite::{SqliteStore, vault::SqliteVault},
     },
     token_state::TokenState,
     world::World,
@@ -25,88 +32,220 @@ use countersign_events::{
     recorded::{Actor, Envelope, Position, StreamName, Version},
 };
 use countersign_projections::{Projection, TRAILING};
-use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use figures::{median, spread};
+use server::Server;
+use sqlx::{
+    ConnectOptions as _, PgConnection, SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
+};
 use tokio::sync::{mpsc, watch};
 
-const EVENTS: u64 = 1_000_000;
-const RUNS: usize = 5;
 /// Events that are made and inserted at once.
 const CHUNK: u64 = 10_000;
 const PAGE: u32 = 1_000;
 
+/// A connection that is nobody's of the program, for scans.
+enum Tool {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
 struct Site {
     sources: Sources,
-    store: Arc<SqliteStore>,
-    log: SqliteConnection,
+    tool: Tool,
+    events: u64,
+    _server: Option<Server>,
 }
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     // Below `target`, which lies on a disk; a temporary directory may be memory.
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    runtime.block_on(measure(directory.path()));
+    runtime.block_on(async {
+        if std::env::args().any(|argument| argument == "postgres") {
+            measure(Site::in_postgres().await, "PostgreSQL", 3).await;
+        } else {
+            measure(Site::in_sqlite(directory.path()).await, "SQLite", 5).await;
+        }
+    });
 }
 
-async fn measure(directory: &Path) {
-    let mut site = open(&directory.join("site")).await;
-    println!("{EVENTS} events, {RUNS} runs, interleaved; median (least to most), thousand events/s");
+async fn measure(mut site: Site, database: &str, runs: usize) {
+    println!("{} events, {runs} runs, interleaved; median (least to most), thousand events/s", site.events);
     let (_wake, woken) = watch::channel(());
     let (notices, _noticed) = mpsc::unbounded_channel();
     let projector = Projector::start(&site.sources, &woken, &notices).await.expect("followers");
-    let head = Cursor { epoch: 1, position: Position(EVENTS) };
+    let head = Cursor { epoch: 1, position: Position(site.events) };
     while !projector.wait(head, std::time::Duration::from_secs(1)).await {}
     let names: Vec<_> = TRAILING.iter().map(|projection| projection.name).collect();
     let mut rates: Vec<Vec<f64>> = vec![vec![]; 2 + names.len() * 3];
-    for _ in 0..RUNS {
-        rates[0].push(inside(&mut site.log).await);
-        rates[1].push(scan(&mut site.log).await);
+    for _ in 0..runs {
+        rates[0].push(site.scan_inside().await);
+        rates[1].push(site.scan().await);
         for (number, projection) in TRAILING.iter().enumerate() {
             let follower = projector.follower(projection.name).expect("a follower");
-            rates[2 + number * 3].push(replay(&site.sources, projection).await);
-            rates[3 + number * 3].push(rebuild(follower).await);
-            rates[4 + number * 3].push(upsert(&site, projection).await);
+            rates[2 + number * 3].push(site.replay(projection).await);
+            rates[3 + number * 3].push(site.rebuild(follower).await);
+            rates[4 + number * 3].push(site.upsert(projection).await);
         }
     }
-    println!("scan inside SQLite           {}", spread(&rates[0]));
-    println!("scan, rows fetched           {}", spread(&rates[1]));
+    println!("scan inside {database:10}       {}", spread(&rates[0], 0));
+    println!("scan, rows fetched           {}", spread(&rates[1], 0));
     let against = |one: &[f64], other: &[f64]| median(one) / median(other);
     for (number, name) in names.iter().enumerate() {
         let [replay, rebuild, upsert] = [2, 3, 4].map(|what| &rates[what + number * 3]);
-        println!("{name:10} replay in memory  {}", spread(replay));
+        println!("{name:10} replay in memory  {}", spread(replay, 0));
         println!(
-            "{:28} {:.2} of the scan of fetched rows, {:.2} of the one inside SQLite; goal 0.4",
+            "{:28} {:.2} of the scan of fetched rows, {:.2} of the one inside {database}; goal 0.4",
             "",
             against(replay, &rates[1]),
             against(replay, &rates[0])
         );
-        println!("{name:10} rebuild to tables {}; goal 250", spread(rebuild));
-        println!("{name:10} upsert in place   {}", spread(upsert));
+        println!("{name:10} rebuild to tables {}; goal 250", spread(rebuild, 0));
+        println!("{name:10} upsert in place   {}", spread(upsert, 0));
         println!("{:28} rebuild {:.1} x upsert; goal 4", "", against(rebuild, upsert));
     }
 }
 
-async fn open(data_dir: &Path) -> Site {
+impl Site {
+    async fn in_sqlite(data_dir: &Path) -> Self {
+        let store = SqliteStore::open(data_dir).await.expect("a store");
+        let vault = SqliteVault::open(data_dir).await.expect("a vault");
+        let mut writer = store.writer().expect("the writer");
+        let sources = filled(1_000_000, &mut writer, store.clone(), store, vault).await;
+        let log = SqliteConnectOptions::new().filename(data_dir.join("log.db")).read_only(true).row_buffer_size(1_000);
+        let tool = Tool::Sqlite(log.connect().await.expect("the log"));
+        Self { sources, tool, events: 1_000_000, _server: None }
+    }
+
+    async fn in_postgres() -> Self {
+        let server = Server::start().await;
+        let store = PostgresStore::open(&server.url).await.expect("a store");
+        let vault = PostgresVault::open(&server.url).await.expect("a vault");
+        let mut writer = store.writer().expect("the writer");
+        let sources = filled(300_000, &mut writer, store.clone(), store, vault).await;
+        let log = PgConnectOptions::from_str(&server.url).expect("a URL").options([("search_path", "countersign")]);
+        let mut log = log.connect().await.expect("the log");
+        sqlx::raw_sql("vacuum analyze events").execute(&mut log).await.expect("as the server does by itself");
+        Self { sources, tool: Tool::Postgres(log), events: 300_000, _server: Some(server) }
+    }
+
+    fn rate(&self, begin: Instant) -> f64 {
+        let events = u32::try_from(self.events).expect("it is small");
+        f64::from(events) / begin.elapsed().as_secs_f64() / 1_000.0
+    }
+
+    /// The table in order, every row with its payload looked at by the database, none handed out.
+    async fn scan_inside(&mut self) -> f64 {
+        let begin = Instant::now();
+        let sum: i64 = match &mut self.tool {
+            Tool::Sqlite(log) => {
+                let text = "select sum(octet_length(payload) + octet_length(stream)) from (select payload, stream \
+                            from events order by position limit -1)";
+                sqlx::query_scalar(text).fetch_one(log).await.expect("a scan")
+            }
+            Tool::Postgres(log) => {
+                // `offset 0` keeps the order, which a sum has no use for.
+                let text = "select sum(octet_length(payload) + octet_length(stream))::bigint from (select payload, \
+                            stream from events order by position offset 0) as ordered";
+                sqlx::query_scalar(text).fetch_one(log).await.expect("a scan")
+            }
+        };
+        assert!(sum > 0);
+        self.rate(begin)
+    }
+
+    /// The table in order, the columns of a replay fetched page by page, none looked at.
+    async fn scan(&mut self) -> f64 {
+        const TEXT: &str = "select position, event_id, stream, version, type, type_version, recorded_at, actor, \
+                            on_behalf_of, payload from events where position > $1 order by position limit $2";
+        let begin = Instant::now();
+        let mut after = 0_i64;
+        loop {
+            let page = i64::from(PAGE);
+            let rows = match &mut self.tool {
+                Tool::Sqlite(log) => {
+                    sqlx::query(TEXT).bind(after).bind(page).fetch_all(log).await.expect("a page").len()
+                }
+                Tool::Postgres(log) => {
+                    sqlx::query(TEXT).bind(after).bind(page).fetch_all(log).await.expect("a page").len()
+                }
+            };
+            if rows == 0 {
+                break;
+            }
+            after += i64::try_from(rows).expect("it is small");
+        }
+        assert_eq!(u64::try_from(after), Ok(self.events));
+        self.rate(begin)
+    }
+
+    async fn replay(&self, projection: &'static Projection) -> f64 {
+        let begin = Instant::now();
+        let through = replay_in_memory(projection, &self.sources, Position(self.events)).await.expect("a replay");
+        let rate = self.rate(begin);
+        assert_eq!(through, Position(self.events), "memory holds this log");
+        rate
+    }
+
+    async fn rebuild(&self, follower: &Follower) -> f64 {
+        let begin = Instant::now();
+        let rebuilt = follower.rebuild(&|_| {}).await.expect("rebuilt").expect("nobody else does");
+        assert_eq!(rebuilt.through, Position(self.events));
+        self.rate(begin)
+    }
+
+    /// As a follower does it that begins with an empty generation.
+    async fn upsert(&self, projection: &'static Projection) -> f64 {
+        let Sources { log, models, keyring, .. } = &self.sources;
+        let mut build = models.build(projection, BuildPurpose::Compare).await.expect("a generation");
+        build.finish(&[], Cursor::default()).await.expect("it is empty");
+        let mut generation = build.generation().await.expect("a generation");
+        let begin = Instant::now();
+        let mut from = Cursor::default();
+        loop {
+            let page = log.replay(from.position, PAGE).await.expect("a page");
+            let Some(last) = page.last() else { break };
+            let to = Cursor { epoch: 1, position: last.envelope.position };
+            let mut changes = vec![];
+            for stored in &page {
+                if projection.categories.contains(&stored.envelope.stream.category()) {
+                    changes.extend((projection.project)(&keyring.read(stored).await.expect("an event")));
+                }
+            }
+            assert!(generation.advance(changes, from, to).await.expect("applied"));
+            from = to;
+        }
+        assert_eq!(from.position, Position(self.events));
+        self.rate(begin)
+    }
+}
+
+/// A log with so many events of a board.
+async fn filled(
+    events: u64,
+    writer: &mut dyn LogWriter,
+    log: Arc<dyn EventLog>,
+    models: Arc<dyn ReadModels>,
+    vault: Arc<dyn Vault>,
+) -> Sources {
     let world = World::system();
-    let store = SqliteStore::open(data_dir).await.expect("a store");
-    let vault = SqliteVault::open(data_dir).await.expect("a vault");
-    let root = RootKey::load_or_create(data_dir, false, None, world.random()).expect("a root key");
+    let directory = tempfile::tempdir().expect("a directory");
+    let key = Some("5a".repeat(32));
+    let root = RootKey::load_or_create(directory.path(), true, key.as_deref(), world.random()).expect("a root key");
     let keyring = Arc::new(Keyring::open(vault, &root, world.clone()).await.expect("a keyring"));
-    let mut writer = store.writer().expect("the writer");
-    build_inline(&mut writer, store.as_ref(), &keyring).await.expect("tables");
-    let state = TokenState::load(store.as_ref(), "bench").await.expect("a state");
+    build_inline(writer, log.as_ref(), &keyring).await.expect("tables");
+    let state = TokenState::load(models.as_ref(), "bench").await.expect("a state");
     let mut members = vec![];
     for _ in 0..100 {
         let user = UserId(world.uuid());
         members.push((user, keyring.make(user, world.now()).await.expect("a key")));
     }
     let mut maker = Maker { world: world.clone(), keyring: keyring.clone(), state, members, posts: vec![], next: 1 };
-    while maker.next <= EVENTS {
-        maker.append(&mut writer).await;
+    while maker.next <= events {
+        maker.append(writer).await;
     }
-    let log = SqliteConnectOptions::new().filename(data_dir.join("log.db")).read_only(true).row_buffer_size(1_000);
-    let moves = tokio::sync::watch::channel(true).1;
-    let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world, moves };
-    Site { sources, store, log: log.connect().await.expect("the log") }
+    let moves = watch::channel(true).1;
+    Sources { log, models, keyring, codec: CODEC, world, moves }
 }
 
 /// Makes a board's log: one post in ten events, three comments, five votes, and a letter.
@@ -121,7 +260,7 @@ struct Maker {
 }
 
 impl Maker {
-    async fn append(&mut self, writer: &mut SqliteWriter) {
+    async fn append(&mut self, writer: &mut dyn LogWriter) {
         let mut events = vec![];
         for _ in 0..CHUNK {
             events.push(self.event().await);
@@ -202,88 +341,4 @@ impl Maker {
         let (type_name, type_version) = (encoded.event_type.name.to_owned(), encoded.event_type.version);
         StoredEvent { envelope, type_name, type_version, payload: encoded.payload }
     }
-}
-
-fn rate(begin: Instant) -> f64 {
-    let events = u32::try_from(EVENTS).expect("it is small");
-    f64::from(events) / begin.elapsed().as_secs_f64() / 1_000.0
-}
-
-/// The table in order, every row with its payload looked at by `SQLite`, none handed out.
-async fn inside(log: &mut SqliteConnection) -> f64 {
-    let begin = Instant::now();
-    let text = "select sum(octet_length(payload) + octet_length(stream)) from (select payload, stream from events \
-                order by position limit -1)";
-    let sum: i64 = sqlx::query_scalar(text).fetch_one(log).await.expect("a scan");
-    assert!(sum > 0);
-    rate(begin)
-}
-
-/// The table in order, the columns of a replay fetched page by page, none looked at.
-async fn scan(log: &mut SqliteConnection) -> f64 {
-    let begin = Instant::now();
-    let (mut after, mut seen) = (0_i64, 0_u64);
-    loop {
-        let text = "select position, event_id, stream, version, type, type_version, recorded_at, actor, on_behalf_of, \
-                    payload from events where position > ? order by position limit ?";
-        let rows = sqlx::query(text).bind(after).bind(PAGE).fetch_all(&mut *log).await.expect("a page");
-        if rows.is_empty() {
-            break;
-        }
-        seen += rows.len() as u64;
-        after += i64::try_from(rows.len()).expect("it is small");
-    }
-    assert_eq!(seen, EVENTS);
-    rate(begin)
-}
-
-async fn replay(sources: &Sources, projection: &'static Projection) -> f64 {
-    let begin = Instant::now();
-    let through = replay_in_memory(projection, sources, Position(EVENTS)).await.expect("a replay");
-    let rate = rate(begin);
-    assert_eq!(through, Position(EVENTS), "memory holds this log");
-    rate
-}
-
-async fn rebuild(follower: &Follower) -> f64 {
-    let begin = Instant::now();
-    let rebuilt = follower.rebuild(&|_| {}).await.expect("rebuilt").expect("nobody else does");
-    assert_eq!(rebuilt.through, Position(EVENTS));
-    rate(begin)
-}
-
-/// As a follower does it that begins with an empty generation.
-async fn upsert(site: &Site, projection: &'static Projection) -> f64 {
-    let mut build = site.store.build(projection, BuildPurpose::Compare).await.expect("a generation");
-    build.finish(&[], Cursor::default()).await.expect("it is empty");
-    let mut generation = build.generation().await.expect("a generation");
-    let begin = Instant::now();
-    let mut from = Cursor::default();
-    loop {
-        let page = site.store.replay(from.position, PAGE).await.expect("a page");
-        let Some(last) = page.last() else { break };
-        let to = Cursor { epoch: 1, position: last.envelope.position };
-        let mut changes = vec![];
-        for stored in &page {
-            if projection.categories.contains(&stored.envelope.stream.category()) {
-                changes.extend((projection.project)(&site.sources.keyring.read(stored).await.expect("an event")));
-            }
-        }
-        assert!(generation.advance(changes, from, to).await.expect("applied"));
-        from = to;
-    }
-    assert_eq!(from.position, Position(EVENTS));
-    rate(begin)
-}
-
-fn median(rates: &[f64]) -> f64 {
-    let mut rates = rates.to_vec();
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
-
-fn spread(numbers: &[f64]) -> String {
-    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = numbers.iter().copied().fold(0.0, f64::max);
-    format!("{:6.0} ({least:.0} to {most:.0})", median(numbers))
 }

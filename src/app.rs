@@ -57,8 +57,8 @@ use crate::{
     writer::{Append, AppendError, Appended, Command, NewEvent, Writer},
 };
 
-/// How often a command is decided again after a lost race.
-const ATTEMPTS: usize = 5;
+/// How often a command is decided at most, races lost before that.
+const ATTEMPTS: u32 = 12;
 /// How long a read waits for what its sender has seen.
 pub const READ_YOUR_WRITES: Duration = Duration::from_secs(2);
 
@@ -257,7 +257,8 @@ impl App {
         if let Some(done) = self.repeated(caller).await? {
             return Ok(done);
         }
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
+            self.stand_back(attempt).await;
             let Plan { events, expected, joining, answer } = plan().await?;
             let command = match (&caller.command, caller.command_key()) {
                 (Some(named), Some(key)) => Some(Command { key, body: named.body, answer: to_json(&answer) }),
@@ -267,12 +268,13 @@ impl App {
             for (stream, event) in events {
                 append.events.push(self.prepare(caller, stream, event, joining).await?);
             }
-            if append.events.is_empty() && append.command.is_none() {
-                return Ok(Done { answer, cursor: self.head().await?, repeated: None });
+            let happened = !append.events.is_empty();
+            if !happened && append.command.is_none() {
+                return Ok(Done { answer, cursor: self.head().await?, repeated: None, happened });
             }
             match self.writer.append(append).await {
                 Ok(Appended::New { head, .. }) => {
-                    return Ok(Done { answer, cursor: head.into(), repeated: None });
+                    return Ok(Done { answer, cursor: head.into(), repeated: None, happened });
                 }
                 Ok(Appended::Repeat(outcome)) => return self.as_repeat(outcome).await,
                 Err(AppendError::Lost(_)) => {}
@@ -281,6 +283,14 @@ impl App {
             }
         }
         Err(AppError::LostRace)
+    }
+
+    /// Lets others go first who lose races to each other on their nodes: longer each time, and each of them another while.
+    async fn stand_back(&self, attempt: u32) {
+        if attempt > 1 {
+            let [chance] = self.world.random();
+            tokio::time::sleep(Duration::from_micros(50) * attempt * u32::from(chance)).await;
+        }
     }
 
     /// What came of a command that was carried out before.
@@ -297,7 +307,7 @@ impl App {
         let answer = serde_json::from_str(&outcome.answer).map_err(|_| AppError::OtherBody)?;
         let epoch = self.log.head().await?.epoch;
         let cursor = Cursor { epoch, position: outcome.position };
-        Ok(Done { answer, cursor, repeated: Some(outcome.recorded_at) })
+        Ok(Done { answer, cursor, repeated: Some(outcome.recorded_at), happened: false })
     }
 
     /// Seals and encodes an event.

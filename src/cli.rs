@@ -16,8 +16,9 @@ mod progress;
 pub mod projections;
 pub mod serve;
 pub mod table;
+mod unsaid;
 
-use std::{ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
+use std::{borrow::Cow, ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -28,9 +29,12 @@ use self::{
     execute::Request,
     output::Output,
     table::{Table, visible},
+    unsaid::unsaid,
 };
 use crate::{
+    app::AppError,
     config::{Config, ConfigError, Flags, process_environment},
+    secrets::RootKeyError,
     telemetry,
 };
 
@@ -41,6 +45,11 @@ const USAGE: u8 = 2;
 /// The command was carried out and found something that needs mending.
 const FOUND_A_PROBLEM: u8 = 3;
 
+/// What was typed makes no sense, so that nothing was tried; the process says so in its exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misuse(pub String);
+
 /// Runs the command line and says how the process should end.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let parsed = command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches));
@@ -48,7 +57,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way as well; a reader that went away is no failure.
-            let _ = error.print();
+            let said = error.render().to_string();
+            let _ = match unsaid(&said) {
+                Cow::Owned(said) if error.use_stderr() => write!(std::io::stderr(), "{said}"),
+                _ => error.print(),
+            };
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
@@ -56,9 +69,23 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             report(&error);
-            ExitCode::from(if error.is::<ConfigError>() { USAGE } else { FAILED })
+            ExitCode::from(if is_misuse(&error) { USAGE } else { FAILED })
         }
     }
+}
+
+/// Whether what was typed or configured is at fault, and not what became of it.
+fn is_misuse(error: &anyhow::Error) -> bool {
+    let in_use_case = error.downcast_ref::<AppError>().is_some_and(|error| match error {
+        // Well written, and unknown here: as a member whom nobody knows.
+        AppError::Fields(errors) => errors.iter().any(|error| error.code != "unknown_value"),
+        AppError::Setting(_) => true,
+        _ => false,
+    });
+    let in_key = error
+        .downcast_ref::<RootKeyError>()
+        .is_some_and(|error| matches!(error, RootKeyError::MalformedVariable | RootKeyError::Nameless(_)));
+    in_use_case || in_key || error.is::<ConfigError>() || error.is::<Misuse>()
 }
 
 /// The commands. Settings that matter to `serve` alone stand in the long help of the others only.
@@ -95,9 +122,9 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
             show(&block_on(migrate::run(config, check))?, format)
         }
         Command::Account(account) => have_done(account.order()?),
-        Command::Review(review) => have_done(review.order()),
+        Command::Review(review) => have_done(review.order()?),
         Command::Token(token) => have_done(token.order()),
-        Command::Events(events) => have_done(events.order()),
+        Command::Events(events) => have_done(events.order()?),
         Command::Projections(projections) => have_done(projections.order()),
         Command::Config(Configuration::Show { shape: Shape { format, flags } }) => {
             let mut table = Table::new(&["key", "value", "source"]);
@@ -125,8 +152,8 @@ fn show(output: &Output, format: table::Format) -> anyhow::Result<ExitCode> {
     Ok(if output.is_problem() { ExitCode::from(FOUND_A_PROBLEM) } else { ExitCode::SUCCESS })
 }
 
-fn settings(flags: &Flags) -> Result<Config, ConfigError> {
-    Config::load(flags, process_environment())
+fn settings(flags: &Flags) -> anyhow::Result<Config> {
+    Ok(Config::load(flags, process_environment())?)
 }
 
 /// Single commands log what is wrong and nothing else, unless they are told otherwise.
@@ -160,7 +187,7 @@ fn report(error: &anyhow::Error) {
         }
         said = cause;
     }
-    let _ = writeln!(std::io::stderr(), "{}", lines.join("\n"));
+    let _ = writeln!(std::io::stderr(), "{}", unsaid(&lines.join("\n")));
 }
 
 #[cfg(test)]
@@ -169,6 +196,39 @@ mod tests {
 
     fn help(arguments: &[&str]) -> String {
         command().try_get_matches_from(arguments).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_command_that_a_text_names_is_one() {
+        let mut named = 0;
+        for (file, text) in sources(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+            for line in text.split("`countersign ").skip(1).filter_map(|rest| rest.split('`').next()) {
+                let (mut command, mut said) = (command(), vec![]);
+                for word in line.split_whitespace() {
+                    if !command.has_subcommands() || !word.starts_with(|c: char| c.is_ascii_lowercase()) {
+                        break;
+                    }
+                    said.push(word);
+                    let found = command.find_subcommand(word).cloned();
+                    command = found.unwrap_or_else(|| panic!("{file}: there is no `countersign {}`", said.join(" ")));
+                }
+                named += 1;
+            }
+        }
+        assert!(named > 30, "{named} are named");
+    }
+
+    fn sources(directory: &std::path::Path) -> Vec<(String, String)> {
+        let mut found = vec![];
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                found.extend(sources(&path));
+            } else {
+                found.extend(std::fs::read_to_string(&path).map(|text| (path.display().to_string(), text)));
+            }
+        }
+        found
     }
 
     #[test]

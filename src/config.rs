@@ -264,6 +264,7 @@ impl Config {
     }
 
     fn check_databases(&self) -> Result<(), ConfigError> {
+        const PROBLEM: &str = "is for a site whose log lies in a database: name that with `database_url`";
         let given = [
             ("database_url", &self.database_url),
             ("vault_url", &self.vault_url),
@@ -277,7 +278,7 @@ impl Config {
             }
             // Otherwise the site would lie in the data directory, and nobody would notice.
             if self.database_url.is_none() {
-                return refused("is of use only beside `database_url`: set that as well, or take this away".to_owned());
+                return refused(PROBLEM.to_owned());
             }
         }
         Ok(())

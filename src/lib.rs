@@ -8,6 +8,7 @@ pub mod csv;
 pub mod demo;
 pub mod keyring;
 pub mod metrics;
+mod nearest;
 pub mod policy;
 pub mod projector;
 pub mod rate_limit;

@@ -10,6 +10,7 @@ pub mod generations;
 mod log;
 mod models;
 pub mod postgres;
+mod replay;
 pub mod rows;
 pub mod shared;
 pub mod sqlite;

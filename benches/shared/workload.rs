@@ -136,15 +136,3 @@ impl Site {
         }
     }
 }
-
-pub fn median(rates: &[f64]) -> f64 {
-    let mut rates = rates.to_vec();
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
-
-pub fn spread(numbers: &[f64], digits: usize) -> String {
-    let least = numbers.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = numbers.iter().copied().fold(0.0, f64::max);
-    format!("{:7.digits$} ({least:.digits$} to {most:.digits$})", median(numbers))
-}

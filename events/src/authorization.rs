@@ -216,7 +216,7 @@ pub enum AuthorizationCommand {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorizationRefusal {
     /// Only approved applications can be authorized.
-    #[error("the application is {standing}; only an approved one can be authorized")]
+    #[error("the application is {}; only an approved one can be authorized", .standing.in_words())]
     ApplicationNotApproved {
         /// Where it stands.
         standing: Standing,

@@ -26,7 +26,7 @@ pub const SUBJECTS: Table =
 
 /// Trailing.
 pub const PROJECTION: Projection =
-    Projection { name: "history", revision: 1, tables: &[&SUBJECTS], categories: CATEGORIES, project };
+    Projection { name: "history", revision: 2, tables: &[&SUBJECTS], categories: CATEGORIES, project };
 
 /// Every category there is: nothing happens that an auditor does not find.
 const CATEGORIES: &[&str] =
@@ -37,7 +37,7 @@ const CATEGORIES: &[&str] =
 pub enum Subject {
     /// Their stored type.
     Type(String),
-    /// Who made them happen.
+    /// Who made them happen, and in whose name.
     Actor(Actor),
     /// A member whom they are about, in whatever part, or who made them happen.
     User(UserId),
@@ -59,11 +59,13 @@ impl std::fmt::Display for Subject {
 
 fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     let envelope = &recorded.envelope;
-    let About { type_name, users, applications } = about(&recorded.event);
+    let About { type_name, by, users, applications } = about(&recorded.event);
     let users = users.into_iter().chain(envelope.actor.user()).map(Subject::User);
     let applications = applications.into_iter().chain(envelope.on_behalf_of).map(Subject::Application);
+    // A decision at the command line is an operator's act in a reviewer's name: both are asked for what they did.
+    let by = by.map(|user| Subject::Actor(Actor::User(user)));
     let mut subjects = vec![Subject::Type(type_name.to_owned()), Subject::Actor(envelope.actor.clone())];
-    for subject in users.chain(applications) {
+    for subject in by.into_iter().chain(users).chain(applications) {
         if !subjects.contains(&subject) {
             subjects.push(subject);
         }
@@ -72,15 +74,16 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
     subjects.into_iter().map(row).collect()
 }
 
-/// What an event is called and whom and what it is about.
+/// What an event is called, in whose name it happened, and whom and what it is about.
 struct About {
     type_name: &'static str,
+    by: Option<UserId>,
     users: Vec<UserId>,
     applications: Vec<ApplicationId>,
 }
 
 fn of(type_name: &'static str, users: &[UserId], applications: &[ApplicationId]) -> About {
-    About { type_name, users: users.to_vec(), applications: applications.to_vec() }
+    About { type_name, by: None, users: users.to_vec(), applications: applications.to_vec() }
 }
 
 fn about(event: &Event) -> About {
@@ -118,8 +121,11 @@ fn of_account(event: &AccountEvent) -> About {
 fn of_application(event: &ApplicationEvent) -> About {
     use ApplicationEvent as E;
     let by_owner = |name, application: &ApplicationId| of(name, &[], &[*application]);
-    let by = |name, application: &ApplicationId, user: &UserId| of(name, &[*user], &[*application]);
-    let decided = |name, application: &ApplicationId, decision: &Decision| of(name, &[decision.by], &[*application]);
+    let by = |name, application: &ApplicationId, user: &UserId| About {
+        by: Some(*user),
+        ..of(name, &[*user], &[*application])
+    };
+    let decided = |name, application: &ApplicationId, decision: &Decision| by(name, application, &decision.by);
     match event {
         E::ApplicationRequested { application_id, owner, .. } => by("ApplicationRequested", application_id, owner),
         E::ApplicationEdited { application_id, .. } => by_owner("ApplicationEdited", application_id),

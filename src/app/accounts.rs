@@ -336,6 +336,6 @@ impl App {
         self.vault.end_link(self.link_digest(link)).await?;
         self.vault.end_sessions_of(user, None).await?;
         self.vault.destroy_verifiers(user, verifier).await?;
-        Ok(Done { answer: user, cursor: done.cursor, repeated: done.repeated })
+        Ok(done.answering(user))
     }
 }

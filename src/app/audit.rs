@@ -430,7 +430,8 @@ fn every(span: Span, limit: u32) -> Vec<Position> {
 }
 
 /// An instant, or the beginning of a day.
-fn instant(text: &str) -> Option<Timestamp> {
+#[must_use]
+pub fn instant(text: &str) -> Option<Timestamp> {
     let day = || text.parse::<chrono::NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|at| at.and_utc());
     chrono::DateTime::parse_from_rfc3339(text).map(|at| at.to_utc()).ok().or_else(day)
 }

@@ -272,7 +272,7 @@ impl App {
             Some(token) => self.kept_outcome(token).await?.ok_or(AppError::ConsentEnded)?,
             None => returned(&consent.redirect_uri, "error", "access_denied", consent.state.as_deref()),
         };
-        Ok(Done { answer, cursor: done.cursor, repeated: done.repeated })
+        Ok(done.answering(answer))
     }
 
     /// The user says no.

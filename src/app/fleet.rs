@@ -240,6 +240,11 @@ impl Fleet {
         proved
     }
 
+    /// Removes generations that nothing has pointed at since an earlier look; what is left over now.
+    pub(super) async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError> {
+        self.shared.remove_left_over(seen).await
+    }
+
     /// What this node committed could not be fed: nothing it knows counts until it has caught up.
     pub(super) fn distrust(&self) {
         self.proved.store(0, Ordering::Release);

@@ -42,6 +42,8 @@ pub(super) struct House {
     swept: Mutex<Timestamp>,
     /// Members who were erased and whose belongings are not all destroyed yet.
     pub(super) erasing: Mutex<HashSet<UserId>>,
+    /// Generations of read models that nothing pointed at in the last round.
+    left_over: Mutex<Vec<String>>,
     /// When the uses of tokens were last written down.
     pub(super) uses_written: Mutex<Timestamp>,
 }
@@ -82,7 +84,17 @@ impl App {
         let swept = self.vault.sweep(self.now()).await?;
         self.metrics.removed("vault_expired", swept);
         self.forget_outcomes().await?;
-        self.purge().await
+        self.purge().await?;
+        self.remove_left_over().await
+    }
+
+    /// What a rebuild left behind. On one machine the next start removes it: nobody else is there to read it.
+    async fn remove_left_over(&self) -> Result<(), AppError> {
+        let Some(fleet) = &self.fleet else { return Ok(()) };
+        let seen = self.house.left_over.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let left = fleet.remove_left_over(&seen).await?;
+        *self.house.left_over.lock().unwrap_or_else(PoisonError::into_inner) = left;
+        Ok(())
     }
 
     /// Lets dead rows leave the read models, and the token state with them: first the cut-off moves, by whole hours, then

@@ -271,6 +271,6 @@ impl App {
             // It is revealed all the same; the sweeper destroys what is left.
             tracing::warn!(%error, "a revealed secret could not be destroyed at once");
         }
-        Ok(Done { answer: token, cursor: done.cursor, repeated: done.repeated })
+        Ok(done.answering(token))
     }
 }

@@ -101,4 +101,14 @@ pub struct Done<T> {
     pub cursor: Cursor,
     /// When it was carried out before: then.
     pub repeated: Option<Timestamp>,
+    /// Whether it made something happen; what holds already is asked for in vain.
+    pub happened: bool,
+}
+
+impl<T> Done<T> {
+    /// The same, with another answer.
+    pub(super) fn answering<U>(self, answer: U) -> Done<U> {
+        let Self { cursor, repeated, happened, .. } = self;
+        Done { answer, cursor, repeated, happened }
+    }
 }

@@ -158,13 +158,13 @@ impl App {
         if done.repeated.is_some() {
             return self.as_shown(done).await;
         }
-        Ok(Done { answer: token.expose().to_owned(), cursor: done.cursor, repeated: None })
+        Ok(done.answering(token.expose().to_owned()))
     }
 
     /// The text of a token that was regenerated before, for whoever repeats that command in time.
     async fn as_shown(&self, done: Done<TokenId>) -> Result<Done<String>, AppError> {
         let answer = self.kept_outcome(done.answer).await?.ok_or(AppError::SecretLost)?;
-        Ok(Done { answer, cursor: done.cursor, repeated: done.repeated })
+        Ok(done.answering(answer))
     }
 
     fn new_token(id: TokenId, token: &PlainToken, expires_at: Option<Timestamp>) -> NewToken {
@@ -254,7 +254,8 @@ impl App {
                     .guarded(account, account_version))
             })
             .await?;
-        Ok(Done { answer: (done.answer, token.expose().to_owned()), cursor: done.cursor, repeated: done.repeated })
+        let id = done.answer;
+        Ok(done.answering((id, token.expose().to_owned())))
     }
 
     /// Keeps a token for its recipient, sealed under a key that lies outside the data directory, with the message it

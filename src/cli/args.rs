@@ -4,14 +4,15 @@ pub(super) mod review;
 
 use std::io::{self, Read as _};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use countersign_events::{account::Role, codec, ids::TokenId, scope::ScopeSet, text};
 
 use super::{
-    events::Filters, execute::Request, lifetime::Lifetime, open::Missing, projections::Projections, table::Format,
+    Misuse, events::Filters, execute::Request, lifetime::Lifetime, open::Missing, projections::Projections,
+    table::Format, unsaid::TokenIds,
 };
-use crate::config::Flags;
+use crate::{config::Flags, nearest::nearest};
 
 /// Longer than any password, in bytes.
 const PASSWORD_BYTES: u64 = 4096;
@@ -86,7 +87,8 @@ pub(super) enum Command {
 pub(super) enum Account {
     /// Add a member and print a link with which they set their password
     #[command(after_help = "Examples:\n  countersign account create ada --role admin\n  \
-                            countersign account create bot-7 --password-stdin < password.txt")]
+                            countersign account create bot-7 --password-stdin < password.txt\n  \
+                            countersign account create ada --role admin --new-site --data-dir /var/lib/countersign")]
     Create {
         /// Username: 3 to 25 letters, digits, `_` and `-`
         #[arg(value_parser = username)]
@@ -97,6 +99,9 @@ pub(super) enum Account {
         /// Take the password from standard input instead of printing a link
         #[arg(long)]
         password_stdin: bool,
+        /// Make the site first when there is none in the data directory yet
+        #[arg(long)]
+        new_site: bool,
         #[command(flatten)]
         flags: Flags,
     },
@@ -139,7 +144,8 @@ pub(super) enum Token {
     },
     /// Show whose a token is and whether it is valid; the token itself is stored nowhere
     Show {
-        /// Id of the token, as `token issue` and the member's settings show it
+        /// Id of the token, as `token issue` prints it and events of type `TokenIssued` have it
+        #[arg(value_parser = TokenIds)]
         id: TokenId,
         #[command(flatten)]
         shape: Shape,
@@ -147,6 +153,7 @@ pub(super) enum Token {
     /// End a token for good
     Revoke {
         /// Id of the token
+        #[arg(value_parser = TokenIds)]
         id: TokenId,
         #[command(flatten)]
         flags: Flags,
@@ -259,10 +266,12 @@ impl Account {
     /// Reads a password from standard input when that was asked for.
     pub(super) fn order(self) -> anyhow::Result<Order> {
         Ok(match self {
-            Self::Create { name, roles, password_stdin, flags } => {
+            Self::Create { name, roles, password_stdin, new_site, flags } => {
                 let password = if password_stdin { Some(read_password(io::stdin().lock())?) } else { None };
-                // A first member may come before the first start, as provisioning does it.
-                Order { missing: Missing::Make, ..Order::new(Request::AccountCreate { name, roles, password }, flags) }
+                // A first member may come before the first start, as provisioning does it. It has to be said: a mistyped
+                // path would become a site of its own.
+                let missing = if new_site { Missing::Make } else { Missing::Refuse };
+                Order { missing, ..Order::new(Request::AccountCreate { name, roles, password }, flags) }
             }
             Self::List { shape } => Order::shaped(Request::AccountList, shape),
             Self::Grant(NameAndRole { name, role, flags }) => Order::new(Request::AccountGrant { name, role }, flags),
@@ -289,16 +298,16 @@ impl Token {
 }
 
 impl Events {
-    pub(super) fn order(self) -> Order {
-        match self {
+    pub(super) fn order(self) -> Result<Order, Misuse> {
+        Ok(match self {
             Self::List { after, newest_first, limit, filters, shape } => {
-                Order::shaped(Request::EventsList { after, newest_first, limit, filter: filters.into() }, shape)
+                Order::shaped(Request::EventsList { after, newest_first, limit, filter: filters.typed()? }, shape)
             }
             Self::Show { position, shape } => Order::shaped(Request::EventsShow { position }, shape),
             Self::Tail { after, filters, shape } => {
-                Order::shaped(Request::EventsFollow { after, filter: filters.into() }, shape)
+                Order::shaped(Request::EventsFollow { after, filter: filters.typed()? }, shape)
             }
-        }
+        })
     }
 }
 
@@ -316,8 +325,11 @@ pub(super) fn event_type(name: &str) -> Result<String, String> {
     if names().any(|known| known == name) {
         return Ok(name.to_owned());
     }
-    let nearest = names().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    Err(format!("there is no such type of event; did you mean {}?", nearest.unwrap_or_default()))
+    let what_to_do = match nearest(name, names().map(ToOwned::to_owned)) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => format!("there are {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    Err(format!("there is no such type of event; {what_to_do}"))
 }
 
 /// All of the input but one line break at its end.
@@ -325,7 +337,7 @@ fn read_password(input: impl io::Read) -> anyhow::Result<String> {
     let mut password = String::new();
     let length = input.take(PASSWORD_BYTES).read_to_string(&mut password);
     if length.context("cannot read the password from standard input")? as u64 == PASSWORD_BYTES {
-        bail!("the password on standard input is too long");
+        return Err(Misuse("the password on standard input is too long".to_owned()).into());
     }
     let line = password.strip_suffix('\n').unwrap_or(&password);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
@@ -375,7 +387,10 @@ mod tests {
 
     #[test]
     fn an_unknown_type_of_event_names_the_nearest() {
-        assert!(event_type("ApplicationAproved").unwrap_err().contains("ApplicationApproved"));
+        let near = event_type("ApplicationAproved").unwrap_err();
+        assert!(near.ends_with("did you mean ApplicationApproved?"), "{near}");
+        let far = event_type("Banana").unwrap_err();
+        assert!(!far.contains("did you mean") && far.contains("UserRegistered, "), "{far}");
     }
 
     #[test]

@@ -29,7 +29,9 @@ use tokio::{
 };
 
 use super::{
+    Misuse,
     execute::{Request, execute, execute_telling},
+    is_misuse,
     open::{self, Database, Lock, Missing, Place},
     operator,
     output::Output,
@@ -76,9 +78,18 @@ pub enum Answer {
     Err {
         /// Why, and what to do about it.
         message: String,
+        /// Whether what was typed is at fault.
+        #[serde(default)]
+        misuse: bool,
     },
     /// Not done yet; further answers come.
     Working(Pace),
+}
+
+impl Answer {
+    fn of(error: &anyhow::Error) -> Self {
+        Self::Err { message: format!("{error:#}"), misuse: is_misuse(error) }
+    }
 }
 
 /// Has a request carried out: by the running server, or else here, on the opened data directory.
@@ -97,13 +108,15 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
             Lock::Held(holder) => holder,
         };
         match connect(&data_dir).await {
-            Ok(stream) => return ask(stream, request).await,
-            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
+            Ok(stream) => {
+                let answered = ask(stream, request.clone()).await;
+                let Some(error) = answered.as_ref().err().and_then(unread) else { return answered };
                 last = Some((holder, error));
-                tokio::time::sleep(BETWEEN).await;
             }
+            Err(error) if is_nobody(&error) => last = Some((holder, error)),
             Err(error) => return Err(unanswered(&data_dir, &holder, error)),
         }
+        tokio::time::sleep(BETWEEN).await;
     }
     let (holder, error) = last.unwrap_or_else(|| ("another process".to_owned(), ErrorKind::TimedOut.into()));
     Err(unanswered(&data_dir, &holder, error))
@@ -127,12 +140,14 @@ async fn carry_out_at(place: &Place, config: Config, request: Request) -> anyhow
 pub async fn ask_running(data_dir: &Path, request: Request) -> anyhow::Result<Output> {
     for _ in 0..STARTING_TRIES {
         match connect(data_dir).await {
-            Ok(stream) => return ask(stream, request).await,
-            Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => {
-                tokio::time::sleep(BETWEEN).await;
-            }
+            Ok(stream) => match ask(stream, request.clone()).await {
+                Err(error) if unread(&error).is_some() => {}
+                answered => return answered,
+            },
+            Err(error) if is_nobody(&error) => {}
             Err(error) => return Err(error).context("its control socket"),
         }
+        tokio::time::sleep(BETWEEN).await;
     }
     bail!("it has no control socket")
 }
@@ -148,9 +163,21 @@ pub(super) async fn ask_server(data_dir: &Path, request: Request) -> anyhow::Res
             Err(error) if error.source().is_some() => Ok(None),
             answered => answered.map(Some),
         },
-        Err(error) if [ErrorKind::NotFound, ErrorKind::ConnectionRefused].contains(&error.kind()) => Ok(None),
+        Err(error) if is_nobody(&error) => Ok(None),
         Err(error) => Err(unanswered(data_dir, "another process", error)),
     }
+}
+
+/// Whether nobody listens: what lies there is a server's that is gone, or just going.
+fn is_nobody(error: &io::Error) -> bool {
+    [ErrorKind::NotFound, ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset].contains(&error.kind())
+}
+
+/// The error of a connection that ended before the whole request was read: then nothing of it was carried out, and it
+/// can be sent again. Whoever reads it all and ends then leaves another error.
+fn unread(error: &anyhow::Error) -> Option<io::Error> {
+    let kind = error.downcast_ref::<io::Error>()?.kind();
+    [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe].contains(&kind).then(|| kind.into())
 }
 
 fn unanswered(data_dir: &Path, holder: &str, error: io::Error) -> anyhow::Error {
@@ -176,7 +203,8 @@ async fn ask(mut stream: UnixStream, request: Request) -> anyhow::Result<Output>
         timeout(WORKING + LISTENING, read).await.context(unknown)?.context(unknown)?;
         match serde_json::from_slice(&answer).context(unknown)? {
             Answer::Ok(output) => return Ok(output),
-            Answer::Err { message } => bail!(message),
+            Answer::Err { message, misuse: true } => return Err(Misuse(message).into()),
+            Answer::Err { message, misuse: false } => bail!(message),
             Answer::Working(pace) => progress.show(&pace),
         }
     }
@@ -268,7 +296,7 @@ async fn talk(mut stream: UnixStream, app: Arc<App>, owner: u32) {
     };
     let answer = match heard {
         Ok(letter) => answer_telling(&mut stream, &app, letter).await,
-        Err(error) => Answer::Err { message: format!("{error:#}") },
+        Err(error) => Answer::of(&error),
     };
     let Ok(mut line) = serde_json::to_vec(&answer) else { return };
     line.push(b'\n');
@@ -306,7 +334,7 @@ async fn answer_telling(stream: &mut UnixStream, app: &App, letter: Letter) -> A
         tokio::select! {
             done = &mut work => return match done {
                 Ok(output) => Answer::Ok(output),
-                Err(error) => Answer::Err { message: format!("{error:#}") },
+                Err(error) => Answer::of(&error),
             },
             () = tokio::time::sleep(TELLING) => {
                 let now = pace.borrow().clone();
@@ -325,8 +353,8 @@ async fn answer(app: &App, letter: Letter) -> Answer {
     tracing::info!(command = letter.request.name(), "asked by the command line");
     match timeout(WORKING, execute(app, letter.request, operator::actor(&letter.operator))).await {
         Ok(Ok(output)) => Answer::Ok(output),
-        Ok(Err(error)) => Answer::Err { message: format!("{error:#}") },
-        Err(_) => Answer::Err { message: "this took too long; look whether it was done before you repeat it".into() },
+        Ok(Err(error)) => Answer::of(&error),
+        Err(_) => Answer::of(&anyhow!("this took too long; look whether it was done before you repeat it")),
     }
 }
 
@@ -368,6 +396,31 @@ mod tests {
         };
         let (answer, ()) = tokio::join!(ask(ours, Request::AccountSuspend { name: "bo".to_owned() }), server);
         assert!(matches!(answer.unwrap(), Output::Sentence(sentence) if sentence == "done"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_resets_the_connection_is_none_and_one_that_read_the_request_may_have_done_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(directory.path().join("control.sock")).unwrap();
+        let end_unread = async {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.readable().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(ask_server(directory.path(), Request::AccountList), end_unread);
+        assert!(answer.unwrap().is_none());
+        for (reads, is_unread) in [(false, true), (true, false)] {
+            let end = async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.readable().await.unwrap();
+                if reads {
+                    hear(&mut stream).await.unwrap();
+                }
+            };
+            let stream = connect(directory.path()).await.unwrap();
+            let (answer, ()) = tokio::join!(ask(stream, Request::AccountList), end);
+            let error = answer.err().unwrap();
+            assert_eq!(unread(&error).is_some(), is_unread, "{error:#}");
+        }
     }
 
     #[test]

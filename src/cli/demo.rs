@@ -29,9 +29,12 @@ pub async fn prepare(place: &Place, config: &Config) -> anyhow::Result<()> {
             1 => "has a member".to_owned(),
             many => format!("has {many} members"),
         };
+        let another = match place {
+            Place::Directory(_) => "directory for the demo, such as --data-dir ./demo",
+            Place::Database(_) => "database for the demo with database_url",
+        };
         bail!(
-            "--demo fills a new site, and the one in {place} {has}: serve it without --demo, or name another directory \
-             for the demo, such as --data-dir ./demo"
+            "--demo fills a new site, and the one in {place} {has}: serve it without --demo, or name another {another}"
         );
     }
     tracing::info!("filling the demo; this takes a few seconds");

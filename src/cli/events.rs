@@ -8,29 +8,36 @@ use std::{
 use anyhow::Context as _;
 use chrono::SecondsFormat;
 use clap::Args;
-use countersign_events::recorded::{Position, StreamName, Timestamp};
+use countersign_events::{
+    ids::ApplicationId,
+    recorded::{Actor, Position, StreamName, Timestamp},
+    token::ClientId,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
+    Misuse,
     args::event_type,
     control,
     execute::Request,
-    open::Missing,
+    open::{Database, Missing, Place},
     output::Output,
     table::{Format, Table, visible},
 };
 use crate::{
     app::{
         App, AppError,
-        audit::{AuditPage, Effort, Typed},
+        audit::{self, AuditPage, Effort, Typed},
     },
     config::Config,
+    store::StoreError,
+    world::World,
 };
 
 /// How long a server waits for a new event before it answers that there is none.
 const WAITING: Duration = Duration::from_secs(1);
-/// How far apart `tail` looks for a server while there is none.
+/// How far apart `tail` looks for a server, or a database that answers, while there is none.
 const BETWEEN: Duration = Duration::from_millis(500);
 /// So many events are printed at once by `tail`.
 const PAGE: u32 = 500;
@@ -44,27 +51,34 @@ pub(super) struct Filters {
     /// Only of this type, such as `ApplicationApproved`
     #[arg(long = "type", value_name = "TYPE", value_parser = event_type)]
     type_name: Option<String>,
-    /// Only by this actor: a username, user:ID, cli:NAME or system
-    #[arg(long, value_name = "ACTOR")]
+    /// Only by this actor, or decided in their name: a username, user:ID, cli:NAME or system
+    #[arg(long, value_name = "ACTOR", value_parser = actor)]
     actor: Option<String>,
     /// Only about this application, or through it: its id or client id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = application)]
     application: Option<String>,
     /// Only about this member, or by them: a username or id
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// Only since this instant, such as 2026-01-31T12:00:00Z, or this day
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     since: Option<String>,
     /// Only before this instant, or this day
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     until: Option<String>,
 }
 
-impl From<Filters> for Typed {
-    fn from(filters: Filters) -> Self {
-        let Filters { stream, type_name, actor, application, user, since, until } = filters;
-        Self {
+impl Filters {
+    /// As the use case takes them.
+    pub(super) fn typed(self) -> Result<Typed, Misuse> {
+        let Self { stream, type_name, actor, application, user, since, until } = self;
+        let at = |text: &Option<String>| text.as_deref().and_then(audit::instant);
+        if let (Some(begin), Some(end)) = (at(&since), at(&until))
+            && begin >= end
+        {
+            return Err(Misuse("nothing lies between --since and --until: name an earlier instant first".to_owned()));
+        }
+        Ok(Typed {
             stream: stream.map(|stream| stream.to_string()),
             r#type: type_name,
             actor,
@@ -72,8 +86,33 @@ impl From<Filters> for Typed {
             user,
             since,
             until,
-        }
+        })
     }
+}
+
+/// Whether it can be an actor; whether there is such a one, the site knows.
+fn actor(text: &str) -> Result<String, &'static str> {
+    let is_name = !text.is_empty() && !text.contains(':');
+    if is_name || text.parse::<Actor>().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("write a username, user:ID, cli:NAME or system")
+    }
+}
+
+/// Whether it can be an application's id or client id.
+fn application(text: &str) -> Result<String, &'static str> {
+    if text.parse::<ApplicationId>().is_ok() || text.parse::<ClientId>().is_ok() {
+        Ok(text.to_owned())
+    } else {
+        Err("write the id or the client id of an application; `countersign review list --state all` shows ids")
+    }
+}
+
+fn instant(text: &str) -> Result<String, &'static str> {
+    audit::instant(text)
+        .map(|_| text.to_owned())
+        .ok_or("write an instant such as 2026-01-31T12:00:00Z, or a day such as 2026-01-31")
 }
 
 /// Events to be printed, each with everything that an auditor may read of it.
@@ -161,8 +200,14 @@ fn second(event: &Value) -> String {
 }
 
 impl Listing {
-    /// Prints it; what has to be known of it goes to `explain`.
-    pub(super) fn write(&self, format: Format, out: &mut dyn Write, explain: &mut dyn Write) -> io::Result<()> {
+    /// Prints it, as a table within `width`; what has to be known of it goes to `explain`.
+    pub(super) fn write(
+        &self,
+        format: Format,
+        width: Option<usize>,
+        out: &mut dyn Write,
+        explain: &mut dyn Write,
+    ) -> io::Result<()> {
         match format {
             Format::Table => {
                 let mut table = Table::new(&["position", "time", "who", "sentence"]);
@@ -170,7 +215,7 @@ impl Listing {
                     let (at, who) = (second(event).into(), event["actor_name"].clone());
                     table.push([event["position"].clone(), at, who, event["sentence"].clone()]);
                 }
-                table.write(format, out)?;
+                table.write_within(format, width, out)?;
             }
             Format::Json => {
                 serde_json::to_writer_pretty(&mut *out, &self.events)?;
@@ -271,22 +316,41 @@ pub(super) fn write_event(event: &Value, format: Format, out: &mut dyn Write) ->
 /// # Errors
 /// A filter without such a value, a site that is not there, or standard output that cannot be written to.
 pub(super) async fn tail(config: Config, after: Option<u64>, filter: Typed, format: Format) -> anyhow::Result<()> {
-    tokio::select! {
+    let node = match Database::of(&config) {
+        // Beside nodes the command line is a node itself, for as long as it follows.
+        Some(database) => Some(Place::Database(database).start(config.clone(), World::system()).await?),
+        None => None,
+    };
+    let ended = tokio::select! {
         // First, so that it listens before anything is printed.
         biased;
-        interrupted = tokio::signal::ctrl_c() => Ok(interrupted?),
-        ended = follow_on(config, after, filter, format) => match ended {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(anyhow::Error::from),
+        ended = follow_on(config, node.as_deref(), after, filter, format) => match ended {
             Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe) => Ok(()),
             ended => ended,
         },
+    };
+    if let Some(app) = node {
+        app.stop().await;
     }
+    ended
 }
 
-async fn follow_on(config: Config, mut after: Option<u64>, filter: Typed, format: Format) -> anyhow::Result<()> {
-    let (mut begun, mut is_first, mut waits) = (false, true, false);
+async fn follow_on(
+    config: Config,
+    node: Option<&App>,
+    mut after: Option<u64>,
+    filter: Typed,
+    format: Format,
+) -> anyhow::Result<()> {
+    let (mut begun, mut is_first, mut waits) = (node.is_some(), true, false);
     loop {
         let request = Request::EventsFollow { after, filter: filter.clone() };
-        let output = match control::ask_server(&config.data_dir, request.clone()).await? {
+        let answered = match node {
+            Some(app) => follow_as_a_node(app, &filter, after).await?,
+            None => control::ask_server(&config.data_dir, request.clone()).await?,
+        };
+        let output = match answered {
             Some(output) => {
                 (begun, waits) = (true, false);
                 output
@@ -300,8 +364,11 @@ async fn follow_on(config: Config, mut after: Option<u64>, filter: Typed, format
             }
             None => {
                 if !waits {
-                    let note = "No server runs here: nothing new will come until one starts. Waiting for it; Ctrl-C ends this.";
-                    writeln!(io::stderr(), "{note}")?;
+                    let why = match node {
+                        Some(_) => "The database does not answer: nothing new will come until it does.",
+                        None => "No server runs here: nothing new will come until one starts.",
+                    };
+                    writeln!(io::stderr(), "{why} Waiting for it; Ctrl-C ends this.")?;
                 }
                 waits = true;
                 tokio::time::sleep(BETWEEN).await;
@@ -314,6 +381,14 @@ async fn follow_on(config: Config, mut after: Option<u64>, filter: Typed, format
             listing.write_on(format, is_first, &mut io::stdout().lock())?;
             is_first = false;
         }
+    }
+}
+
+/// One step from the log itself; `None` when its database does not answer now.
+async fn follow_as_a_node(app: &App, filter: &Typed, after: Option<u64>) -> anyhow::Result<Option<Output>> {
+    match follow(app, filter, after).await {
+        Err(error) if matches!(error.downcast_ref(), Some(AppError::Store(StoreError::Unavailable(_)))) => Ok(None),
+        answered => answered.map(Some),
     }
 }
 
@@ -343,9 +418,9 @@ mod tests {
     #[test]
     fn a_table_has_position_time_who_and_sentence_and_its_note_beside_it() {
         let mut note = vec![];
-        let table = written(|out| example().write(Format::Table, out, &mut io::sink()));
+        let table = written(|out| example().write(Format::Table, None, out, &mut io::sink()));
         assert!(table.contains("7         2026-01-31T12:00:00Z  ada  ada suspended \\u{202e}bo."), "{table}");
-        example().write(Format::Json, &mut io::sink(), &mut note).unwrap();
+        example().write(Format::Json, None, &mut io::sink(), &mut note).unwrap();
         assert_eq!(note, b"There may be more.\n");
     }
 

@@ -1,11 +1,13 @@
 //! Carries the command line's requests out on an app: the same function beside a running server and without one.
 
+mod again;
 pub mod review;
 
 use anyhow::{Context as _, anyhow, bail};
 use chrono::SecondsFormat;
 use countersign_events::{
-    account::{AccountStanding, Role},
+    account::{self, AccountStanding, Role},
+    authorization,
     ids::TokenId,
     recorded::{Actor, Position, Timestamp},
     scope::{Scope, ScopeSet},
@@ -14,9 +16,10 @@ use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::again::{Made, nothing_new};
 use super::{doctor, events, lifetime::Lifetime, output::Output, projections, table::Table};
 use crate::{
-    app::{App, AppError, Caller, accounts::Joining, audit::Typed},
+    app::{App, AppError, Caller, Done, accounts::Joining, audit::Typed},
     projector::Tell,
     store::rows::AccountRow,
 };
@@ -104,23 +107,29 @@ pub async fn execute_telling(app: &App, request: Request, actor: Actor, tell: Te
         Request::AccountList => list_accounts(app).await,
         Request::AccountGrant { name, role } => {
             let member = member(app, &name).await?;
-            app.grant_role(&caller, member.user_id, role).await?;
-            Ok(Output::Sentence(format!("{} has the role {role}.", shown(&member))))
+            let done = app.grant_role(&caller, member.user_id, role).await?;
+            let made = Made::by("RoleGranted").with("role", &role);
+            let [now, already] = [format!("has the role {role}"), format!("has the role {role} already")];
+            Ok(changed(app, &member, &done, &made, [&now, &already]).await)
         }
         Request::AccountWithdraw { name, role } => {
             let member = member(app, &name).await?;
-            app.withdraw_role(&caller, member.user_id, role).await?;
-            Ok(Output::Sentence(format!("{} does not have the role {role}.", shown(&member))))
+            let done = app.withdraw_role(&caller, member.user_id, role).await?;
+            let made = Made::by("RoleWithdrawn").with("role", &role);
+            let without = format!("does not have the role {role}");
+            Ok(changed(app, &member, &done, &made, [&without, &without]).await)
         }
         Request::AccountSuspend { name } => {
             let member = member(app, &name).await?;
-            app.suspend_account(&caller, member.user_id).await?;
-            Ok(Output::Sentence(format!("{} is suspended: signed out everywhere, tokens at rest.", shown(&member))))
+            let done = app.suspend_account(&caller, member.user_id).await?;
+            let said = ["is suspended: signed out everywhere, tokens at rest", "is suspended already"];
+            Ok(changed(app, &member, &done, &Made::by("UserSuspended"), said).await)
         }
         Request::AccountReinstate { name } => {
             let member = member(app, &name).await?;
-            app.reinstate_account(&caller, member.user_id).await?;
-            Ok(Output::Sentence(format!("{} can act again.", shown(&member))))
+            let done = app.reinstate_account(&caller, member.user_id).await?;
+            let said = ["can act again", "can act already"];
+            Ok(changed(app, &member, &done, &Made::by("UserReinstated"), said).await)
         }
         Request::AccountReset { name } => {
             let member = member(app, &name).await?;
@@ -133,8 +142,14 @@ pub async fn execute_telling(app: &App, request: Request, actor: Actor, tell: Te
         Request::TokenIssue { user, scopes, expires } => issue(app, &caller, &user, scopes, expires).await,
         Request::TokenShow { id } => show_token(app, id).await,
         Request::TokenRevoke { id } => {
-            app.revoke_token(&caller, id).await.map_err(|error| known(error, "token", id))?;
-            Ok(Output::Sentence(format!("Token {id} is revoked.")))
+            let done = app.revoke_token(&caller, id).await.map_err(|error| known(error, "token", id))?;
+            if done.happened {
+                return Ok(Output::Sentence(format!("Token {id} is revoked.")));
+            }
+            let row = app.token(id).await?.row;
+            let stream = authorization::stream(row.application_id, row.user_id);
+            let made = Made::by("TokenRevoked").with("token_id", &id);
+            Ok(nothing_new(app, &format!("token {id} has ended already"), &stream, &made).await)
         }
         Request::EventsList { after, newest_first, limit, filter } => {
             events::list(app, &filter, after, newest_first, limit).await
@@ -147,6 +162,15 @@ pub async fn execute_telling(app: &App, request: Request, actor: Actor, tell: Te
         Request::EventsFollow { after, filter } => events::follow(app, &filter, after).await,
         Request::Projections(asked) => projections::execute(app, asked, &caller, tell).await,
     }
+}
+
+/// What is so of a member now, or was already.
+async fn changed(app: &App, member: &AccountRow, done: &Done<()>, made: &Made, [now, already]: [&str; 2]) -> Output {
+    let name = shown(member);
+    if done.happened {
+        return Output::Sentence(format!("{name} {now}."));
+    }
+    nothing_new(app, &format!("{name} {already}"), &account::stream(member.user_id), made).await
 }
 
 async fn create(

@@ -229,7 +229,8 @@ async fn start_on(
 
 fn nothing_there(path: &Path) -> String {
     format!(
-        "there is no site in {}: `countersign serve` makes one; if yours lies elsewhere, name it with --data-dir",
+        "there is no site in {}: `countersign serve` makes one, and `countersign account create NAME --new-site` makes one \
+         with its first member; if yours lies elsewhere, name it with --data-dir",
         path.display()
     )
 }

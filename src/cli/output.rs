@@ -1,7 +1,7 @@
 //! What a command shows, and on which stream: results on standard output, what explains them on standard error,
 //! so that `token=$(countersign token issue …)` holds the token and nothing else.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +58,7 @@ impl Output {
     /// # Errors
     /// When the streams cannot be written to.
     pub fn print(&self, format: Format) -> io::Result<()> {
-        match self.write(format, &mut io::stdout().lock(), &mut io::stderr().lock()) {
+        match self.write(format, terminal_width(), &mut io::stdout().lock(), &mut io::stderr().lock()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written,
         }
@@ -74,7 +74,13 @@ impl Output {
         }
     }
 
-    fn write(&self, format: Format, out: &mut dyn Write, explain: &mut dyn Write) -> io::Result<()> {
+    fn write(
+        &self,
+        format: Format,
+        width: Option<usize>,
+        out: &mut dyn Write,
+        explain: &mut dyn Write,
+    ) -> io::Result<()> {
         match self {
             Self::Sentence(sentence) => writeln!(out, "{sentence}")?,
             Self::Secret { secret, about } => {
@@ -83,9 +89,9 @@ impl Output {
                 out.flush()?;
                 writeln!(explain, "{about}")?;
             }
-            Self::Listing(table) => table.write(format, out)?,
+            Self::Listing(table) => table.write_within(format, width, out)?,
             Self::Noted { table, note } => {
-                table.write(format, out)?;
+                table.write_within(format, width, out)?;
                 out.flush()?;
                 if let Some(note) = note {
                     writeln!(explain, "{note}")?;
@@ -93,18 +99,29 @@ impl Output {
             }
             Self::Record(table) => table.write_record(format, out)?,
             Self::Findings(findings) => doctor::write(findings, format, out)?,
-            Self::Events(listing) => listing.write(format, out, explain)?,
+            Self::Events(listing) => listing.write(format, width, out, explain)?,
             Self::Event(event) => write_event(event, format, out)?,
             // People need no table without rows; programs do.
             Self::Checked { about, found: false, .. } if format == Format::Table => writeln!(out, "{about}")?,
             Self::Checked { table, about, .. } => {
-                table.write(format, out)?;
+                table.write_within(format, width, out)?;
                 out.flush()?;
                 writeln!(explain, "{about}")?;
             }
         }
         out.flush()
     }
+}
+
+/// How many characters a line of the terminal has; nothing where standard output is none: what is piped stays whole.
+fn terminal_width() -> Option<usize> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let real = || rustix::termios::tcgetwinsize(&out).ok().map(|size| usize::from(size.ws_col));
+    said.or_else(real).filter(|columns| *columns > 0)
 }
 
 #[cfg(test)]
@@ -120,7 +137,7 @@ mod tests {
                 table.push([serde_json::json!("k")]);
             }
             let output = Output::Checked { table, about: "Looked.".to_owned(), found };
-            output.write(format, &mut out, &mut explain).unwrap();
+            output.write(format, None, &mut out, &mut explain).unwrap();
             assert_eq!(output.is_problem(), found);
             (String::from_utf8(out).unwrap(), String::from_utf8(explain).unwrap())
         };
@@ -133,7 +150,7 @@ mod tests {
     fn a_secret_stands_alone_on_standard_output() {
         let (mut out, mut explain) = (vec![], vec![]);
         let output = Output::Secret { secret: "cs_p_x".to_owned(), about: "A token.".to_owned() };
-        output.write(Format::Table, &mut out, &mut explain).unwrap();
+        output.write(Format::Table, None, &mut out, &mut explain).unwrap();
         assert_eq!((out.as_slice(), explain.as_slice()), (&b"cs_p_x\n"[..], &b"A token.\n"[..]));
     }
 }

@@ -4,6 +4,7 @@
 
 use anyhow::{anyhow, bail};
 use clap::Subcommand;
+use countersign_events::text;
 use countersign_projections::{INLINE, Projection, TRAILING};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -23,6 +24,7 @@ use crate::{
         projections::{ParkedId, Retried, find},
     },
     config::{Config, Flags},
+    nearest::nearest,
     projector::{Mended, Tell},
     world::World,
 };
@@ -83,7 +85,7 @@ pub(super) enum Parked {
         /// Id, as `parked list` shows it
         id: ParkedId,
         /// Why; it stays on record
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = text::reason)]
         reason: String,
         #[command(flatten)]
         flags: Flags,
@@ -141,15 +143,17 @@ impl Projections {
     }
 }
 
-/// A name that is one; what is none gets the nearest.
+/// A name that is one; what is none gets the nearest, if one is near.
 fn known(name: &str) -> Result<String, String> {
     if find(name).is_some() {
         return Ok(name.to_owned());
     }
     let names = || INLINE.iter().chain(TRAILING).map(|projection| projection.name);
-    let nearest = names().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
     let all = names().collect::<Vec<_>>().join(", ");
-    Err(format!("there is no such read model; did you mean {}? There are {all}", nearest.unwrap_or_default()))
+    Err(match nearest(name, names().map(ToOwned::to_owned)) {
+        Some(nearest) => format!("there is no such read model; did you mean {nearest}? There are {all}"),
+        None => format!("there is no such read model; there are {all}"),
+    })
 }
 
 /// Those that are named, or all, in the order in which they are declared.

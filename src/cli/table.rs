@@ -1,5 +1,6 @@
 //! Prints columns and rows as an aligned table, as JSON or as CSV. What is in them is the commands' affair.
 
+mod fit;
 mod sections;
 
 use std::io::{self, Write};
@@ -41,13 +42,21 @@ impl Table {
         self.rows.push(row.into());
     }
 
-    /// Writes all rows.
+    /// Writes all rows, whole.
     ///
     /// # Errors
     /// Whatever `out` says.
     pub fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+        self.write_within(format, None, out)
+    }
+
+    /// Writes all rows; as a table within so many characters a line, as far as shortened texts make that possible.
+    ///
+    /// # Errors
+    /// Whatever `out` says.
+    pub fn write_within(&self, format: Format, width: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
         match format {
-            Format::Table => self.write_aligned(out),
+            Format::Table => self.write_aligned(width, out),
             Format::Json => {
                 let rows: Vec<_> = self.rows.iter().map(|row| Row { columns: &self.columns, values: row }).collect();
                 write_json(&rows, out)
@@ -79,7 +88,7 @@ impl Table {
         }
     }
 
-    fn write_aligned(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write_aligned(&self, within: Option<usize>, out: &mut dyn Write) -> io::Result<()> {
         let mut lines: Vec<Vec<String>> = vec![self.columns.iter().map(|column| column.to_uppercase()).collect()];
         lines.extend(self.rows.iter().map(|row| row.iter().map(|value| visible(&text(value))).collect()));
         let mut widths = vec![0; self.columns.len()];
@@ -88,8 +97,14 @@ impl Table {
                 *width = (*width).max(cell.chars().count());
             }
         }
+        if let Some(within) = within {
+            let least = |(index, column): (usize, &String)| fit::least(column, self.rows.iter().map(|row| &row[index]));
+            let least: Vec<_> = self.columns.iter().enumerate().map(least).collect();
+            widths = fit::fitted(&widths, &least, within);
+        }
         for line in &lines {
-            let cells: Vec<_> = line.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
+            let cell = |(cell, &width): (&String, &usize)| format!("{:width$}", fit::shortened(cell, width));
+            let cells: Vec<_> = line.iter().zip(&widths).map(cell).collect();
             writeln!(out, "{}", cells.join("  ").trim_end())?;
         }
         Ok(())
@@ -178,6 +193,29 @@ mod tests {
         let lines =
             ["NAME               COUNT  WORDS", "ada                7      read vote", "b,\"c\"\\n\\u{1b}[31m", ""];
         assert_eq!(written(|out| example().write(Format::Table, out)), lines.join("\n"));
+    }
+
+    #[test]
+    fn a_table_fits_a_terminal_and_only_its_longest_text_is_shortened() {
+        let mut table = Table::new(&["position", "token_id", "who", "sentence"]);
+        let id = json!("01926f3e-8a00-7000-8000-000000000001");
+        table.push([json!(7), id.clone(), json!("ada"), json!("ada gave bo the role reviewer, and told nobody.")]);
+        table.push([json!(8), id, json!("cleo"), Value::Null]);
+        let within = |width| written(|out| table.write_within(Format::Table, width, out));
+        let longest = |text: &str| text.lines().map(|line| line.chars().count()).max();
+        assert_eq!(within(None), written(|out| table.write(Format::Table, out)));
+        assert_eq!(within(Some(200)), within(None));
+        assert!(longest(&within(None)) > Some(80));
+        assert_eq!(longest(&within(Some(80))), Some(80), "{}", within(Some(80)));
+        assert!(within(Some(80)).contains("-000000000001  ada   ada gave bo the role revi…\n"), "{}", within(Some(80)));
+        // An id is of no use in part; where lines are broken anyhow, texts stay whole.
+        assert_eq!(within(Some(60)), within(None));
+        for format in [Format::Json, Format::Csv] {
+            assert_eq!(
+                written(|out| table.write_within(format, Some(20), out)),
+                written(|out| table.write(format, out))
+            );
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum ConfigError {
         message: String,
     },
     /// The file has a key that does not exist.
-    #[error("{} line {line}: unknown key `{key}`; did you mean `{nearest}`?", path.display())]
+    #[error("{} line {line}: unknown key `{key}`; {}", path.display(), meant(nearest.as_deref(), "`"))]
     UnknownKey {
         /// The file.
         path: PathBuf,
@@ -32,16 +32,16 @@ pub enum ConfigError {
         line: usize,
         /// The key as written, with its table.
         key: String,
-        /// The most similar key that exists.
-        nearest: String,
+        /// A key that exists and is nearly written so.
+        nearest: Option<String>,
     },
     /// The environment has a `COUNTERSIGN_…` variable that does not exist.
-    #[error("unknown environment variable {name}; did you mean {nearest}?")]
+    #[error("unknown environment variable {name}; {}", meant(nearest.as_deref(), ""))]
     UnknownVariable {
         /// The variable as set.
         name: String,
-        /// The most similar variable that exists.
-        nearest: String,
+        /// A variable that exists and is nearly written so.
+        nearest: Option<String>,
     },
     /// The value at this place is of another type, or not allowed.
     #[error("{place} {problem}")]
@@ -51,4 +51,12 @@ pub enum ConfigError {
         /// What is expected there.
         problem: String,
     },
+}
+
+/// What to do about a name that does not exist.
+fn meant(nearest: Option<&str>, quote: &str) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean {quote}{nearest}{quote}?"),
+        None => "`countersign serve --help` names every setting".to_owned(),
+    }
 }

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::setting::{FileValue, Setting};
 use super::{ConfigError, Flags, KEYS, ROOT_KEY};
+use crate::nearest::nearest;
 
 const DEFAULT_FILE: &str = "countersign.toml";
 const PREFIX: &str = "COUNTERSIGN_";
@@ -85,10 +86,10 @@ impl Layers {
             Raw::Text(text) => (T::parse(text), format!("`{text}`")),
             Raw::File(value) => (T::from_file(value), value.to_string()),
         };
-        let found = if T::IS_SECRET { String::new() } else { format!(", not {found}") };
+        let found = if T::IS_SECRET { "what stands there".to_owned() } else { found };
         value.ok_or_else(|| ConfigError::Refused {
             place: origin.place(key),
-            problem: format!("must be {}{found}", T::EXPECTED),
+            problem: format!("must be {}, not {found}", T::EXPECTED),
         })
     }
 
@@ -121,20 +122,11 @@ fn known(is_it: impl Fn(&str) -> bool) -> Option<&'static str> {
     KEYS.iter().copied().chain([ROOT_KEY]).find(|key| is_it(key))
 }
 
-fn nearest(written: &str, candidates: impl Iterator<Item = String>) -> String {
-    let likeness = |candidate: &str| strsim::normalized_damerau_levenshtein(written, candidate);
-    candidates
-        .max_by(|a, b| {
-            // A key that was written outside its table is still recognised by its last part.
-            let score = |key: &str| likeness(key).max(key.rsplit('.').next().map_or(0.0, likeness));
-            score(a).total_cmp(&score(b))
-        })
-        .unwrap_or_default()
-}
-
 fn unknown_variable(name: String) -> ConfigError {
-    let candidates = KEYS.iter().copied().chain([ROOT_KEY, "config"]).map(variable);
-    ConfigError::UnknownVariable { nearest: nearest(&name, candidates), name }
+    // What all of them begin with makes none of them near.
+    let candidates = KEYS.iter().copied().chain([ROOT_KEY, "config"]).map(ToOwned::to_owned);
+    let nearest = nearest(name.strip_prefix(PREFIX).unwrap_or(&name), candidates).map(|key| variable(&key));
+    ConfigError::UnknownVariable { nearest, name }
 }
 
 /// The file that was named, or the default one where it exists.

@@ -25,7 +25,7 @@ pub(super) trait Setting: Sized {
     const VALUE_NAME: &'static str;
     /// Whether the bare flag means true.
     const IS_SWITCH: bool = false;
-    /// Whether no error repeats it.
+    /// Whether a wrong value is left out of the error about it.
     const IS_SECRET: bool = false;
 
     fn parse(text: &str) -> Option<Self>;

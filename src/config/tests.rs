@@ -110,6 +110,7 @@ fn mistakes_in_the_file_name_line_key_and_what_is_expected() {
             "limits_login_per_minute = 3",
             "countersign.toml line 1: unknown key `limits_login_per_minute`; did you mean `limits.login_per_minute`?",
         ),
+        ("banana = 3", "countersign.toml line 1: unknown key `banana`; `countersign serve --help` names every setting"),
         ("limits = 3", "countersign.toml line 1: `limits` must be a table, not 3"),
         ("# a\nsimple_flow = 'yes'", "countersign.toml line 2: `simple_flow` must be true or false, not \"yes\""),
         (
@@ -124,6 +125,10 @@ fn mistakes_in_the_file_name_line_key_and_what_is_expected() {
         (
             "listen = 8080",
             "countersign.toml line 1: `listen` must be an IP address and port such as 127.0.0.1:8080, not 8080",
+        ),
+        (
+            "metrics_token = 4815162342",
+            "countersign.toml line 1: `metrics_token` must be a string, not what stands there",
         ),
         ("site_name = 1.5", "countersign.toml line 1: `site_name` must be a string, not a value of type float"),
         (
@@ -144,6 +149,14 @@ fn mistakes_in_the_environment_and_in_flags_name_the_variable_and_the_flag() {
     assert_eq!(
         error(("COUNTERSIGN_LISTN", "x")),
         "unknown environment variable COUNTERSIGN_LISTN; did you mean COUNTERSIGN_LISTEN?"
+    );
+    assert_eq!(
+        error(("COUNTERSIGN_BANANA", "x")),
+        "unknown environment variable COUNTERSIGN_BANANA; `countersign serve --help` names every setting"
+    );
+    assert_eq!(
+        error(("COUNTERSIGN_VAULT_URL", "postgres://site@vault.example/vault")),
+        "COUNTERSIGN_VAULT_URL is for a site whose log lies in a database: name that with `database_url`"
     );
     assert_eq!(error(("COUNTERSIGN_SIMPLE_FLOW", "1")), "COUNTERSIGN_SIMPLE_FLOW must be true or false, not `1`");
     assert_eq!(load(&["--log-format", "xml"], &[]).unwrap_err(), "--log-format must be text or json, not `xml`");
@@ -268,10 +281,10 @@ fn database_urls_are_read_with_the_settings_and_never_repeated() {
         assert!(!error.contains("s3cret"), "{error}");
     }
     let error = load(&[], &[("COUNTERSIGN_VAULT_URL", "postgres://db1/site")]).unwrap_err();
-    assert!(error.starts_with("COUNTERSIGN_VAULT_URL is of use only beside `database_url`"), "{error}");
+    assert!(error.starts_with("COUNTERSIGN_VAULT_URL is for a site whose log lies in a database"), "{error}");
     for secret in ["database_url = ['s3cret']", "metrics_token = [\"s3cret\"]"] {
         let error = load_file(secret, &[], &[]).unwrap_err();
-        assert!(error.ends_with("must be a string"), "{error}");
+        assert!(error.ends_with("must be a string, not what stands there"), "{error}");
     }
 }
 

@@ -2,9 +2,8 @@
 //! back. Sending the one and getting the other is the dialects'.
 
 use async_trait::async_trait;
-use countersign_events::recorded::Position;
 
-use super::{Generations, StoreError, StoredEvent, statements::Lists};
+use super::{Generations, StoreError, statements::Lists};
 
 /// What a placeholder stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,10 +165,9 @@ pub(crate) trait Reads: Generations {
     type Row: Columns;
     /// How it takes lists.
     const LISTS: Lists;
+    /// How it gives a page of the log as one text.
+    const REPLAY: &'static str;
 
     /// The rows that answer a statement.
     async fn rows(&self, of: Of, ask: Ask) -> Result<Vec<Self::Row>, StoreError>;
-    /// Events after a position as a replay reads them, without client address, ids of request and command, and
-    /// causation.
-    async fn replay_page(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError>;
 }

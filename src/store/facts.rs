@@ -36,12 +36,13 @@ pub struct Database {
     pub wal_bytes: Option<u64>,
     /// The schema it has, and the newest that this program knows; generations have none.
     pub schema: Option<(i64, i64)>,
+    /// The oldest program that works with that schema, by the newest schema that it knows; `None` where each works with
+    /// its own alone.
+    pub oldest: Option<i64>,
     /// What is damaged, when that was looked for; empty when nothing is.
     pub damage: Option<Vec<String>>,
     /// Why it could not be read.
     pub error: Option<String>,
-    /// What mends it then.
-    pub remedy: &'static str,
 }
 
 /// The log.

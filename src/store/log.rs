@@ -8,7 +8,7 @@ use super::{
     ask::{Of, Reads, ask},
     convert,
     models::{all, bind_span, numbers, one},
-    signed, statements,
+    replay, signed, statements,
 };
 
 /// A missing event is arithmetic.
@@ -38,7 +38,7 @@ impl<S: Reads> EventLog for S {
     }
 
     async fn replay(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        without_gap(after, self.replay_page(after, limit).await?)
+        without_gap(after, replay::page(self, after, limit).await?)
     }
 
     async fn read_stream(&self, stream: &StreamName, after: Version) -> Result<Vec<StoredEvent>, StoreError> {

@@ -6,6 +6,7 @@ mod bind;
 mod build;
 mod facts;
 mod generations;
+mod left_over;
 mod refusals;
 mod schema;
 mod servers;
@@ -23,14 +24,15 @@ use std::{
 use async_trait::async_trait;
 use countersign_events::recorded::Position;
 use countersign_projections::TRAILING;
-use sqlx::{Connection as _, PgPool, postgres::PgRow, query};
+use sqlx::{Connection as _, PgPool, postgres::PgRow};
 use tokio::sync::RwLock;
 
 use super::{
-    StoreError, StoredEvent,
+    StoreError,
     ask::{Ask, Of, Reads},
-    convert, signed,
-    statements::{ARRAY_LISTS, Lists, replay_columns},
+    replay::AGGREGATED,
+    signed,
+    statements::{ARRAY_LISTS, Lists},
 };
 
 use bind::Statement;
@@ -53,9 +55,6 @@ const SWITCHED: &str = "countersign_generations";
 const READERS: u32 = 8;
 /// No reading takes longer; what does is of a server that is gone without a word.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-const REPLAY: &str =
-    concat!("select ", replay_columns!(), "\nfrom events\nwhere position > $1\norder by position\nlimit $2");
 
 /// The store of one database.
 pub struct PostgresStore {
@@ -169,14 +168,10 @@ impl PostgresStore {
 impl Reads for PostgresStore {
     type Row = PgRow;
     const LISTS: Lists = ARRAY_LISTS;
+    const REPLAY: &'static str = AGGREGATED;
 
     async fn rows(&self, _of: Of, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
         self.fetch(|| bind::statement(ask.clone())).await
-    }
-
-    async fn replay_page(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        let rows = self.fetch(|| query(REPLAY).bind(signed(after.0)).bind(i64::from(limit))).await?;
-        rows.iter().map(convert::replayed).collect()
     }
 }
 

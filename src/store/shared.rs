@@ -45,6 +45,12 @@ pub trait Shared: Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`] when the server does not answer.
     async fn lease(&self, name: &'static str, holder: Uuid, lasts: Duration) -> Result<bool, StoreError>;
+    /// Removes generations of read models that nothing points at, of those that an earlier look found: whoever read them
+    /// has had the time between to finish. What is left over now.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when the server does not answer.
+    async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError>;
     /// Gives a lease back before its time.
     ///
     /// # Errors

@@ -7,7 +7,6 @@ mod build;
 mod facts;
 mod generations;
 mod purge;
-mod replay;
 mod schema;
 mod uses;
 pub mod vault;
@@ -24,8 +23,9 @@ use countersign_projections::TRAILING;
 use sqlx::{ConnectOptions, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    StoreError, StoredEvent,
+    StoreError,
     ask::{Ask, Of, Reads},
+    replay::GROUPED,
     signed,
     statements::{JSON_LISTS, Lists},
 };
@@ -86,6 +86,7 @@ impl SqliteStore {
 impl Reads for SqliteStore {
     type Row = SqliteRow;
     const LISTS: Lists = JSON_LISTS;
+    const REPLAY: &'static str = GROUPED;
 
     async fn rows(&self, of: Of, ask: Ask) -> Result<Vec<SqliteRow>, StoreError> {
         let statement = bind::statement(ask);
@@ -94,10 +95,6 @@ impl Reads for SqliteStore {
             Of::Model(name) => statement.fetch_all(&*self.models.readers(name).await?).await,
         }
         .map_err(unavailable)
-    }
-
-    async fn replay_page(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        replay::page(&self.readers, after, limit).await
     }
 }
 

@@ -309,7 +309,7 @@ async fn the_guide_fills_in_the_readers_client_ids_and_the_sites_limits() {
     let stranger = scene.stranger().get("/api").await.body;
     assert!(stranger.contains("client_id=YOUR_CLIENT_ID") && stranger.contains("123 a minute"), "{stranger}");
     assert!(stranger.contains("no end"), "{stranger}");
-    let first = "curl -H \"Authorization: access_token_goes_here\" http://127.0.0.1:8080/api/v1/token</pre>";
+    let first = "curl -H \"Authorization: access_token_goes_here\" \\\n  http://127.0.0.1:8080/api/v1/token</pre>";
     assert!(stranger.replace("&#34;", "\"").contains(first), "{stranger}");
     let cleo = scene.browser_of(scene.cleo).await.get("/api").await.body;
     assert!(cleo.contains(&format!("/authorize/?client_id={}<", scene.client)), "{cleo}");

@@ -2,7 +2,11 @@
 //! shown, what a list is complete to, and how read models do.
 
 use axum::http::{Method, StatusCode};
-use countersign::app::{Caller, audit::LONGEST};
+use countersign::app::{
+    Caller,
+    audit::LONGEST,
+    reviews::{Verb, Verdict},
+};
 use countersign_events::{
     account::Role,
     event::Event,
@@ -202,6 +206,24 @@ async fn filters_find_on_the_page_what_they_find_in_the_api() {
         let known = positions(&in_the_api(&mut olga, &query).await);
         assert_eq!(listed(&answer), known.into_iter().take(20).collect::<Vec<_>>(), "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_decision_at_the_command_line_is_found_by_the_operator_and_by_whose_name_it_was_made_in() {
+    let scene = Scene::start().await;
+    let (_, mut olga) = browser(&scene, "olga", Role::Auditor).await;
+    let verdict = Verdict { revision: 1, reason_code: "other".to_owned(), reason: "It leaks.".to_owned() };
+    let ada = Caller { actor: Actor::Cli("ada".to_owned()), ..Caller::system() };
+    let suspend = scene.site.app.decide_application(&ada, scene.rob, scene.application, Verb::Suspend, &verdict);
+    suspend.await.expect("suspended");
+    scene.site.settle().await;
+    for actor in ["rob", &scene.rob.to_string(), "cli:ada"] {
+        let query = format!("type=ApplicationSuspended&actor={actor}");
+        let known = positions(&in_the_api(&mut olga, &query).await);
+        assert_eq!(known.len(), 1, "{query}");
+        assert_eq!(listed(&page(&scene, &mut olga, &format!("/admin/audit?{query}")).await), known, "{query}");
+    }
+    assert_eq!(in_the_api(&mut olga, "type=ApplicationSuspended&actor=cleo").await, Vec::<Value>::new());
 }
 
 #[tokio::test]
@@ -536,7 +558,7 @@ async fn reviews_are_charted_week_by_week_with_their_numbers_in_words_and_in_a_t
     scene.site.clock.advance(chrono::Duration::days(8));
     let denied = scene.site.given_request(scene.ben, "Other").await;
     scene.site.clock.advance(chrono::Duration::hours(5));
-    scene.site.decide(scene.rob, denied, countersign::app::reviews::Verb::Deny).await;
+    scene.site.decide(scene.rob, denied, Verb::Deny).await;
     let (_, mut olga) = browser(&scene, "olga", Role::Auditor).await;
     let answer = page(&scene, &mut olga, "/admin/audit").await;
     assert_eq!(answer.body.matches("<svg class=\"chart\"").count(), 5);

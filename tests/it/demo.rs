@@ -2,14 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    process::{Command, Output},
+    process::Output,
 };
 
 use countersign::{demo::CAST, world::World};
 use countersign_events::application::Standing;
 use serde_json::Value;
 
-use crate::running_site::{RunningSite, text_of};
+use crate::{
+    databases::Database,
+    running_site::{RunningSite, program_at, text_of},
+    support::Home,
+};
 
 const PASSWORD: &str = countersign::demo::PASSWORD;
 
@@ -61,14 +65,8 @@ fn ids(text: &str) -> Vec<String> {
     ids
 }
 
-fn serve(directory: &std::path::Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_countersign"))
-        .args(["serve", "--demo", "--data-dir"])
-        .arg(directory.join("site"))
-        .args(arguments)
-        .env_remove("COUNTERSIGN_TEST_ALL")
-        .output()
-        .expect("it runs")
+fn serve(home: &Home, arguments: &[&str]) -> Output {
+    program_at(home).args(["serve", "--demo"]).args(arguments).output().expect("it runs")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,28 +147,27 @@ fn a_demo_tells_the_same_story_each_time_and_ends_before_now() {
 
 #[test]
 fn a_site_that_has_members_is_not_filled() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let data = directory.path().join("site");
-    let create = ["account", "create", "zoe", "--data-dir", data.to_str().expect("a path")];
-    text_of(&Command::new(env!("CARGO_BIN_EXE_countersign")).args(create).output().expect("it runs"));
-    let refused = serve(directory.path(), &["--listen", "127.0.0.1:0"]);
+    let home = Home::made_in_a(Database::of_this_run());
+    text_of(&program_at(&home).args(["account", "create", "zoe", "--new-site"]).output().expect("it runs"));
+    let refused = serve(&home, &["--listen", "127.0.0.1:0"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1), "{said}");
-    assert!(said.contains("has a member") && said.contains("--data-dir ./demo"), "{said}");
+    let another = if home.database.is_some() { "database_url" } else { "--data-dir ./demo" };
+    assert!(said.contains("has a member") && said.contains(another), "{said}");
 }
 
 #[test]
 fn a_demo_is_served_on_loopback_only() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let home = Home::on_this_machine();
     for arguments in [
         &["--listen", "0.0.0.0:0", "--public-url", "https://site.example"][..],
         &["--listen", "127.0.0.1:0", "--public-url", "https://site.example"],
         &["--listen", "0.0.0.0:0", "--public-url", "http://127.0.0.1:8080"],
     ] {
-        let refused = serve(directory.path(), arguments);
+        let refused = serve(&home, arguments);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(2), "{said}");
         assert!(said.contains("everybody knows") && said.contains("127.0.0.1"), "{said}");
     }
-    assert!(!directory.path().join("site").exists());
+    assert!(!home.data_dir().exists());
 }

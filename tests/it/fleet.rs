@@ -28,15 +28,14 @@ use crate::{
     cuts::Cuts,
     postgres_server::TestDatabase,
     running_site::{PASSWORD, RunningSite, try_answer},
+    support::ROOT_KEY,
 };
 
-/// The key above all keys, which every node is given.
-pub const ROOT_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 /// No node takes longer to be well again, also on a machine that builds at the same time.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-const SETTINGS: [(&str, &str); 4] =
-    [("LIMITS_API_PER_MINUTE", "1000000"), ("LIMITS_OPEN_REQUESTS", "1000"), ("LOG", "warn"), ("ROOT_KEY", ROOT_KEY)];
+const SETTINGS: [(&str, &str); 3] =
+    [("LIMITS_API_PER_MINUTE", "1000000"), ("LIMITS_OPEN_REQUESTS", "1000"), ("LOG", "warn")];
 
 /// One node.
 pub struct Node {
@@ -66,8 +65,7 @@ impl Place {
 
 /// The real program over these servers.
 pub fn start_site(urls: &str) -> RunningSite {
-    let settings: Vec<_> = SETTINGS.into_iter().chain([("DATABASE_URL", urls)]).collect();
-    RunningSite::start_with(&settings, &[])
+    RunningSite::node(urls, &SETTINGS)
 }
 
 impl Node {

@@ -1,6 +1,6 @@
 //! Databases with the program's schemas on a throw-away `PostgreSQL` server, each for one test.
 
-use std::path::Path;
+use std::{path::Path, process::Command};
 
 use countersign::store::{
     LogWriter as _,
@@ -11,8 +11,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 mod throw_away;
 
-pub use throw_away::{Server, TestDatabase, connect, require, run, start};
-use throw_away::{admin, url_of};
+pub use throw_away::{Server, TestDatabase, apart, connect, require, run, start};
+use throw_away::{admin, script, url_of};
 
 impl TestDatabase {
     /// One with the schema of the log and that of the vault; there must be a server ([`require`]).
@@ -63,6 +63,14 @@ impl TestDatabase {
         run(&mut connection, "set search_path to countersign, countersign_inline, countersign_vault").await;
         connection
     }
+}
+
+/// A program of the server's, such as `pg_dump`, of the server's own version.
+pub fn program(name: &str) -> Command {
+    let output = script().arg("--programs").output().expect("script/postgres can be run");
+    assert!(output.status.success(), "script/postgres: {}", String::from_utf8_lossy(&output.stderr));
+    let directory = String::from_utf8(output.stdout).expect("it prints text");
+    Command::new(Path::new(directory.trim_end()).join(name))
 }
 
 /// A role that runs sites without owning anything; it belongs to the server, not to one database.

@@ -2,8 +2,7 @@
 //! rebuild under load that is killed again and again.
 
 use std::{
-    path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::Output,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,10 +13,13 @@ use std::{
 use axum::http::StatusCode;
 use countersign_projections::{INLINE, TRAILING};
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::task::JoinSet;
 
-use crate::running_site::{RunningSite, answer, http, text_of, try_answer, with_token};
+use crate::{
+    databases::Tool,
+    projections::{LOCK_HEAD, SOME_ID},
+    running_site::{RunningSite, answer, http, text_of, try_answer, with_token},
+};
 
 /// Events of the log that is rebuilt under load; `COUNTERSIGN_TEST_EVENTS` has it tried with another number.
 const EVENTS: u64 = 100_000;
@@ -26,26 +28,10 @@ const READERS: usize = 4;
 const KILLS: u32 = 10;
 const SETTINGS: [(&str, &str); 2] = [("LIMITS_API_PER_MINUTE", "1000000"), ("LOG", "warn")];
 
-async fn database(file: PathBuf) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(file).busy_timeout(Duration::from_secs(10));
-    options.connect().await.expect("a database")
-}
-
-async fn run(file: PathBuf, statement: String) {
-    sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut database(file).await).await.expect("it is done");
-}
-
-/// The file of the one generation of a read model.
-fn generation(site: &RunningSite, name: &str) -> PathBuf {
-    let files = std::fs::read_dir(site.data_dir().join("models")).expect("a directory");
-    let files = files.map(|file| file.expect("a file").path());
-    let is_it = |file: &PathBuf| {
-        let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        stem.starts_with(&format!("{name}-")) && file.extension().is_some_and(|extension| extension == "db")
-    };
-    let mut found: Vec<_> = files.filter(is_it).collect();
-    found.sort();
-    found.pop().expect("a generation")
+/// Somebody else's connection to the generation of a read model that came last.
+async fn newest(site: &RunningSite, name: &str) -> Tool {
+    let generations = site.home.generations(name).await;
+    site.home.model(name, *generations.last().expect("a generation")).await
 }
 
 fn text(output: &Output) -> (i32, String, String) {
@@ -87,7 +73,7 @@ async fn operators_look_after_read_models_beside_a_running_site_and_without_one(
     let sound = text(&site.cli(&["projections", "check"]));
     assert_eq!(sound.0, 0, "{sound:?}");
     assert!(sound.1.contains("front_page is as the log has it: 1 rows"), "{sound:?}");
-    run(generation(&site, "front_page"), "update posts set upvotes = 9, title = 'Other'".to_owned()).await;
+    newest(&site, "front_page").await.run("update posts set upvotes = 9, title = 'Other'").await;
     let altered = text(&site.cli(&["projections", "check", "front_page", "--format", "csv"]));
     assert_eq!(altered.0, 3, "{altered:?}");
     assert!(altered.1.contains(",upvotes,9,0\n"), "{altered:?}");
@@ -99,11 +85,12 @@ async fn operators_look_after_read_models_beside_a_running_site_and_without_one(
     let rebuilt = site.done(&["events", "list", "--type", "ProjectionRebuilt"]);
     assert!(rebuilt.contains("(command line) rebuilt the read model front_page as generation 2"), "{rebuilt}");
 
-    run(site.data_dir().join("log.db"), "update tokens set ended_at = 1".to_owned()).await;
+    site.home.log().await.run("update tokens set ended_at = 1").await;
     assert_eq!(text(&site.cli(&["projections", "check", "tokens"])).0, 3);
     let refused = text(&site.cli(&["projections", "rebuild", "tokens"]));
     assert_eq!(refused.0, 1, "{refused:?}");
-    assert!(refused.2.contains("stop the site"), "{refused:?}");
+    let first = site.home.log().await.either("stop the site", "which other nodes write: stop them first");
+    assert!(refused.2.contains(first), "{refused:?}");
     let unknown = text(&site.cli(&["projections", "check", "inbix"]));
     assert_eq!(unknown.0, 2, "{unknown:?}");
     assert!(unknown.2.contains("did you mean inbox?"), "{unknown:?}");
@@ -146,28 +133,36 @@ async fn the_state_of_read_models_is_for_operators_in_a_browser() {
 /// Many votes and comments at once, as rows of the log: comments on the newest post and votes of members who never
 /// were. Texts of copied comments open for nobody.
 async fn grow(site: &RunningSite, events: u64) {
-    let id = "lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-7' || substr(hex(randomblob(2)), 2) || '-8' \
-              || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))";
+    let mut log = site.home.log().await;
+    let (begin, event_id) = (log.either("begin immediate", LOCK_HEAD), log.either("randomblob(16)", SOME_ID));
+    let drawn = log.either("lower(hex(randomblob(16)))", "md5(random()::text)");
+    let (post, comment, at) = log.either(
+        ("payload ->> '$.post_id'", "payload ->> '$.comment_id'", "payload ->> '$.at'"),
+        ("payload::json ->> 'post_id'", "payload::json ->> 'comment_id'", "payload::json ->> 'at'"),
+    );
     let statement = format!(
-        "begin immediate;\n\
+        "{begin};\n\
          create temporary table sample as select stream, actor, payload, \
              (select max(version) from events as other where other.stream = events.stream) as version, \
-             json_extract(payload, '$.post_id') as post_id, json_extract(payload, '$.at') as happened \
+             {post} as post_id, {comment} as comment_id, {at} as happened \
              from events where type = 'CommentPosted' order by position desc limit 1;\n\
-         create temporary table made as with recursive n(i) as (select 1 union all select i + 1 from n where i < {events})\n\
-             select i, {id} as one from n;\n\
+         create temporary table drawn as with recursive n(i) as (select 1 union all select i + 1 from n where i < {events})\n\
+             select i, {drawn} as digits from n;\n\
+         create temporary table made as select i, substr(digits, 1, 8) || '-' || substr(digits, 9, 4) || '-7' \
+             || substr(digits, 14, 3) || '-8' || substr(digits, 18, 3) || '-' || substr(digits, 21) as one from drawn;\n\
          insert into events (position, event_id, stream, version, type, type_version, recorded_at, actor, payload)\n\
-         select head.position + i, randomblob(16),\n\
+         select head.position + i, {event_id},\n\
              case i % 4 when 0 then sample.stream else 'vote-' || post_id || '-' || one end,\n\
              case i % 4 when 0 then sample.version + i / 4 else 1 end,\n\
              case i % 4 when 0 then 'CommentPosted' else 'VoteCast' end, 1, head.recorded_at + i, actor,\n\
-             case i % 4 when 0 then json_set(payload, '$.comment_id', one)\n\
-             else json_object('post_id', post_id, 'user_id', one, 'direction', 'up', 'previous', 'none', 'at', happened) end\n\
+             case i % 4 when 0 then replace(payload, comment_id, one)\n\
+             else '{{\"post_id\":\"' || post_id || '\",\"user_id\":\"' || one || '\",\"direction\":\"up\",\"previous\":\"none\",\"at\":\"' \
+                 || happened || '\"}}' end\n\
          from made, sample, head order by i;\n\
          update head set position = position + {events}, recorded_at = recorded_at + {events};\n\
          commit"
     );
-    run(site.data_dir().join("log.db"), statement).await;
+    log.run(&statement).await;
 }
 
 /// Votes and publishes until told to stop; what is not answered because the site was killed is no fault.
@@ -262,18 +257,22 @@ async fn a_rebuild_under_load_that_is_killed_again_and_again_loses_nothing() {
     let mut entropy = blake3::Hasher::new().update(b"kills").finalize_xof();
     for round in 0..KILLS {
         let load = Load::start(&site, &tokens, &post);
-        let mut rebuild = Command::new(env!("CARGO_BIN_EXE_countersign"));
-        rebuild.args(["projections", "rebuild"]).env("COUNTERSIGN_DATA_DIR", site.data_dir());
-        let mut rebuild = rebuild.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut rebuild = site.cli_that_goes_on(&["projections", "rebuild"]);
         let mut random = [0; 2];
         entropy.fill(&mut random);
         tokio::time::sleep(Duration::from_millis(200 + u64::from(u16::from_le_bytes(random)) % 2_000)).await;
         site.kill9();
+        if site.home.database.is_some() {
+            // The command is a node itself: nobody else's end is its own.
+            rebuild.kill().expect("SIGKILL can be sent");
+        }
         rebuild.wait().expect("it ends");
         load.end().await;
         site.restart();
-        let left = std::fs::read_dir(site.data_dir().join("models")).expect("a directory").count();
-        assert!(left <= 3 * TRAILING.len(), "round {round}: what was half made is gone: {left} files");
+        if site.home.database.is_none() {
+            let left = std::fs::read_dir(site.data_dir().join("models")).expect("a directory").count();
+            assert!(left <= 3 * TRAILING.len(), "round {round}: what was half made is gone: {left} files");
+        }
     }
     settle(&site).await;
     let load = Load::start(&site, &tokens, &post);
@@ -284,12 +283,10 @@ async fn a_rebuild_under_load_that_is_killed_again_and_again_loses_nothing() {
     settle(&site).await;
     let checked = site.cli(&["projections", "check"]);
     assert!(text_of(&checked).contains("front_page is as the log has it"), "{:?}", text(&checked));
-    let mut model = database(generation(&site, "front_page")).await;
-    let comments: i64 =
-        sqlx::query_scalar("select count(*) from comments").fetch_one(&mut model).await.expect("a count");
+    let mut model = newest(&site, "front_page").await;
+    let comments = model.numbers("select count(*) from comments").await[0];
     assert_eq!(u64::try_from(comments), Ok(events / 4 + 1));
-    let counted: i64 =
-        sqlx::query_scalar("select max(comment_count) from posts").fetch_one(&mut model).await.expect("a count");
+    let counted = model.numbers("select max(comment_count) from posts").await[0];
     assert_eq!(counted, comments, "none was applied twice");
     println!("{events} events; while the last rebuild ran: {written} writes, {seen} reads");
 }

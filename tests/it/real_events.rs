@@ -9,7 +9,11 @@ use std::{
 
 use serde_json::Value;
 
-use crate::running_site::{RunningSite, text_of};
+use crate::{
+    databases::Database,
+    postgres_server::{apart, require, run},
+    running_site::{RunningSite, text_of},
+};
 
 /// No event takes longer to be printed, also on a machine that builds at the same time.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -87,8 +91,8 @@ fn ctrl_c_ends_a_tail_with_success() {
 }
 
 #[test]
-fn a_tail_of_a_stopped_site_says_so_and_waits_for_a_server() {
-    let mut site = RunningSite::start();
+fn sqlite_a_tail_of_a_stopped_site_says_so_and_waits_for_a_server() {
+    let mut site = RunningSite::start_in(Database::Sqlite, &[], &[]);
     site.given_member("ada", &["admin"]);
     site.kill9();
     let mut tail = Following::start(&site, &["events", "tail", "--after", "0"]);
@@ -100,6 +104,26 @@ fn a_tail_of_a_stopped_site_says_so_and_waits_for_a_server() {
     site.restart();
     site.given_member("ben", &[]);
     tail.next_with("added ben as a member.");
+}
+
+#[test]
+fn postgres_a_tail_follows_the_log_itself_without_a_server_and_over_a_lost_connection() {
+    if !require() {
+        return;
+    }
+    let mut site = RunningSite::start_in(Database::Postgres, &[], &[]);
+    site.given_member("ada", &["admin"]);
+    site.kill9();
+    let mut tail = Following::start(&site, &["events", "tail", "--after", "0", "--type", "UserRegistered"]);
+    assert!(tail.next().contains("added ada as a member."));
+    site.given_member("ben", &[]);
+    assert!(tail.next().contains("added ben as a member."), "from another node");
+    let database = site.home.database.as_ref().expect("the site lies in one");
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'countersign' \
+               and datname = current_database()";
+    apart(async || run(&mut database.tool().await, cut).await).expect("they are cut");
+    site.given_member("cleo", &[]);
+    assert!(tail.next().contains("added cleo as a member."), "after its connections were cut");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 use tokio::time::sleep;
 
 use crate::{
-    fleet::{Place, ROOT_KEY, until_ready},
+    fleet::{Place, until_ready},
     postgres_server::{connect, require, run, start},
     running_site::{RunningSite, http},
 };
@@ -30,10 +30,6 @@ fn of_site(server: &str, role: &str) -> String {
     url.set_username(role).expect("it has a host");
     url.set_path("site");
     url.into()
-}
-
-fn node(url: &str) -> RunningSite {
-    RunningSite::start_with(&[("DATABASE_URL", url), ("ROOT_KEY", ROOT_KEY)], &[])
 }
 
 /// The time on a processor that a process has had, in ticks.
@@ -65,7 +61,7 @@ async fn a_node_that_has_nothing_to_do_asks_once_a_second_at_most_and_takes_no_t
     for role in roles {
         run(&mut tool, &format!("create role {role} login superuser")).await;
     }
-    let nodes = roles.map(|role| node(&of_site(&server.url, role)));
+    let nodes = roles.map(|role| RunningSite::node(&of_site(&server.url, role), &[]));
     sleep(SETTLING).await;
     run(&mut tool, "select pg_stat_statements_reset()").await;
     let before = nodes.each_ref().map(|node| ticks(node.pid()));
@@ -143,7 +139,7 @@ async fn a_node_is_ready_within_two_seconds_over_a_log_of_five_million_events() 
     let server = start(&roomy).expect("a server is installed");
     run(&mut connect(&server.url).await, "create database site").await;
     let url = of_site(&server.url, "postgres");
-    let mut node = node(&url);
+    let mut node = RunningSite::node(&url, &[]);
     node.given_member("ada", &["admin"]);
     node.kill9();
     let began = Instant::now();

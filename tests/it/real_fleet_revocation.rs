@@ -277,3 +277,29 @@ async fn a_revocation_is_honoured_by_every_node_within_a_second_also_by_one_that
     cut_off.cuts.pass();
     assert_well_again(&http, node, &living, &while_cut_off).await;
 }
+
+/// They are all of one stream, and each node hears of the others' only by losing to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_members_tokens_can_be_revoked_on_several_nodes_at_once() {
+    const EACH: usize = 4;
+    if !require() {
+        return;
+    }
+    let database = TestDatabase::create().await;
+    let mut nodes = vec![];
+    for _ in 0..3 {
+        nodes.push(node_in_this_process(&database.url).await);
+    }
+    let user = given_member(&nodes[0], "member", &[]).await;
+    let mut tokens = vec![];
+    for _ in 0..EACH * nodes.len() {
+        tokens.push(given_token(&nodes[0], user, "read").await.0);
+    }
+    let mut revokers = JoinSet::new();
+    for (id, node) in tokens.into_iter().zip(nodes.iter().cycle()) {
+        let node = node.clone();
+        revokers.spawn(async move { node.revoke_token(&Caller::system(), id).await });
+    }
+    let failed: Vec<_> = revokers.join_all().await.into_iter().filter_map(Result::err).collect();
+    assert!(failed.is_empty(), "{} of {}: {failed:?}", failed.len(), EACH * nodes.len());
+}

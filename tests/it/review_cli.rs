@@ -80,9 +80,68 @@ async fn a_reviewer_claims_and_approves_beside_a_running_site() {
     // The envelope names who sat at the command line, the decision in whose name.
     let approved = site.done(&["events", "list", "--type", "ApplicationApproved", "--format", "json"]);
     assert!(approved.contains("\"actor\": \"cli:"), "{approved}");
+    // It is found by both, as the claim before it is.
+    for (kind, count) in [("ApplicationApproved", 1), ("ReviewClaimed", 1), ("ReviewReleased", 1)] {
+        let by = |actor: &str| site.done(&["events", "list", "--type", kind, "--actor", actor, "--format", "csv"]);
+        assert_eq!(by("rob").lines().count(), 1 + count, "{kind}: {}", by("rob"));
+        assert_eq!(by("mia").lines().count(), 1, "{kind}: {}", by("mia"));
+    }
 
     let twice = refused(&site.cli(&["review", "deny", &id, "--revision", "1", "--reason", "No.", "--as", "mia"]), 1);
     assert!(twice.contains("the application is approved: rob, on "), "{twice}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_is_made_twice_says_that_nothing_new_happened_and_what_stands() {
+    let (site, id) = given_request().await;
+    let decide = |verb: &str, name: &str| {
+        let reason = ["--reason", "As agreed.", "--revision", "1", "--as", name];
+        let arguments = [&["review", verb, &id][..], if verb == "claim" { &reason[4..] } else { &reason[..] }].concat();
+        site.done(&arguments)
+    };
+    for (verb, already, stands) in [
+        ("claim", "rob has claimed “Reader” already", "rob took up the review of “Reader”"),
+        ("approve", "“Reader” is approved already", "rob approved “Reader”, revision 1"),
+        ("suspend", "“Reader” is suspended already", "rob suspended “Reader”, revision 1"),
+        ("reinstate", "“Reader” is reinstated already", "rob reinstated “Reader”, revision 1"),
+        ("revoke", "“Reader” is revoked already", "rob revoked “Reader”, revision 1"),
+    ] {
+        let first = decide(verb, "rob");
+        assert!(!first.contains("Nothing new"), "{first}");
+        let before = head(&site);
+        let again = decide(verb, "rob");
+        let said = [&format!("Nothing new happened: {already}. What stands is of "), " UTC: ", stands];
+        assert!(said.iter().all(|part| again.contains(*part)), "{verb}: {again}");
+        assert_eq!(head(&site), before, "{verb}");
+    }
+    let other = ["review", "revoke", &id, "--revision", "1", "--reason", "No.", "--as", "mia"];
+    let late = refused(&site.cli(&other), 1);
+    assert!(late.contains("the application is revoked: rob, on "), "{late}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_operator_does_twice_says_that_nothing_new_happened() {
+    let site = RunningSite::start();
+    site.given_member("bob", &[]);
+    let (_, token) = site.given_token("bob", "read");
+    for (arguments, already, stands) in [
+        (&["account", "grant", "bob", "reviewer"][..], "bob has the role reviewer already", "bob the role reviewer"),
+        (&["account", "withdraw", "bob", "reviewer"], "bob does not have the role reviewer", "reviewer"),
+        (&["account", "suspend", "bob"], "bob is suspended already", "suspended bob"),
+        (&["account", "reinstate", "bob"], "bob can act already", "bob"),
+        (&["token", "revoke", &token], "has ended already", "bob"),
+    ] {
+        let first = site.done(arguments);
+        assert!(!first.contains("Nothing new"), "{first}");
+        let before = head(&site);
+        let again = site.done(arguments);
+        assert!(again.starts_with("Nothing new happened: ") && again.contains(already), "{arguments:?}: {again}");
+        let (_, what) = again.split_once(" UTC: ").expect("what stands");
+        assert!(what.contains(stands) && what.contains("(command line)"), "{arguments:?}: {again}");
+        assert_eq!(head(&site), before, "{arguments:?}");
+    }
+    let never = site.done(&["account", "withdraw", "bob", "admin"]);
+    assert_eq!(never, "Nothing new happened: bob does not have the role admin.");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,21 +153,21 @@ async fn nobody_decides_without_the_role_nor_on_an_application_of_their_own() {
         (&["approve", &id, "--revision", "1", "--as", "cleo"], 1, "cleo lacks the role reviewer"),
         (&["approve", &id, "--revision", "1", "--as", "zoe"], 1, "there is no member called `zoe`"),
         (&["deny", &id, "--revision", "1", "--as", "rob"], 2, "--reason <TEXT>"),
-        (&["deny", &id, "--revision", "1", "--as", "rob", "--reason", " "], 1, "reason"),
+        (&["deny", &id, "--revision", "1", "--as", "rob", "--reason", " "], 2, "--reason <TEXT>"),
         (
             &["deny", &id, "--revision", "1", "--as", "rob", "--reason", "No.", "--reason-code", "mood"],
-            1,
+            2,
             "one of incomplete, misleading",
         ),
-        (&["suspend", &id, "--revision", "1", "--as", "rob", "--reason", "No."], 1, "the application is under_review"),
+        (&["suspend", &id, "--revision", "1", "--as", "rob", "--reason", "No."], 1, "the application is under review"),
         (
             &["deny-change", &id, "--revision", "1", "--as", "rob", "--reason", "No."],
             1,
-            "the application is under_review: cleo, on ",
+            "the application is under review: cleo, on ",
         ),
         (&["show", "7"], 2, "`countersign review list --state all` shows them"),
         (&["show", "01926f3e-8a00-7000-8000-000000000001"], 1, "`countersign review list --state all` lists"),
-        (&["list", "--owner", "me"], 1, "`me` is nobody without --as NAME"),
+        (&["list", "--owner", "me"], 2, "`me` is nobody without --as NAME"),
     ] {
         let arguments: Vec<_> = ["review"].iter().chain(arguments).copied().collect();
         let said = refused(&site.cli(&arguments), code);

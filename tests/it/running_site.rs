@@ -1,5 +1,5 @@
-//! The real program, as a process of its own on a free port, with a data directory that goes away. Speaks to it as
-//! people do: forms in a browser without a window, tokens in a header, the command line.
+//! The real program, as a process of its own on a free port, with a data directory or a database that goes away. Speaks to
+//! it as people do: forms in a browser without a window, tokens in a header, the command line.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,11 @@ use std::{
 use axum::http::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::browser_double::Answer;
+use crate::{
+    browser_double::Answer,
+    databases::Database,
+    support::{Home, ROOT_KEY},
+};
 
 /// The password of every member of a test.
 pub const PASSWORD: &str = "correct horse battery";
@@ -23,7 +27,8 @@ const STARTING: Duration = Duration::from_mins(1);
 
 /// A running `countersign serve`; it is killed when dropped.
 pub struct RunningSite {
-    directory: tempfile::TempDir,
+    /// Where it lies; nothing of a node's is in its directory but what it says.
+    pub home: Home,
     settings: Vec<(String, String)>,
     /// What it is run under, such as `strace` with its arguments.
     under: Vec<String>,
@@ -40,12 +45,27 @@ impl RunningSite {
 
     /// With settings, as environment variables without their prefix, and run under another program.
     pub fn start_with(settings: &[(&str, &str)], under: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let settings: Vec<_> = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Self::start_in(Database::of_this_run(), settings, under)
+    }
+
+    /// The same, in a database that the test chooses.
+    pub fn start_in(database: Database, settings: &[(&str, &str)], under: &[&str]) -> Self {
+        let home = Home::made_in_a(database);
+        let url = home.database.as_ref().map(|database| database.url.clone());
+        Self::start_at(home, url.as_deref(), settings, under)
+    }
+
+    /// A node over a database that is there already, and stays.
+    pub fn node(database_url: &str, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(Home::on_this_machine(), Some(database_url), settings, &[])
+    }
+
+    fn start_at(home: Home, database_url: Option<&str>, settings: &[(&str, &str)], under: &[&str]) -> Self {
+        let settings = settings_over(database_url, settings);
         let under: Vec<_> = under.iter().map(|word| (*word).to_owned()).collect();
         let printed = Arc::default();
-        let (child, url, lines) = launch(directory.path(), &settings, &under, &printed);
-        Self { directory, settings, under, child, url, lines, printed }
+        let (child, url, lines) = launch(home.directory.path(), &settings, &under, &printed);
+        Self { home, settings, under, child, url, lines, printed }
     }
 
     /// Where it is, without a slash at the end.
@@ -62,17 +82,18 @@ impl RunningSite {
 
     /// The directory that holds everything: data, key file, standard error.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.home.directory.path()
     }
 
+    /// The data directory of a site on `SQLite`.
     pub fn data_dir(&self) -> PathBuf {
-        self.directory.path().join("site")
+        self.home.data_dir()
     }
 
     /// Everything it has said: standard output of all starts, and standard error.
     pub fn said(&self) -> (String, String) {
         let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        (printed, std::fs::read_to_string(self.directory.path().join("stderr")).expect("standard error"))
+        (printed, std::fs::read_to_string(self.directory().join("stderr")).expect("standard error"))
     }
 
     /// A command of the same program beside it.
@@ -82,26 +103,25 @@ impl RunningSite {
 
     /// The same, with something on standard input.
     pub fn cli_with(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = program(self.directory.path(), &self.settings, &[])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts");
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("the program starts");
         child.stdin.take().expect("standard input is piped").write_all(input.as_bytes()).expect("it reads its input");
-        child.wait_with_output().expect("it ends")
+        let output = child.wait_with_output().expect("it ends");
+        // Beside what the site says: on a database a command is a node, and logs what it does.
+        let said = OpenOptions::new().create(true).append(true).open(self.directory().join("stderr-of-commands"));
+        said.expect("a file for its errors").write_all(&output.stderr).expect("it is kept");
+        output
     }
 
     /// A command that goes on until it is ended.
     pub fn cli_that_goes_on(&self, arguments: &[&str]) -> Child {
-        program(self.directory.path(), &self.settings, &[])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts")
+        self.command(arguments).spawn().expect("the program starts")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(self.directory(), &self.settings, &[]);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     /// A command that succeeds; its standard output without the last line break.
@@ -148,7 +168,7 @@ impl RunningSite {
 
     /// The same, where it may not be able to start: then what it said.
     pub fn try_restart(&mut self) -> Result<(), String> {
-        let (child, url, lines) = try_launch(self.directory.path(), &self.settings, &self.under, &self.printed)?;
+        let (child, url, lines) = try_launch(self.directory(), &self.settings, &self.under, &self.printed)?;
         (self.child, self.url, self.lines) = (child, url, lines);
         Ok(())
     }
@@ -180,6 +200,19 @@ pub fn http() -> reqwest::Client {
         .timeout(Duration::from_secs(30))
         .build()
         .expect("a client")
+}
+
+/// The program over a place where nothing runs.
+pub fn program_at(home: &Home) -> Command {
+    let url = home.database.as_ref().map(|database| database.url.as_str());
+    program(home.directory.path(), &settings_over(url, &[]), &[])
+}
+
+/// Settings, after those of a node where there is a database.
+fn settings_over(database_url: Option<&str>, settings: &[(&str, &str)]) -> Vec<(String, String)> {
+    let of_a_node = database_url.map(|url| [("DATABASE_URL", url), ("ROOT_KEY", ROOT_KEY)]);
+    let settings = of_a_node.iter().flatten().chain(settings);
+    settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 /// The program, with settings and nothing else of this process's tests; it has still to be told what to do.

@@ -32,8 +32,11 @@ use tempfile::TempDir;
 
 use crate::{
     databases::{Database, Tool},
-    postgres_server::TestDatabase,
+    postgres_server::{self, TestDatabase},
 };
+
+/// The key above all keys of a site that lies in a database.
+pub const ROOT_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
 /// A clock that moves when a test says so.
 pub struct TestClock(AtomicI64);
@@ -78,12 +81,21 @@ pub struct Home {
 
 impl Home {
     async fn in_a(database: Database) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let database = match database {
-            Database::Sqlite => None,
-            Database::Postgres => Some(TestDatabase::create().await),
-        };
-        Self { directory, database }
+        match database {
+            Database::Sqlite => Self::on_this_machine(),
+            Database::Postgres => Self { database: Some(TestDatabase::create().await), ..Self::on_this_machine() },
+        }
+    }
+
+    /// The same, for who cannot wait.
+    pub fn made_in_a(database: Database) -> Self {
+        let made = postgres_server::apart(async || Self::in_a(database).await);
+        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    /// With no database of its own.
+    pub fn on_this_machine() -> Self {
+        Self { directory: tempfile::tempdir().expect("a temporary directory"), database: None }
     }
 
     /// The data directory of a site on `SQLite`.
@@ -96,6 +108,19 @@ impl Home {
         match &self.database {
             None => Tool::of_file(&self.data_dir().join("log.db")).await,
             Some(database) => Tool::Postgres(database.tool().await),
+        }
+    }
+
+    /// Somebody else's connection to the database of the vault.
+    pub async fn vault_tables(&self) -> Tool {
+        match &self.database {
+            None => Tool::of_file(&self.data_dir().join("vault.db")).await,
+            Some(database) => {
+                let mut tool = Tool::Postgres(database.tool().await);
+                // The log has a table of outcomes as well.
+                tool.run("set search_path to countersign_vault").await;
+                tool
+            }
         }
     }
 
@@ -113,7 +138,7 @@ impl Home {
 
     /// The numbers of the generations of a trailing read model that there are.
     pub async fn generations(&self, name: &str) -> Vec<u64> {
-        let mut names = match &self.database {
+        let names = match &self.database {
             None => {
                 let files = std::fs::read_dir(self.data_dir().join("models")).expect("a directory");
                 let names = files.map(|file| file.expect("a file").file_name().to_string_lossy().into_owned());
@@ -127,8 +152,9 @@ impl Home {
                 names.iter().map(|schema| schema[start.len()..].to_owned()).collect::<Vec<_>>()
             }
         };
-        names.sort();
-        names.iter().map(|number| number.parse().expect("a number")).collect()
+        let mut numbers: Vec<_> = names.iter().map(|number| number.parse().expect("a number")).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Where this text stands in what is stored: files of `SQLite`, whatever they hold; tables of `PostgreSQL`, whose server
@@ -176,8 +202,8 @@ impl Home {
     fn root_key(&self, random: [u8; 32]) -> RootKey {
         let exists = self.data_dir().join("vault.db").exists();
         // Where no file is, the environment gives it.
-        let given = self.database.as_ref().map(|_| "5a".repeat(32));
-        RootKey::load_or_create(&self.data_dir(), exists, given.as_deref(), random).expect("a root key")
+        let given = self.database.as_ref().map(|_| ROOT_KEY);
+        RootKey::load_or_create(&self.data_dir(), exists, given, random).expect("a root key")
     }
 }
 

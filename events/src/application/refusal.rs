@@ -39,7 +39,7 @@ pub enum ApplicationRefusal {
         now: u32,
     },
     /// Somebody was faster, or it is over.
-    #[error("the application is {standing}")]
+    #[error("the application is {}", .standing.in_words())]
     WrongStanding {
         /// Where it stands.
         standing: Standing,

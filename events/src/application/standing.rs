@@ -41,6 +41,16 @@ impl Standing {
             Self::Withdrawn => "withdrawn",
         }
     }
+
+    /// As people read it.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::UnderReview => "under review",
+            Self::ChangesRequested => "changes requested",
+            other => other.as_str(),
+        }
+    }
 }
 
 impl std::fmt::Display for Standing {

@@ -1,5 +1,6 @@
 //! The index of the log: given what happened, this is where it can be found again.
 
+use countersign_events::application::ApplicationEvent as A;
 use countersign_events::authorization::{AuthorizationEvent as Z, Via};
 use countersign_events::post::PostEvent;
 
@@ -81,4 +82,20 @@ fn an_operator_is_an_actor_and_no_member() {
         subjects(&suspended),
         ["type UserSuspended".to_owned(), "actor cli:ada".to_owned(), format!("user {}", user(1))]
     );
+}
+
+#[test]
+fn a_decision_at_the_command_line_is_found_by_the_operator_and_by_whose_name_it_was_made_in() {
+    let denied = A::ApplicationDenied { application_id: application(7), decision: decision(user(2), 5) };
+    let mut denied = recorded(4, denied);
+    let name = format!("actor user:{}", user(2));
+    let about =
+        ["type ApplicationDenied".to_owned(), format!("user {}", user(2)), format!("application {}", application(7))];
+    for (actor, actors) in [
+        (Actor::Cli("ada".to_owned()), vec!["actor cli:ada".to_owned(), name.clone()]),
+        (Actor::User(user(2)), vec![name]),
+    ] {
+        denied.envelope.actor = actor;
+        assert_eq!(subjects(&denied), [&about[..1], &actors, &about[1..]].concat());
+    }
 }

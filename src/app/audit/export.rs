@@ -78,8 +78,7 @@ impl App {
                 Ok(Plan::answering(()).with(&StreamName::Site, version, site.decide(note)?))
             })
             .await?;
-        let Done { cursor, repeated, .. } = done;
-        Ok(Done { answer: Export { positions, next, complete_to }, cursor, repeated })
+        Ok(done.answering(Export { positions, next, complete_to }))
     }
 
     /// A piece of a copy: the events at these positions, newest first.

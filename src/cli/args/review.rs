@@ -1,14 +1,17 @@
 //! `countersign review`: what can be typed, and the requests it becomes.
 
 use clap::{Args, Subcommand, ValueEnum};
-use countersign_events::{ids::ApplicationId, redirect_uri::Purpose, scope::Scope};
+use countersign_events::{ids::ApplicationId, redirect_uri::Purpose, scope::Scope, text};
 
 use super::{Order, Shape};
 use crate::{
     app::reviews::Verb,
-    cli::execute::{
-        Request,
-        review::{Decision, Listed, Listing, ReviewRequest},
+    cli::{
+        Misuse,
+        execute::{
+            Request,
+            review::{Decision, Listed, Listing, ReviewRequest},
+        },
     },
     config::Flags,
 };
@@ -128,7 +131,7 @@ pub(in crate::cli) struct Verdict {
     #[arg(long, value_name = "CODE")]
     reason_code: Option<String>,
     /// Why, in words for the owner
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = text::reason)]
     reason: String,
     /// The reviewer who decides; the rules for this member hold
     #[arg(long = "as", value_name = "NAME")]
@@ -160,9 +163,9 @@ pub(in crate::cli) struct Friendly {
 }
 
 impl Review {
-    pub(in crate::cli) fn order(self) -> Order {
-        match self {
-            Self::List(list) => list.order(),
+    pub(in crate::cli) fn order(self) -> Result<Order, Misuse> {
+        Ok(match self {
+            Self::List(list) => list.order()?,
             Self::Show { id, shape } => Order::shaped(Request::Review(ReviewRequest::Show { id }), shape),
             Self::Claim(claim) => claim.order(Verb::Claim),
             Self::Release(claim) => claim.order(Verb::Release),
@@ -174,12 +177,16 @@ impl Review {
             Self::Revoke(verdict) => verdict.order(Verb::Revoke),
             Self::ApproveChange(friendly) => friendly.order(Verb::ApproveChange),
             Self::DenyChange(verdict) => verdict.order(Verb::DenyChange),
-        }
+        })
     }
 }
 
 impl List {
-    fn order(self) -> Order {
+    fn order(self) -> Result<Order, Misuse> {
+        let is_me = |name: &Option<String>| name.as_deref() == Some("me");
+        if self.member.is_none() && (is_me(&self.owner) || is_me(&self.claimed_by)) {
+            return Err(Misuse("`me` is nobody without --as NAME".to_owned()));
+        }
         let listing = Listing {
             state: self.state,
             purpose: self.purpose,
@@ -191,7 +198,7 @@ impl List {
             limit: self.limit,
             member: self.member,
         };
-        Order::shaped(Request::Review(ReviewRequest::List(listing)), self.shape)
+        Ok(Order::shaped(Request::Review(ReviewRequest::List(listing)), self.shape))
     }
 }
 
@@ -237,7 +244,7 @@ mod tests {
 
     fn read(line: &str) -> Result<Order, clap::Error> {
         match Cli::try_parse_from(line.replace("ID", ID).split(' '))?.command {
-            Command::Review(review) => Ok(review.order()),
+            Command::Review(review) => Ok(review.order().expect("it holds together")),
             _ => panic!("another command"),
         }
     }

@@ -20,7 +20,7 @@ const SCARCE: u64 = 1 << 30;
 
 pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
     let data_dir = &site.config.data_dir;
-    let is_here = site.config.database_url.is_none();
+    let is_here = site.is_here();
     if is_here {
         findings.push(space("disk of the data directory", data_dir));
     }

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use super::{Finding, Running, Site, size};
-use crate::store::facts::{Database, Facts, LogFacts, ModelFacts};
+use crate::{
+    config::Config,
+    store::facts::{Database, Facts, LogFacts, ModelFacts},
+};
 
 /// A write-ahead log is copied back at a quarter of this.
 const LARGE_WAL: u64 = 64 << 20;
@@ -22,20 +25,34 @@ pub(super) fn programs(site: &Site<'_>, findings: &mut Vec<Finding>) {
     for database in &site.facts.databases {
         let about = format!("schema of {}", name(database));
         match (&database.error, database.schema) {
-            (Some(error), _) => {
-                let found = format!("cannot be read: {error}");
-                findings.push(Finding::problem(name(database), found, database.remedy));
+            (Some(error), _) => findings.push(Finding::problem(
+                name(database),
+                format!("cannot be read: {error}"),
+                if site.is_here() {
+                    "run this as the account that runs the site; if the file is gone or damaged, restore it from your \
+                     backup"
+                } else {
+                    "see that its server runs and that database_url, or vault_url, names it with a role that may read; \
+                     `countersign migrate` makes tables where there are none"
+                },
+            )),
+            (None, Some((has, known))) if has > known => {
+                let found = format!("{has}, which a newer Countersign made; this one knows schemas up to {known}");
+                findings.push(if database.oldest.is_some_and(|oldest| oldest <= known) {
+                    Finding::ok(about, format!("{found}, and works with it"))
+                } else {
+                    let remedy = "run the newer program, or restore the backup from before the upgrade";
+                    Finding::problem(about, found, remedy)
+                });
             }
-            (None, Some((has, known))) if has > known => findings.push(Finding::problem(
-                about,
-                format!("{has}, which a newer Countersign made; this one knows schemas up to {known}"),
-                "run the newer program, or restore the backup from before the upgrade",
-            )),
-            (None, Some((has, known))) if has < known => findings.push(Finding::warning(
-                about,
-                format!("{has}; the next start of the site brings it to {known}"),
-                "make a backup before that start: an older program does not open the newer schema",
-            )),
+            (None, Some((has, known))) if has < known => findings.push(if site.is_here() {
+                let remedy = "make a backup before that start: an older program does not open the newer schema";
+                Finding::warning(about, format!("{has}; the next start of the site brings it to {known}"), remedy)
+            } else {
+                let remedy = "make a backup, then run `countersign migrate` as the owner of the tables; no node of this \
+                              program starts before";
+                Finding::warning(about, format!("{has}; this program wants {known}"), remedy)
+            }),
             (None, Some((has, _))) => findings.push(Finding::ok(about, has.to_string())),
             (None, None) => {}
         }
@@ -45,7 +62,7 @@ pub(super) fn programs(site: &Site<'_>, findings: &mut Vec<Finding>) {
 pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
     if let Some(log) = &site.facts.log {
         clock(site, log, findings);
-        head(log, findings);
+        head(site, log, findings);
         for model in &site.facts.models {
             findings.push(read_model(site, log, model));
         }
@@ -57,10 +74,18 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
         findings.push(Finding::warning(
             "left-over generation",
             format!("nothing reads {}", file.display()),
-            "the next start of the site removes it, unless a rebuild is under way that is still filling it",
+            if site.is_here() {
+                "the next start of the site removes it, unless a rebuild is under way that is still filling it"
+            } else {
+                "a node that serves removes it within minutes, unless a rebuild is under way that is still filling it; \
+                 what another release reads stays: when no node of that release is left, drop the schema and delete its \
+                 row in countersign.generations"
+            },
         ));
     }
-    write_ahead(site, findings);
+    if site.is_here() {
+        write_ahead(site, findings);
+    }
 }
 
 fn clock(site: &Site<'_>, log: &LogFacts, findings: &mut Vec<Finding>) {
@@ -82,7 +107,7 @@ fn clock(site: &Site<'_>, log: &LogFacts, findings: &mut Vec<Finding>) {
     findings.push(Finding::ok(ABOUT, format!("{now}, not behind the log; {synchronised}")));
 }
 
-fn head(log: &LogFacts, findings: &mut Vec<Finding>) {
+fn head(site: &Site<'_>, log: &LogFacts, findings: &mut Vec<Finding>) {
     const ABOUT: &str = "end of the log";
     let (head, last) = (log.head.position, log.last.map(|(position, _)| position).unwrap_or_default());
     if head == last {
@@ -90,10 +115,12 @@ fn head(log: &LogFacts, findings: &mut Vec<Finding>) {
     } else {
         findings.push(Finding::problem(
             ABOUT,
-            format!(
-                "the head says position {head}, the last event is at {last}: the file was changed by something else"
-            ),
-            "stop the site, keep a copy of log.db, and restore it from your backup; do not edit it",
+            format!("the head says position {head}, the last event is at {last}: something else has changed the log"),
+            if site.is_here() {
+                "stop the site, keep a copy of log.db, and restore it from your backup; do not edit it"
+            } else {
+                "stop all nodes, keep a copy of the database, and restore it from your backup; do not edit it"
+            },
         ));
     }
 }
@@ -110,7 +137,7 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
     if !model.trailing {
         return Finding::ok(about, format!("revision {}, changes with the log", model.wanted));
     }
-    let rebuild = format!("countersign projections rebuild {}", model.name);
+    let rebuild = format!("`countersign projections rebuild {}`", model.name);
     let Some(cursor) = model.cursor else {
         let found = "its file is missing or cannot be read";
         return Finding::warning(
@@ -134,7 +161,8 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
     let parked = following.map_or(model.parked, |following| following.parked);
     if parked > 0 && following.is_none_or(|following| following.progress.error.is_none()) {
         let found = format!("incomplete: {parked} {} parked", if parked == 1 { "stream is" } else { "streams are" });
-        let remedy = "countersign projections parked list says why; then projections parked retry or discard";
+        let remedy = "`countersign projections parked list` says why; then `countersign projections parked retry ID`, or \
+                      `countersign projections parked discard ID --reason TEXT`";
         return Finding::problem(about, found, remedy);
     }
     let Some(following) = following else {
@@ -188,18 +216,26 @@ fn write_ahead(site: &Site<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Of every page of every database.
-pub(super) fn integrity(facts: &Facts, findings: &mut Vec<Finding>) {
+/// Of every page of every file; of every row in a database.
+pub(super) fn integrity(config: &Config, facts: &Facts, findings: &mut Vec<Finding>) {
+    let (read, remedy) = if config.database_url.is_none() {
+        (
+            "every page was read",
+            "look at the disk; restore log.db or vault.db from your backup; what lies in models is built anew from \
+             the log when its file is removed while the site is stopped",
+        )
+    } else {
+        (
+            "every row was read",
+            "look at the server's log and its disk; restore the database from your backup, or go on with a standby; a \
+             read model alone is built anew from the log: countersign projections rebuild",
+        )
+    };
     for database in &facts.databases {
         let about = format!("integrity of {}", name(database));
         match &database.damage {
-            Some(damage) if damage.is_empty() => findings.push(Finding::ok(about, "every page was read")),
-            Some(damage) => findings.push(Finding::problem(
-                about,
-                damage.join("; "),
-                "look at the disk; restore log.db or vault.db from your backup; what lies in models is built anew from \
-                 the log when its file is removed while the site is stopped",
-            )),
+            Some(damage) if damage.is_empty() => findings.push(Finding::ok(about, read)),
+            Some(damage) => findings.push(Finding::problem(about, damage.join("; "), remedy)),
             // That it cannot be read was said before.
             None => {}
         }

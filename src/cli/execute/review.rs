@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use chrono::SecondsFormat;
 use countersign_events::{
     account::AccountStanding,
-    application::{Standing, difference},
+    application::{self, Standing, difference},
     ids::{ApplicationId, UserId},
     recorded::{Actor, Timestamp},
     redirect_uri::Purpose,
@@ -13,13 +13,17 @@ use countersign_events::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{member, shown};
+use super::{
+    again::{Made, nothing_new},
+    member, shown,
+};
 use crate::{
     app::{
         App, AppError, Caller,
         reviews::{Verb, Verdict},
     },
     cli::{
+        Misuse,
         output::Output,
         table::{Table, visible},
     },
@@ -174,7 +178,7 @@ async fn whom(app: &App, name: Option<&str>, me: Option<UserId>) -> anyhow::Resu
     match (name, me) {
         (None, _) => Ok(None),
         (Some("me"), Some(me)) => Ok(Some(me)),
-        (Some("me"), None) => Err(anyhow!("`me` is nobody without --as NAME")),
+        (Some("me"), None) => Err(Misuse("`me` is nobody without --as NAME".to_owned()).into()),
         (Some(name), _) => Ok(Some(member(app, name).await?.user_id)),
     }
 }
@@ -293,12 +297,34 @@ async fn decide(app: &App, caller: &Caller, decision: Decision) -> anyhow::Resul
     };
     let verdict = Verdict { revision, reason_code, reason };
     let done = app.decide_application(caller, by.user_id, id, verb, &verdict).await;
-    done.map_err(|error| refused(error, id, &by))?;
+    let done = done.map_err(|error| refused(error, id, &by))?;
     // What was done is done, also when it cannot be looked at.
-    Ok(Output::Sentence(match app.reviewed_application(id).await {
-        Ok(row) => done_to(app, verb, &row, shown(&by)),
-        Err(_) => "Done.".to_owned(),
-    }))
+    let Ok(row) = app.reviewed_application(id).await else { return Ok(Output::Sentence("Done.".to_owned())) };
+    if done.happened {
+        return Ok(Output::Sentence(done_to(app, verb, &row, shown(&by))));
+    }
+    let (already, type_name) = so_already(app, verb, &row, shown(&by));
+    Ok(nothing_new(app, &already, &application::stream(id), &Made::by(type_name)).await)
+}
+
+/// What holds already where a decision is made a second time, and the type of the event that made it so.
+fn so_already(app: &App, verb: Verb, row: &ApplicationRow, by: &str) -> (String, &'static str) {
+    let (name, owner) = (visible(&row.name), app.state.name_of(row.owner_id));
+    match verb {
+        Verb::Claim => (format!("{by} has claimed “{name}” already"), "ReviewClaimed"),
+        Verb::Release => (format!("nobody has claimed “{name}”"), "ReviewReleased"),
+        Verb::Approve | Verb::ApproveChange if row.signed.is_some() => {
+            (format!("{by} has signed “{name}” already, and another reviewer decides"), "ReviewSigned")
+        }
+        Verb::Approve => (format!("“{name}” is approved already"), "ApplicationApproved"),
+        Verb::Deny => (format!("“{name}” is denied already"), "ApplicationDenied"),
+        Verb::RequestChanges => (format!("{owner} is asked for changes of “{name}” already"), "ChangesRequested"),
+        Verb::Suspend => (format!("“{name}” is suspended already"), "ApplicationSuspended"),
+        Verb::Reinstate => (format!("“{name}” is reinstated already"), "ApplicationReinstated"),
+        Verb::Revoke => (format!("“{name}” is revoked already"), "ApplicationRevoked"),
+        Verb::ApproveChange => (format!("the change of “{name}” is approved already"), "ChangeApproved"),
+        Verb::DenyChange => (format!("the change of “{name}” is denied already"), "ChangeDenied"),
+    }
 }
 
 fn done_to(app: &App, verb: Verb, row: &ApplicationRow, by: &str) -> String {

@@ -109,7 +109,11 @@ impl Database {
 
     /// What is true of what is stored, without changing it.
     pub async fn examine(&self, deep: bool) -> Facts {
-        postgres::examine(self.log.urls(), self.vault.urls(), deep).await
+        let mut facts = postgres::examine(self.log.urls(), self.vault.urls(), deep).await;
+        for (database, named) in facts.databases.iter_mut().zip([&self.log, &self.vault]) {
+            database.error = database.error.take().map(|told| format!("{}: {told}", named.place));
+        }
+        facts
     }
 
     /// Opens the stores and starts the app on them, after these inline read models were built anew.

@@ -15,13 +15,19 @@ use super::{
         convert, signed, statements,
     },
     bind, failed,
-    generations::{self, CURSOR, PostgresGeneration, schema_of},
+    generations::{self, CURSOR, PostgresGeneration, SCRATCH, schema_of},
     schema::{self, identifier},
     servers::Servers,
 };
 
 /// One at a time builds a read model, and as long as its connection lives.
 const MAY_BUILD: &str = "select pg_try_advisory_lock(hashtext('countersign build'), hashtext($1))";
+
+/// What the right to build a generation is called: what is read and what is only compared are built side by side.
+pub(super) fn right_to_build(name: &str, generation: u64) -> String {
+    let first = if generation < SCRATCH { 1 } else { SCRATCH };
+    format!("{name} {first}")
+}
 
 /// A generation that nobody reads yet.
 pub(super) struct PostgresBuild {
@@ -42,7 +48,7 @@ impl PostgresBuild {
         first: u64,
     ) -> Result<Self, StoreError> {
         let mut connection = servers.connect(schema::LOG).await?;
-        let name = format!("{} {first}", projection.name);
+        let name = right_to_build(projection.name, first);
         let may: bool = query_scalar(MAY_BUILD).bind(name).fetch_one(&mut connection).await.map_err(failed)?;
         if !may {
             return Err(StoreError::Unavailable(format!("another node is building {}: wait for it", projection.name)));
@@ -74,7 +80,7 @@ impl Drop for PostgresBuild {
                 generations::remove(&mut connection, name, number).await
             };
             if let Err(error) = removed.await {
-                tracing::warn!(%error, "a generation that was thrown away stays until the next one is built");
+                tracing::warn!(%error, "a generation that was thrown away stays until whoever keeps house removes it");
             }
         });
     }

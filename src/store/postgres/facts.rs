@@ -14,7 +14,7 @@ use super::{
     },
     failed,
     generations::{self, CURSOR},
-    schema::{self, Part, identifier},
+    schema::{self, Part},
     servers::Servers,
     signed,
 };
@@ -28,47 +28,62 @@ pub(super) const RESTING: &str =
 /// Schemas of generations; which of them are read is in the pointers.
 pub(super) const SCHEMAS: &str = "select nspname::text as name\nfrom pg_namespace\n\
     where nspname ~ '^countersign_[a-z_]+_[0-9]+$'\norder by nspname";
+/// Those that this role may read.
+pub(super) const TABLES: &str = "select format('%I.%I', nspname, relname) as name\n\
+    from pg_class\njoin pg_namespace on pg_namespace.oid = relnamespace\n\
+    where nspname = any($1) and relkind = 'r' and has_table_privilege(pg_class.oid, 'select')\norder by name";
 
-const REMEDY: &str = "run `countersign migrate` where tables are missing; otherwise the log of the server tells more";
-
-/// Gathers the facts of a site. What cannot be read is told as a fact as well. `deep` has every row of the log and the
-/// read models read once.
+/// Gathers the facts of a site. What cannot be read is told as a fact as well. `deep` has every row of log, read models
+/// and vault read once.
 pub async fn examine(log_urls: &str, vault_urls: &str, deep: bool) -> Facts {
     let mut facts = Facts::default();
-    let mut log = Database { file: PathBuf::from("log"), remedy: REMEDY, ..Database::default() };
+    let mut log = Database { file: PathBuf::from("log"), ..Database::default() };
     let read = async {
         let mut connection = Servers::parse(log_urls)?.connect(&format!("{}, {}", schema::LOG, schema::INLINE)).await?;
         facts.engine = schema::engine(&mut connection).await?;
-        log.schema = level(&mut connection, Part::Log).await?;
+        level(&mut connection, Part::Log, &mut log).await?;
         facts.log = Some(read_log(&mut connection).await?);
         let pointed_at = models(&mut connection, &mut facts.models).await?;
         facts.leftovers = leftovers(&mut connection, &pointed_at).await?;
         if deep {
-            log.damage = Some(damage(&mut connection, &pointed_at).await?);
+            let mut schemas = vec![schema::LOG.to_owned(), schema::INLINE.to_owned()];
+            schemas.extend(pointed_at.iter().map(|(name, generation)| generations::schema_of(name, *generation)));
+            log.damage = Some(damage(&mut connection, &schemas).await?);
         }
         connection.close().await.map_err(failed)
     };
-    log.error = read.await.err().map(|error| error.to_string());
+    log.error = read.await.err().map(told);
     facts.databases.push(log);
-    let mut vault_database = Database { file: PathBuf::from("vault"), remedy: REMEDY, ..Database::default() };
+    let mut vault_database = Database { file: PathBuf::from("vault"), ..Database::default() };
     let read = async {
         let mut connection = Servers::parse(vault_urls)?.connect(schema::VAULT).await?;
-        vault_database.schema = level(&mut connection, Part::Vault).await?;
+        level(&mut connection, Part::Vault, &mut vault_database).await?;
         let row = query(vault::statements::SITE_KEY).fetch_optional(&mut connection).await.map_err(failed)?;
         facts.site_key = row.as_ref().map(vault::site_key).transpose()?;
+        if deep {
+            vault_database.damage = Some(damage(&mut connection, &[schema::VAULT.to_owned()]).await?);
+        }
         connection.close().await.map_err(failed)
     };
-    vault_database.error = read.await.err().map(|error| error.to_string());
+    vault_database.error = read.await.err().map(told);
     facts.databases.push(vault_database);
     facts
 }
 
-async fn level(connection: &mut PgConnection, part: Part) -> Result<Option<(i64, i64)>, StoreError> {
+async fn level(connection: &mut PgConnection, part: Part, database: &mut Database) -> Result<(), StoreError> {
     let level = schema::level(connection, part).await?;
     if level.done == 0 {
         return Err(StoreError::Unavailable("it has no tables of Countersign".to_owned()));
     }
-    Ok(Some((level.done, level.known)))
+    (database.schema, database.oldest) = (Some((level.done, level.known)), Some(level.oldest));
+    Ok(())
+}
+
+fn told(error: StoreError) -> String {
+    match error {
+        StoreError::Unavailable(told) => told,
+        error => error.to_string(),
+    }
 }
 
 async fn read_log(connection: &mut PgConnection) -> Result<LogFacts, StoreError> {
@@ -114,7 +129,7 @@ async fn models(
     Ok(pointed_at)
 }
 
-/// Schemas of generations that nothing points at.
+/// Schemas of generations that this program does not read.
 async fn leftovers(
     connection: &mut PgConnection,
     pointed_at: &[(&'static str, u64)],
@@ -131,19 +146,13 @@ async fn leftovers(
     Ok(left)
 }
 
-/// Reads every row, and tells what cannot be read. `PostgreSQL` checks pages as it reads them where checksums are on.
-async fn damage(connection: &mut PgConnection, pointed_at: &[(&'static str, u64)]) -> Result<Vec<String>, StoreError> {
-    let inline = INLINE.iter().flat_map(|projection| projection.tables);
-    let mut tables: Vec<_> = inline.map(|table| format!("{}.{}", schema::INLINE, table.name)).collect();
-    tables.push(format!("{}.events", schema::LOG));
-    for projection in TRAILING {
-        let current = pointed_at.iter().find(|(name, _)| *name == projection.name);
-        let Some((name, generation)) = current else { continue };
-        let schema = identifier(&generations::schema_of(name, *generation));
-        tables.extend(projection.tables.iter().map(|table| format!("{schema}.{}", table.name)));
-    }
+/// Reads every row of some schemas, and tells what cannot be read. `PostgreSQL` checks pages as it reads them where
+/// checksums are on.
+async fn damage(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec<String>, StoreError> {
+    let tables = query(TABLES).bind(schemas).fetch_all(&mut *connection).await.map_err(failed)?;
     let mut damage = vec![];
-    for table in tables {
+    for table in &tables {
+        let table = convert::text(table, "name")?;
         let read = format!("select coalesce(sum(length(row::text)), 0)::bigint\nfrom {table} as row");
         let read = query_scalar::<_, i64>(AssertSqlSafe(read)).fetch_one(&mut *connection).await;
         if let Err(error) = read {

@@ -43,7 +43,7 @@ pub(super) const FORGET_PARKED: &str = "delete from parked\nwhere name = $1 and 
 /// One at a time makes the first generation of a read model, or moves its pointer.
 pub(super) const ONE_AT_A_TIME: &str = "select pg_advisory_xact_lock(hashtext('countersign'), hashtext($1))";
 /// What is built only to be compared lies in schemas that are numbered from here on.
-const SCRATCH: u64 = 1 << 40;
+pub(super) const SCRATCH: u64 = 1 << 40;
 /// No step takes longer; it may erase all that a member wrote.
 const LONGEST_STEP: Duration = Duration::from_mins(5);
 /// How long those who read a generation that is read no longer have to finish.
@@ -409,7 +409,7 @@ impl Generations for PostgresStore {
         tokio::spawn(async move {
             tokio::time::sleep(FAREWELL).await;
             if let Err(error) = remove(&mut connection, name, old).await {
-                tracing::warn!(%error, "an old generation stays until the next one is built");
+                tracing::warn!(%error, "an old generation stays until whoever keeps house removes it");
             }
         });
         Ok(())

@@ -125,6 +125,10 @@ impl Shared for PostgresStore {
         Ok(!timeout(lasts, asked).await.map_err(|_| late())??.is_empty())
     }
 
+    async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError> {
+        self.remove_left_over(seen).await
+    }
+
     async fn release(&self, name: &'static str, holder: Uuid) -> Result<(), StoreError> {
         self.fetch(|| query(RELEASE).bind(name).bind(holder.as_bytes().to_vec())).await.map(drop)
     }

@@ -19,9 +19,6 @@ use super::{
     vault::file as vault_file,
 };
 
-const REMEDY: &str =
-    "run this as the account that runs the site; if the file is gone or damaged, restore it from your backup";
-
 /// How closely, and at what, one looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
@@ -35,7 +32,7 @@ pub struct Look {
 pub async fn examine(data_dir: &Path, look: Look) -> Facts {
     let mut facts = Facts::default();
     let mut pointed_at = vec![];
-    let mut log = Database { file: data_dir.join("log.db"), remedy: REMEDY, ..Database::default() };
+    let mut log = Database { file: data_dir.join("log.db"), ..Database::default() };
     let read = async {
         let mut connection = open(&mut log, look).await?;
         facts.engine = engine(&mut connection).await?;
@@ -47,7 +44,7 @@ pub async fn examine(data_dir: &Path, look: Look) -> Facts {
     log.error = read.await.err().map(|error| error.to_string());
     facts.databases.push(log);
 
-    let mut vault = Database { file: data_dir.join("vault.db"), remedy: REMEDY, ..Database::default() };
+    let mut vault = Database { file: data_dir.join("vault.db"), ..Database::default() };
     let read = async {
         let mut connection = open(&mut vault, look).await?;
         vault.schema = schema(&mut connection, &vault_file::migrator()).await?;
@@ -59,8 +56,7 @@ pub async fn examine(data_dir: &Path, look: Look) -> Facts {
 
     let directory = data_dir.join("models");
     for (name, generation) in &pointed_at {
-        let mut database =
-            Database { file: directory.join(format!("{name}-{generation}.db")), remedy: REMEDY, ..Database::default() };
+        let mut database = Database { file: directory.join(format!("{name}-{generation}.db")), ..Database::default() };
         let read = async {
             let mut connection = open(&mut database, look).await?;
             let (cursor, parked) = (cursor(&mut connection).await?, parked(&mut connection).await?);

@@ -5,10 +5,10 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql};
 use super::{
     super::{
         changes::{Placeholders, ddl},
-        statements as s,
+        replay, statements as s,
         tests::{LOG, OF_SQLITE, TRAILING, applied, pages, tables},
     },
-    generations, replay, schema, uses, writer,
+    generations, schema, uses, writer,
 };
 
 /// Those that differ from `PostgreSQL`.
@@ -16,7 +16,7 @@ const LOG_DIALECT: &[&str] = &[
     s::JSON_LISTS.read_at,
     s::JSON_LISTS.newest_of,
     s::JSON_LISTS.of_stream,
-    replay::PAGE,
+    replay::GROUPED,
     replay::ROWS,
     writer::BEGIN,
     writer::COMMIT,
@@ -78,7 +78,7 @@ async fn only_the_scan_by_position_walks_the_log() {
         assert!(!scans, "{plan:#?}: {statement}");
         assert_eq!(
             walks,
-            [s::READ_LOG, replay::PAGE, replay::ROWS].contains(&statement.as_str()),
+            [s::READ_LOG, replay::GROUPED, replay::ROWS].contains(&statement.as_str()),
             "{plan:#?}: {statement}"
         );
     }

@@ -36,7 +36,11 @@ impl Parameters for EventsQuery {
         vec![
             of("stream", "Only of this stream, such as site or application-ID.", &text),
             of("type", "Only of this type.", &types),
-            of("actor", "Only what this member did: a username or an id.", &text),
+            of(
+                "actor",
+                "Only what this actor did, or what was decided in their name: a username, an id, cli:NAME or system.",
+                &text,
+            ),
             of("application", "Only what concerns this application: its id or client id.", &text),
             of("user", "Only what concerns this member: a username or an id.", &text),
             of("since", "Only what was recorded at this instant or later (RFC 3339).", &instant),

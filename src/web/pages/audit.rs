@@ -35,7 +35,7 @@ const SENTENCE: usize = 400;
 /// The filters: name, label, what to type.
 const FILTERS: [(&str, &str, &str); 7] = [
     ("type", "Type", "What happened"),
-    ("actor", "Actor", "Who did it: a username, cli:NAME, or system"),
+    ("actor", "Actor", "Who did it, or in whose name: a username, cli:NAME, or system"),
     ("user", "Member", "Whom it concerns: a username or an id"),
     ("application", "Application", "Its id or client id; any raw event about it leads on to all of them"),
     ("stream", "Stream", "Such as site, or application- and an id"),

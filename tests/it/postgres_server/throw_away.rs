@@ -48,9 +48,14 @@ fn server() -> Option<&'static Server> {
     SERVER.get_or_init(|| given().or_else(|| start(&[]))).as_ref()
 }
 
+/// What starts a server, and knows where its programs are.
+pub fn script() -> Command {
+    Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("script/postgres"))
+}
+
 /// A server of its own, with settings such as `port=5433`, for a test that no other may disturb.
 pub fn start(settings: &[&str]) -> Option<Server> {
-    let mut child = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("script/postgres"))
+    let mut child = script()
         .args(settings)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -89,14 +94,19 @@ impl TestDatabase {
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let drop_it = format!("drop database if exists {} with (force)", self.name);
-        // A thread of its own: here a runtime may be running, which cannot be waited on.
-        let dropped = std::thread::spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async move { run(&mut connect(admin()).await, &drop_it).await });
-        });
-        let dropped = dropped.join();
+        let dropped = apart(async || run(&mut connect(admin()).await, &drop_it).await);
         assert!(dropped.is_ok() || std::thread::panicking(), "the database could not be dropped");
     }
+}
+
+/// Does what has to be waited for where nobody can wait, in a thread of its own: here a runtime may be running, which
+/// cannot be waited on.
+pub fn apart<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> std::thread::Result<T> {
+    let with_a_runtime = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(work())
+    };
+    std::thread::scope(|scope| scope.spawn(with_a_runtime).join())
 }
 
 /// The superuser's URL of the server's own database.

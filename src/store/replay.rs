@@ -1,5 +1,5 @@
-//! How a replay reads the log: a page of events comes as one text, since each row that the driver hands over costs
-//! more than `SQLite` takes to read it. What does not fit that text is read row by row.
+//! How a replay reads the log: a page of events comes as one text, since each row that a driver hands over costs more than
+//! the database takes to read it. What does not fit that text is read row by row.
 
 use std::str::FromStr;
 
@@ -7,12 +7,15 @@ use countersign_events::{
     ids::EventId,
     recorded::{Envelope, Position, Version},
 };
-use sqlx::{Row as _, SqlitePool, query};
 use uuid::Uuid;
 
 use super::{
-    super::{StoreError, StoredEvent, convert, from_micros, statements::replay_columns},
-    signed, unavailable,
+    StoreError, StoredEvent,
+    ask::{Columns as _, Of, Reads, ask},
+    convert, from_micros,
+    models::{all, one},
+    signed,
+    statements::replay_columns,
 };
 
 /// Between events and between the fields of one stand characters that JSON has escaped and that names do not have
@@ -21,28 +24,46 @@ const RECORD: char = '\u{1e}';
 const UNIT: char = '\u{1f}';
 const FIELDS: usize = 10;
 
-pub(super) const PAGE: &str = concat!(
+macro_rules! rows {
+    () => {
+        concat!("select ", replay_columns!(), "\nfrom events\nwhere position > $1\norder by position\nlimit $2")
+    };
+}
+
+/// A page as one text, for `SQLite`.
+pub(crate) const GROUPED: &str = concat!(
     "select group_concat(position || char(31) || hex(event_id) || char(31) || stream || char(31) || version || char(31)\n",
     "|| type || char(31) || type_version || char(31) || recorded_at || char(31) || actor || char(31)\n",
     "|| coalesce(on_behalf_of, '') || char(31) || payload, char(30))\n",
-    "from (\nselect ",
-    replay_columns!(),
-    "\nfrom events\nwhere position > ?\norder by position\nlimit ?\n)"
+    "from (\n",
+    rows!(),
+    "\n) as page"
 );
-pub(super) const ROWS: &str =
-    concat!("select ", replay_columns!(), "\nfrom events\nwhere position > ?\norder by position\nlimit ?");
+/// The same for `PostgreSQL`.
+pub(crate) const AGGREGATED: &str = concat!(
+    "select string_agg(concat_ws(chr(31), position, encode(event_id, 'hex'), stream, version,\n",
+    "type, type_version, recorded_at, actor, coalesce(on_behalf_of, ''), payload), chr(30))\n",
+    "from (\n",
+    rows!(),
+    "\n) as page"
+);
+/// A page as rows.
+pub(crate) const ROWS: &str = rows!();
 
-pub(super) async fn page(readers: &SqlitePool, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
-    let statement = query(PAGE).bind(signed(after.0)).bind(i64::from(limit));
-    let row = statement.fetch_one(readers).await.map_err(unavailable)?;
-    let text: Option<&str> = row.try_get(0).map_err(unavailable)?;
-    let Some(text) = text else { return Ok(vec![]) };
-    if let Some(events) = text.split(RECORD).map(unpacked).collect() {
-        return Ok(events);
+/// The events after a position, at most so many, without client address, ids of request and command, and causation.
+pub(crate) async fn page<S: Reads>(store: &S, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+    let of_page = |text| ask(text).bind(signed(after.0)).bind(i64::from(limit));
+    let text = |row: &S::Row| Ok(row.text(0.into())?.map(unpacked_all));
+    match one(store, Of::Log, of_page(S::REPLAY), text).await?.flatten() {
+        None => Ok(vec![]),
+        Some(Some(events)) => Ok(events),
+        Some(None) => all(store, Of::Log, of_page(ROWS), convert::replayed).await,
     }
-    let statement = query(ROWS).bind(signed(after.0)).bind(i64::from(limit));
-    let rows = statement.fetch_all(readers).await.map_err(unavailable)?;
-    rows.iter().map(convert::replayed).collect()
+}
+
+/// Events from their records; nothing when one is not as it has to be.
+fn unpacked_all(page: &str) -> Option<Vec<StoredEvent>> {
+    page.split(RECORD).map(unpacked).collect()
 }
 
 /// An event from its fields; nothing when they are not as they have to be.
