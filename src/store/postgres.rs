@@ -53,8 +53,8 @@ const FOLLOWED: &str = "countersign_followed";
 const SWITCHED: &str = "countersign_generations";
 /// Connections of a node that read.
 const READERS: u32 = 8;
-/// No reading takes longer; what does is of a server that is gone without a word.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// No reading takes longer, also where the log is long; what does is of a server that is gone without a word.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The store of one database.
 pub struct PostgresStore {

@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     cuts::Cuts,
     fleet::{PATIENCE, Place, start_site, until_ready},
-    postgres_server::{connect, require, run, start},
+    postgres_server::{TestDatabase, connect, require, run, start},
     postgres_settings::refused,
     real_fleet_loss::{Counts, client, follow, found, whole_log, write},
     real_fleet_revocation::{Says, check},
@@ -238,4 +238,32 @@ async fn a_promotion_loses_nothing_and_no_node_says_valid_while_no_server_takes_
         log.len(),
         done()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_nobody_asks_finds_the_server_after_one_that_went_without_a_word() {
+    if !require() {
+        return;
+    }
+    let database = TestDatabase::create().await;
+    // One server that has two addresses stands for two.
+    let way = Cuts::before(&database.url);
+    let node = start_site(&format!("{},{}", way.url(&database.url), database.url));
+    let mut tool = connect(&database.url).await;
+    let mut lease_ends = async || {
+        let ends = sqlx::query_scalar::<_, i64>("select coalesce(max(until), 0) from countersign.leases");
+        ends.fetch_one(&mut tool).await.expect("an answer")
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while lease_ends().await == 0 {
+        assert!(Instant::now() < deadline, "it leads");
+    }
+    way.freeze();
+    // What was on its way may make it last a little longer.
+    let at_most = lease_ends().await + 5_000_000;
+    while lease_ends().await <= at_most {
+        assert!(Instant::now() < deadline, "it leads again");
+        sleep(Duration::from_millis(20)).await;
+    }
+    drop(node);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{
-    PgConnection, PgPool,
+    Connection as _, PgConnection, PgPool,
     postgres::{PgListener, PgRow},
     query, raw_sql,
 };
@@ -121,8 +121,14 @@ impl Shared for PostgresStore {
     async fn lease(&self, name: &'static str, holder: Uuid, lasts: Duration) -> Result<bool, StoreError> {
         let micros = i64::try_from(lasts.as_micros()).unwrap_or(i64::MAX);
         let asked = self.fetch(|| query(LEASE).bind(name).bind(holder.as_bytes().to_vec()).bind(micros));
-        // Whoever has not heard by then has it no more.
-        Ok(!timeout(lasts, asked).await.map_err(|_| late())??.is_empty())
+        if let Ok(held) = timeout(lasts, asked).await {
+            return Ok(!held?.is_empty());
+        }
+        // Whoever has not heard by then has it no more. The server may be gone without a word: on a node that nobody asks
+        // this alone finds the one after it.
+        drop(self.servers.attempt(self.servers.found()));
+        drop(self.servers.connect(LOG).await?.close().await);
+        Err(late())
     }
 
     async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError> {
