@@ -153,9 +153,7 @@ fn show(output: &Output, format: table::Format) -> anyhow::Result<ExitCode> {
 }
 
 fn settings(flags: &Flags) -> anyhow::Result<Config> {
-    let config = Config::load(flags, process_environment())?;
-    open::check_urls(&config)?;
-    Ok(config)
+    Ok(Config::load(flags, process_environment())?)
 }
 
 /// Single commands log what is wrong and nothing else, unless they are told otherwise.

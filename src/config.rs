@@ -21,6 +21,8 @@ use layers::{Layers, Origin};
 use setting::{HELP_HEADING, Setting, flag_help};
 pub use setting::{HiddenText, LogFormat};
 
+use crate::store::postgres::check_urls;
+
 /// The key that has no flag, no place in the file and no printed form.
 const ROOT_KEY: &str = "root_key";
 
@@ -208,18 +210,20 @@ impl Config {
         format!("{}{}{slash}{path}", self.public_url.origin().ascii_serialization(), self.base_path())
     }
 
+    /// Where the value of a setting stands, in words: `COUNTERSIGN_LISTEN`, `--listen`, or file, line and key.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> String {
+        self.origins.get(key).map_or_else(|| format!("`{key}`"), |origin| origin.place(key))
+    }
+
     fn row(&self, key: &'static str, value: String) -> ConfigRow {
         let source = self.origins.get(key).map_or("default", Origin::source);
         ConfigRow { key: layers::file_key(key), value, source }
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let refused = |key, problem: &str| {
-            Err(ConfigError::Refused {
-                place: self.origins.get(key).map_or_else(|| format!("`{key}`"), |origin| origin.place(key)),
-                problem: problem.to_owned(),
-            })
-        };
+        let refused =
+            |key, problem: &str| Err(ConfigError::Refused { place: self.place_of(key), problem: problem.to_owned() });
         if self.demo && !(self.listen.ip().is_loopback() && is_loopback(&self.public_url)) {
             return refused(
                 "demo",
@@ -235,9 +239,6 @@ impl Config {
         }
         if !(2..=8).contains(&self.token_prefix.len()) || !self.token_prefix.bytes().all(|b| b.is_ascii_lowercase()) {
             return refused("token_prefix", "must have 2 to 8 lower-case letters from a to z");
-        }
-        if self.vault_url.is_some() && self.database_url.is_none() {
-            return refused("vault_url", "is for a site whose log lies in a database: name that with `database_url`");
         }
         if self.data_dir.as_os_str().is_empty() {
             return refused("data_dir", "must name a directory");
@@ -258,6 +259,27 @@ impl Config {
         }
         if EnvFilter::try_new(&self.log).is_err() {
             return refused("log", "must be a filter such as `info` or `info,countersign=debug`");
+        }
+        self.check_databases()
+    }
+
+    fn check_databases(&self) -> Result<(), ConfigError> {
+        const PROBLEM: &str = "is for a site whose log lies in a database: name that with `database_url`";
+        let given = [
+            ("database_url", &self.database_url),
+            ("vault_url", &self.vault_url),
+            ("migrate_database_url", &self.migrate_database_url),
+        ];
+        for (key, urls) in given {
+            let Some(urls) = urls else { continue };
+            let refused = |problem| Err(ConfigError::Refused { place: self.place_of(key), problem });
+            if let Err(error) = check_urls(urls.expose()) {
+                return refused(error.to_string());
+            }
+            // Otherwise the site would lie in the data directory, and nobody would notice.
+            if self.database_url.is_none() {
+                return refused(PROBLEM.to_owned());
+            }
         }
         Ok(())
     }

@@ -229,6 +229,10 @@ fn unwrap(wrap: &SubKey, id: DataKeyId, wrapped: &[u8]) -> Result<SubKey, StoreE
         .and_then(|plain| plain.as_slice().try_into().ok())
         .map(SubKey::from_bytes)
         .ok_or_else(|| {
-            StoreError::Unavailable("the root key does not open the vault; is it the key of this site?".to_owned())
+            StoreError::Unavailable(
+                "the root key does not open the vault: it is the key of another site. Set COUNTERSIGN_ROOT_KEY, or put \
+                 the file back, to the key that this site was made with; every node has the same"
+                    .to_owned(),
+            )
         })
 }

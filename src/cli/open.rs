@@ -26,7 +26,7 @@ use crate::{
     world::World,
 };
 
-pub use database::{Database, Levels, check_urls};
+pub use database::{Database, Levels};
 
 const LOG: &str = "log.db";
 const VAULT: &str = "vault.db";
@@ -199,20 +199,32 @@ impl DataDir {
         let root = RootKey::load_or_create(&self.path, data_exists, from_env, world.random())?;
         let opened = || format!("cannot open the data in {}", self.path.display());
         let log = SqliteStore::open(&self.path).await.with_context(opened)?;
-        let mut writer = log.writer().with_context(opened)?;
+        let writer = Box::new(log.writer().with_context(opened)?);
         let vault = SqliteVault::open(&self.path).await.with_context(opened)?;
-        if !inline.is_empty() {
-            let keyring = Keyring::open(vault.clone(), &root, world.clone()).await.with_context(opened)?;
-            for projection in inline {
-                rebuild_inline(&mut writer, log.as_ref(), &keyring, &world, projection, tell)
-                    .await
-                    .with_context(|| format!("{} cannot be built anew", projection.name))?;
-            }
-        }
-        let stores =
-            Stores { log: log.clone(), writer: Box::new(writer), models: log, vault, codec: CODEC, shared: None };
-        App::start(config, world, &root, stores).await.context("the site cannot start")
+        let stores = Stores { log: log.clone(), writer, models: log, vault, codec: CODEC, shared: None };
+        start_on(stores, config, world, &root, inline, tell).await
     }
+}
+
+/// Builds these inline read models anew, and starts the app.
+async fn start_on(
+    mut stores: Stores,
+    config: Config,
+    world: World,
+    root: &RootKey,
+    inline: &[&'static Projection],
+    tell: Tell<'_>,
+) -> anyhow::Result<Arc<App>> {
+    const FAILED: &str = "the site cannot start";
+    if !inline.is_empty() {
+        let keyring = Keyring::open(stores.vault.clone(), root, world.clone()).await.context(FAILED)?;
+        for projection in inline {
+            rebuild_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring, &world, projection, tell)
+                .await
+                .with_context(|| format!("{} cannot be built anew", projection.name))?;
+        }
+    }
+    App::start(config, world, root, stores).await.context(FAILED)
 }
 
 fn nothing_there(path: &Path) -> String {

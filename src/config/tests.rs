@@ -266,6 +266,29 @@ fn the_root_key_comes_from_the_environment_and_is_never_printed() {
 }
 
 #[test]
+fn database_urls_are_read_with_the_settings_and_never_repeated() {
+    let fine = ("COUNTERSIGN_DATABASE_URL", "postgres://ada@db1/site,postgres://ada@db2/site");
+    let config = load(&["--vault-url", "postgres://ada@vault/site"], &[fine]).unwrap();
+    assert_eq!(config.place_of("database_url"), "COUNTERSIGN_DATABASE_URL");
+    assert_eq!((config.place_of("vault_url"), config.place_of("listen")), ("--vault-url".into(), "`listen`".into()));
+    let bad = "postgres://ada:s3cret@db1/site,mysql://ada:s3cret@db2/site";
+    let by_file = |key| load_file(&format!("{key} = '{bad}'"), &[], &[fine][..usize::from(key != "database_url")]);
+    for key in ["database_url", "vault_url", "migrate_database_url"] {
+        let error = by_file(key).unwrap_err();
+        let told =
+            format!("countersign.toml line 1: `{key}` must be a URL such as postgres://user@host/name, or several");
+        assert!(error.starts_with(&told) && error.contains("the 2. of them"), "{error}");
+        assert!(!error.contains("s3cret"), "{error}");
+    }
+    let error = load(&[], &[("COUNTERSIGN_VAULT_URL", "postgres://db1/site")]).unwrap_err();
+    assert!(error.starts_with("COUNTERSIGN_VAULT_URL is for a site whose log lies in a database"), "{error}");
+    for secret in ["database_url = ['s3cret']", "metrics_token = [\"s3cret\"]"] {
+        let error = load_file(secret, &[], &[]).unwrap_err();
+        assert!(error.ends_with("must be a string, not what stands there"), "{error}");
+    }
+}
+
+#[test]
 fn help_names_the_variable_and_the_default_of_every_flag() {
     use clap::CommandFactory as _;
     let help = Command::command().term_width(0).render_long_help().to_string();

@@ -7,15 +7,18 @@ mod build;
 mod facts;
 mod generations;
 mod left_over;
+mod refusals;
 mod schema;
 mod servers;
 mod shared;
+mod urls;
 mod vault;
 mod writer;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -32,11 +35,13 @@ use super::{
     statements::{ARRAY_LISTS, Lists},
 };
 
+use bind::Statement;
 pub use facts::examine;
 use generations::Pointers;
 pub use schema::{Level, Part};
-use servers::Servers;
+use servers::{Servers, answer};
 use shared::Ears;
+pub use urls::MalformedUrls;
 pub use vault::PostgresVault;
 pub use writer::PostgresWriter;
 
@@ -48,6 +53,8 @@ const FOLLOWED: &str = "countersign_followed";
 const SWITCHED: &str = "countersign_generations";
 /// Connections of a node that read.
 const READERS: u32 = 8;
+/// No reading takes longer, also where the log is long; what does is of a server that is gone without a word.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The store of one database.
 pub struct PostgresStore {
@@ -61,6 +68,8 @@ pub struct PostgresStore {
 /// Connections that see the current generations, by their search path.
 struct Readers {
     pool: PgPool,
+    /// Where they lead to.
+    server: usize,
     pointers: Pointers,
 }
 
@@ -73,17 +82,24 @@ impl PostgresStore {
     pub async fn open(urls: &str) -> Result<Arc<Self>, StoreError> {
         let servers = Arc::new(Servers::parse(urls)?);
         let mut connection = servers.connect(schema::LOG).await?;
-        schema::must_be_recent(&mut connection).await?;
         schema::must_fit(schema::level(&mut connection, Part::Log).await?)?;
         let mut pointers = HashMap::new();
         for projection in TRAILING {
             pointers.insert(projection.name, generations::point(&mut connection, projection).await?);
         }
         drop(connection.close().await);
-        let pool = servers.readers(&generations::search_path(&pointers), READERS).await?;
+        let (server, pool) = servers.readers(&generations::search_path(&pointers), READERS).await?;
         let writer = PostgresWriter::new(servers.clone());
-        let readers = RwLock::new(Readers { pool, pointers });
+        let readers = RwLock::new(Readers { pool, server, pointers });
         Ok(Arc::new(Self { servers, readers, writer: Mutex::new(Some(writer)), ears: Ears::default() }))
+    }
+
+    /// The vault in the same database. Both find together which server takes writes.
+    ///
+    /// # Errors
+    /// As [`PostgresVault::open`].
+    pub async fn vault(&self) -> Result<Arc<PostgresVault>, StoreError> {
+        PostgresVault::at(self.servers.clone()).await
     }
 
     /// The writing connection of this node.
@@ -95,11 +111,26 @@ impl PostgresStore {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or_else(taken)
     }
 
-    async fn pool(&self) -> PgPool {
-        self.readers.read().await.pool.clone()
+    /// The connections that read, at the server that takes writes now, as far as this node knows; with its number.
+    async fn current(&self) -> (usize, PgPool) {
+        let current = async || {
+            let readers = self.readers.read().await;
+            (readers.server, readers.pool.clone())
+        };
+        let (server, pool) = current().await;
+        // Where there are no others, these say why.
+        if server != self.servers.found() && self.renew(&pool).await.is_ok() {
+            return current().await;
+        }
+        (server, pool)
     }
 
-    /// Other connections: those that there are have failed, or see a generation that is gone.
+    async fn pool(&self) -> PgPool {
+        self.current().await.1
+    }
+
+    /// Other connections: those that there are have failed, lead to a server that takes no writes any more, or see a
+    /// generation that is gone.
     async fn renew(&self, failed: &PgPool) -> Result<(), StoreError> {
         let mut readers = self.readers.write().await;
         // Another request was faster.
@@ -107,24 +138,29 @@ impl PostgresStore {
             let mut connection = self.servers.connect(schema::LOG).await?;
             let pointers = generations::pointers(&mut connection).await?;
             drop(connection.close().await);
-            let pool = self.servers.readers(&generations::search_path(&pointers), READERS).await?;
-            let old = std::mem::replace(&mut *readers, Readers { pool, pointers });
+            let (server, pool) = self.servers.readers(&generations::search_path(&pointers), READERS).await?;
+            let old = std::mem::replace(&mut *readers, Readers { pool, server, pointers });
             // Whoever reads finishes; nobody begins on it any more.
             tokio::spawn(async move { old.pool.close().await });
         }
         Ok(())
     }
 
-    async fn fetch(&self, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
-        let pool = self.pool().await;
-        match bind::statement(ask.clone()).fetch_all(&pool).await {
-            Ok(rows) => Ok(rows),
-            Err(error) if is_stale(&error) => {
-                self.renew(&pool).await?;
-                bind::statement(ask).fetch_all(&self.pool().await).await.map_err(failed)
-            }
-            Err(error) => Err(failed(error)),
+    /// What a statement answers; asked again on other connections when these were cut, do not answer, or see a
+    /// generation that is gone.
+    async fn fetch(&self, statement: impl Fn() -> Statement<'static>) -> Result<Vec<PgRow>, StoreError> {
+        let (server, pool) = self.current().await;
+        let mut moves = self.servers.moves_from(server);
+        match answer(&mut moves, PATIENCE, statement().fetch_all(&pool)).await {
+            Some(Ok(rows)) => return Ok(rows),
+            Some(Err(error)) if !is_stale(&error) => return Err(failed(error)),
+            Some(Err(_)) | None => {}
         }
+        self.renew(&pool).await?;
+        let (server, pool) = self.current().await;
+        let mut moves = self.servers.moves_from(server);
+        let answered = answer(&mut moves, PATIENCE, statement().fetch_all(&pool)).await;
+        answered.ok_or_else(late)?.map_err(failed)
     }
 }
 
@@ -135,7 +171,7 @@ impl Reads for PostgresStore {
     const REPLAY: &'static str = AGGREGATED;
 
     async fn rows(&self, _of: Of, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
-        self.fetch(ask).await
+        self.fetch(|| bind::statement(ask.clone())).await
     }
 }
 
@@ -144,6 +180,10 @@ fn is_stale(error: &sqlx::Error) -> bool {
     const UNDEFINED_TABLE: &str = "42P01";
     writer::leaves_open(error)
         || error.as_database_error().is_some_and(|told| told.code().as_deref() == Some(UNDEFINED_TABLE))
+}
+
+fn late() -> StoreError {
+    StoreError::Unavailable("the database did not answer in time".to_owned())
 }
 
 /// What the database said, for the operator; it never holds values.
@@ -172,7 +212,6 @@ fn failed(error: sqlx::Error) -> StoreError {
 /// [`StoreError::Unavailable`] when the server cannot be reached, a step fails, or a newer program made it.
 pub async fn migrate(url: &str, part: Part, role: &str) -> Result<(), StoreError> {
     let mut connection = Servers::parse(url)?.connect(part.schema()).await?;
-    schema::must_be_recent(&mut connection).await?;
     let migrated = schema::migrate(&mut connection, part, role).await;
     drop(connection.close().await);
     migrated
@@ -187,6 +226,14 @@ pub async fn level(url: &str, part: Part) -> Result<Level, StoreError> {
     let level = schema::level(&mut connection, part).await;
     drop(connection.close().await);
     level
+}
+
+/// Whether a setting names servers as it should; see [`MalformedUrls`].
+///
+/// # Errors
+/// What is wrong with it, without repeating it.
+pub fn check_urls(urls: &str) -> Result<(), MalformedUrls> {
+    urls::read(urls).map(drop)
 }
 
 /// The role that a URL connects as.

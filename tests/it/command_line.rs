@@ -65,7 +65,7 @@ fn what_was_typed_or_configured_wrong_ends_with_2_and_what_failed_with_1() {
         (&["projections", "parked", "discard", "inbox-1", "--reason", " "], 2, "--reason <TEXT>"),
         (&["projections", "parked", "discard", "inbox-1", "--reason", "No."], 1, "is not parked"),
         (&["account", "suspend", "nobody"], 1, "no member called `nobody`"),
-        (&["account", "list", "--database-url", "nonsense"], 2, "`database_url`"),
+        (&["account", "list", "--database-url", "nonsense"], 2, "--database-url must be a URL"),
         (&["account", "list", "--review-policy", "nowhere.toml"], 2, "review_policy"),
         (&["serve", "--review-policy", "nowhere.toml", "--listen", "127.0.0.1:0"], 2, "review_policy"),
         (&["config", "show", "--listen", "here"], 2, "--listen"),

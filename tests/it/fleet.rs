@@ -63,11 +63,15 @@ impl Place {
     }
 }
 
+/// The real program over these servers.
+pub fn start_site(urls: &str) -> RunningSite {
+    RunningSite::node(urls, &SETTINGS)
+}
+
 impl Node {
     pub fn start(database: &TestDatabase) -> Self {
         let cuts = Cuts::before(&database.url);
-        let url = cuts.url(&database.url);
-        let site = RunningSite::node(&url, &SETTINGS);
+        let site = start_site(&cuts.url(&database.url));
         let url = Place::at(site.url());
         Self { site, cuts, url }
     }
@@ -98,15 +102,15 @@ pub async fn until_ready(http: &reqwest::Client, url: &Place) {
 }
 
 /// A node in this process, for founding what a test needs in a hurry. It has to be stopped before others are judged.
-pub async fn node_in_this_process(database: &TestDatabase) -> Arc<App> {
+pub async fn node_in_this_process(urls: &str) -> Arc<App> {
     let settings = SETTINGS.iter().filter(|(key, _)| *key != "LOG");
     let variables = settings.map(|(key, value)| (format!("COUNTERSIGN_{key}"), (*value).to_owned()));
     let config = Config::load(&Flags::default(), variables).expect("good settings");
     let world = World::system();
     let nowhere = Path::new("/nowhere");
     let root = RootKey::load_or_create(nowhere, true, Some(ROOT_KEY), world.random()).expect("a root key");
-    let store = PostgresStore::open(&database.url).await.expect("a store");
-    let vault = PostgresVault::open(&database.url).await.expect("a vault");
+    let store = PostgresStore::open(urls).await.expect("a store");
+    let vault = PostgresVault::open(urls).await.expect("a vault");
     let writer = Box::new(store.writer().expect("the writer"));
     let shared = Some(store.clone() as Arc<dyn Shared>);
     let stores = Stores { log: store.clone(), writer, models: store, vault, codec: CODEC, shared };

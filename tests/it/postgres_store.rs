@@ -234,6 +234,33 @@ async fn a_database_without_schemas_says_who_makes_them_and_many_at_once_make_th
     PostgresVault::open(&database.url_as(RUNNER)).await.unwrap();
 }
 
+#[tokio::test]
+async fn of_two_nodes_that_see_a_promotion_at_once_one_begins_an_epoch() {
+    if !require() {
+        return;
+    }
+    let database = TestDatabase::create().await;
+    let mut tool = database.tool().await;
+    // As if another server had taken writes until now.
+    run(&mut tool, "update epochs set timeline = '00000000'").await;
+    let stores = [PostgresStore::open(&database.url).await.unwrap(), PostgresStore::open(&database.url).await.unwrap()];
+    let [mut one, mut two] = stores.map(|store| store.writer().unwrap());
+    let begun = one.begin(&[]).await.unwrap();
+    let commit = async {
+        let waits =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut tool).await.unwrap() == 0 {
+            tokio::task::yield_now().await;
+        }
+        one.commit(begun.head).await.unwrap();
+    };
+    let ((), begun_after) = tokio::join!(commit, two.begin(&[]));
+    assert_eq!((begun.head.epoch, begun_after.unwrap().head.epoch), (2, 2));
+    two.rollback().await.unwrap();
+    let epochs: Vec<i64> = sqlx::query_scalar("select epoch from epochs").fetch_all(&mut tool).await.unwrap();
+    assert_eq!(epochs, [1, 2]);
+}
+
 /// Every step that was done, by number and name.
 async fn steps(database: Database) -> Vec<(String, i64, String)> {
     let place = database.place().await;

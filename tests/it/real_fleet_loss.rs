@@ -57,10 +57,10 @@ impl Dice {
 }
 
 /// Whom and what the writers write about.
-struct Scene {
-    members: Vec<(UserId, String)>,
+pub struct Scene {
+    pub members: Vec<(UserId, String)>,
     reviewers: Vec<(UserId, String)>,
-    auditor: String,
+    pub auditor: String,
     posts: Vec<PostId>,
     /// Under review: claimed and released.
     waiting: Vec<ApplicationId>,
@@ -68,8 +68,8 @@ struct Scene {
     approved: Vec<ApplicationId>,
 }
 
-async fn found(database: &TestDatabase) -> Scene {
-    let app = node_in_this_process(database).await;
+pub async fn found(urls: &str) -> Scene {
+    let app = node_in_this_process(urls).await;
     let member = async |name: &str, roles: &[Role], scopes: &str| {
         let user = given_member(&app, name, roles).await;
         (user, given_token(&app, user, scopes).await.1)
@@ -151,13 +151,13 @@ impl Scene {
     }
 }
 
-fn client() -> reqwest::Client {
+pub fn client() -> reqwest::Client {
     let client = reqwest::Client::builder().no_proxy().timeout(NO_ANSWER);
     client.redirect(reqwest::redirect::Policy::none()).build().expect("a client")
 }
 
 /// Sends one command after another until it is over, each until its fate is known.
-async fn write(
+pub async fn write(
     number: usize,
     scene: Arc<Scene>,
     places: Vec<Place>,
@@ -208,8 +208,8 @@ async fn write(
 
 /// What writers were told.
 #[derive(Default)]
-struct Counts {
-    done: AtomicU64,
+pub struct Counts {
+    pub done: AtomicU64,
     refused: AtomicU64,
     /// Tries without an answer that could be relied on.
     unknown: AtomicU64,
@@ -218,7 +218,7 @@ struct Counts {
 }
 
 /// Reads the log through one node after another, wherever there is one that answers, to a head that comes at the end.
-async fn follow(number: usize, token: String, places: Vec<Place>, head: watch::Receiver<Option<u64>>) -> Vec<u64> {
+pub async fn follow(number: usize, token: String, places: Vec<Place>, head: watch::Receiver<Option<u64>>) -> Vec<u64> {
     let http = client();
     let mut seen: Vec<u64> = vec![];
     let mut deadline = None;
@@ -331,8 +331,8 @@ async fn terminate(url: String, database: String, over: Arc<AtomicBool>) -> u64 
     ended
 }
 
-async fn whole_log(database: &TestDatabase) -> Vec<Recorded<Event>> {
-    let store = PostgresStore::open(&database.url).await.expect("the log opens");
+pub async fn whole_log(urls: &str) -> Vec<Recorded<Event>> {
+    let store = PostgresStore::open(urls).await.expect("the log opens");
     let mut log: Vec<Recorded<Event>> = vec![];
     loop {
         let after = log.last().map(|last| last.envelope.position).unwrap_or_default();
@@ -352,7 +352,7 @@ async fn four_nodes_lose_double_and_overlook_nothing_while_they_and_their_connec
         return;
     }
     let database = TestDatabase::create().await;
-    let scene = Arc::new(found(&database).await);
+    let scene = Arc::new(found(&database.url).await);
     let nodes: Vec<_> = (0..NODES).map(|_| Node::start(&database)).collect();
     let places: Vec<_> = nodes.iter().map(|node| node.url.clone()).collect();
     let (over, counts) = (Arc::new(AtomicBool::new(false)), Arc::new(Counts::default()));
@@ -386,7 +386,7 @@ async fn four_nodes_lose_double_and_overlook_nothing_while_they_and_their_connec
     while let Some(ended) = writers.join_next().await {
         sent.extend(ended.expect("a writer ends"));
     }
-    let log = whole_log(&database).await;
+    let log = whole_log(&database.url).await;
     tell.send_replace(Some(log.len() as u64));
     let mut seen = vec![];
     while let Some(ended) = followers.join_next().await {
@@ -413,7 +413,7 @@ async fn a_node_that_could_not_append_is_ready_again_without_a_request_that_appe
         return;
     }
     let database = TestDatabase::create().await;
-    let scene = found(&database).await;
+    let scene = found(&database.url).await;
     let node = Node::start(&database);
     let http = client();
     let publish = async || {

@@ -52,7 +52,7 @@ struct Scene {
 }
 
 async fn found(database: &TestDatabase) -> Scene {
-    let app = node_in_this_process(database).await;
+    let app = node_in_this_process(&database.url).await;
     let (mut doomed, mut living) = (vec![], String::new());
     let each = (REVOCATIONS + 2 * EACH_TIME_FROZEN).div_ceil(MEMBERS);
     let mut owners = vec![];
@@ -77,14 +77,14 @@ async fn found(database: &TestDatabase) -> Scene {
 
 /// What a node says of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Says {
+pub enum Says {
     Valid,
     Invalid,
     /// That it cannot tell, and when to ask again.
     CannotTell,
 }
 
-async fn check(http: &reqwest::Client, node: &Place, token: &str) -> Says {
+pub async fn check(http: &reqwest::Client, node: &Place, token: &str) -> Says {
     let url = format!("{}/api/v1/token", node.get());
     let answer = try_answer(http.get(url).header("authorization", token)).await.expect("a node answers");
     match answer.status {
@@ -288,7 +288,7 @@ async fn one_members_tokens_can_be_revoked_on_several_nodes_at_once() {
     let database = TestDatabase::create().await;
     let mut nodes = vec![];
     for _ in 0..3 {
-        nodes.push(node_in_this_process(&database).await);
+        nodes.push(node_in_this_process(&database.url).await);
     }
     let user = given_member(&nodes[0], "member", &[]).await;
     let mut tokens = vec![];

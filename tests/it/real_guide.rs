@@ -198,7 +198,7 @@ impl Operator {
     async fn beside(site: &RunningSite) -> Self {
         match &site.home.database {
             None => Self::AtSocket(site.data_dir().join("control.sock")),
-            Some(database) => Self::Node(node_in_this_process(database).await),
+            Some(database) => Self::Node(node_in_this_process(&database.url).await),
         }
     }
 

@@ -215,7 +215,8 @@ fn settings_over(database_url: Option<&str>, settings: &[(&str, &str)]) -> Vec<(
     settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn program(directory: &Path, settings: &[(String, String)], under: &[String]) -> Command {
+/// The program, with settings and nothing else of this process's tests; it has still to be told what to do.
+pub fn program(directory: &Path, settings: &[(String, String)], under: &[String]) -> Command {
     let binary = env!("CARGO_BIN_EXE_countersign");
     let mut command = match under {
         [] => Command::new(binary),

@@ -3,19 +3,18 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use countersign_events::codec::CODEC;
 use countersign_projections::Projection;
 
+use super::start_on;
 use crate::{
     app::{App, Stores},
-    cli::Misuse,
     config::{Config, HiddenText},
-    keyring::Keyring,
-    projector::{Tell, rebuild_inline},
+    projector::Tell,
     secrets::RootKey,
     store::{
-        Vault as _,
+        StoreError, Vault as _,
         facts::Facts,
         postgres::{self, Part, PostgresStore, PostgresVault},
     },
@@ -24,26 +23,34 @@ use crate::{
 
 /// The databases of a site.
 pub struct Database {
-    log: HiddenText,
-    vault: HiddenText,
-    owner: Option<HiddenText>,
+    log: Named,
+    vault: Named,
+    owner: Option<Named>,
 }
 
-/// Reads the URLs of databases in the settings.
-///
-/// # Errors
-/// [`Misuse`] with the setting that cannot be read as one. Its text is not in it: it may hold a password.
-pub fn check_urls(config: &Config) -> Result<(), Misuse> {
-    for (key, url) in [
-        ("database_url", &config.database_url),
-        ("vault_url", &config.vault_url),
-        ("migrate_database_url", &config.migrate_database_url),
-    ] {
-        if let Some(Err(error)) = url.as_ref().map(|url| postgres::role_of(url.expose())) {
-            return Err(Misuse(format!("the setting `{key}`: {error}")));
+/// URLs, and where they were set.
+#[derive(Clone)]
+struct Named {
+    urls: HiddenText,
+    place: String,
+}
+
+impl Named {
+    fn of(config: &Config, key: &str, urls: Option<&HiddenText>) -> Option<Self> {
+        urls.cloned().map(|urls| Self { urls, place: config.place_of(key) })
+    }
+
+    fn urls(&self) -> &str {
+        self.urls.expose()
+    }
+
+    /// An error of a store that these lead to, in one line.
+    fn told(&self, error: StoreError) -> anyhow::Error {
+        match error {
+            StoreError::Unavailable(told) => anyhow!("{}: {told}", self.place),
+            error => anyhow::Error::from(error).context(self.place.clone()),
         }
     }
-    Ok(())
 }
 
 /// How far the two parts of a site are migrated.
@@ -67,19 +74,22 @@ impl Database {
     /// The databases that the settings name, if they name any.
     #[must_use]
     pub fn of(config: &Config) -> Option<Self> {
-        let log = config.database_url.clone()?;
-        let vault = config.vault_url.clone().unwrap_or_else(|| log.clone());
-        Some(Self { log, vault, owner: config.migrate_database_url.clone() })
+        let log = Named::of(config, "database_url", config.database_url.as_ref())?;
+        let vault = Named::of(config, "vault_url", config.vault_url.as_ref()).unwrap_or_else(|| log.clone());
+        let owner = Named::of(config, "migrate_database_url", config.migrate_database_url.as_ref());
+        Some(Self { log, vault, owner })
     }
 
     /// How far they are.
     ///
     /// # Errors
-    /// When a server cannot be reached.
+    /// When a server cannot be reached, or does not let the role in.
     pub async fn levels(&self) -> anyhow::Result<Levels> {
-        let log = postgres::level(self.log.expose(), Part::Log).await.context(REACHED)?;
-        let vault = postgres::level(self.vault.expose(), Part::Vault).await.context("the vault's database")?;
-        Ok(Levels { log, vault })
+        let (log, vault) = (&self.log, &self.vault);
+        Ok(Levels {
+            log: postgres::level(log.urls(), Part::Log).await.map_err(|error| log.told(error))?,
+            vault: postgres::level(vault.urls(), Part::Vault).await.map_err(|error| vault.told(error))?,
+        })
     }
 
     /// Makes the steps that are left to do. Of several who do this at once one does it, and the others wait.
@@ -87,23 +97,23 @@ impl Database {
     /// # Errors
     /// When a step fails, or the role may not make it.
     pub async fn migrate(&self) -> anyhow::Result<()> {
-        let owner = self.owner.as_ref().unwrap_or(&self.log).expose();
-        let role = postgres::role_of(self.log.expose())?;
-        postgres::migrate(owner, Part::Log, &role).await.context(
-            "the tables cannot be brought to this version: name a URL of their owner with --migrate-database-url",
-        )?;
+        let owner = self.owner.as_ref().unwrap_or(&self.log);
         // The owner's role of the log's database has no business in a vault that lies elsewhere.
-        let same = self.vault.expose() == self.log.expose();
-        let owner = if same { owner } else { self.vault.expose() };
-        let role = postgres::role_of(self.vault.expose())?;
-        postgres::migrate(owner, Part::Vault, &role)
-            .await
-            .context("the vault's tables cannot be brought to this version")
+        let owner_of_the_vault = if self.vault.urls == self.log.urls { owner } else { &self.vault };
+        for (part, of, owner) in [(Part::Log, &self.log, owner), (Part::Vault, &self.vault, owner_of_the_vault)] {
+            let role = postgres::role_of(of.urls()).map_err(|error| of.told(error))?;
+            postgres::migrate(owner.urls(), part, &role).await.map_err(|error| owner.told(error))?;
+        }
+        Ok(())
     }
 
     /// What is true of what is stored, without changing it.
     pub async fn examine(&self, deep: bool) -> Facts {
-        postgres::examine(self.log.expose(), self.vault.expose(), deep).await
+        let mut facts = postgres::examine(self.log.urls(), self.vault.urls(), deep).await;
+        for (database, named) in facts.databases.iter_mut().zip([&self.log, &self.vault]) {
+            database.error = database.error.take().map(|told| format!("{}: {told}", named.place));
+        }
+        facts
     }
 
     /// Opens the stores and starts the app on them, after these inline read models were built anew.
@@ -117,24 +127,18 @@ impl Database {
         inline: &[&'static Projection],
         tell: Tell<'_>,
     ) -> anyhow::Result<Arc<App>> {
-        let log = PostgresStore::open(self.log.expose()).await.context(REACHED)?;
-        let vault = PostgresVault::open(self.vault.expose()).await.context("the vault cannot be opened")?;
-        let data_exists = vault.site_key().await?.is_some();
+        let log = PostgresStore::open(self.log.urls()).await.map_err(|error| self.log.told(error))?;
+        let vault = if self.vault.urls == self.log.urls {
+            log.vault().await
+        } else {
+            PostgresVault::open(self.vault.urls()).await
+        };
+        let vault = vault.map_err(|error| self.vault.told(error))?;
+        let data_exists = vault.site_key().await.map_err(|error| self.vault.told(error))?.is_some();
         let from_env = config.root_key.as_ref().map(HiddenText::expose);
         let root = RootKey::load_or_create(&config.data_dir, data_exists, from_env, world.random())?;
-        let mut writer = log.writer()?;
-        if !inline.is_empty() {
-            let keyring = Keyring::open(vault.clone(), &root, world.clone()).await?;
-            for projection in inline {
-                rebuild_inline(&mut writer, log.as_ref(), &keyring, &world, projection, tell)
-                    .await
-                    .with_context(|| format!("{} cannot be built anew", projection.name))?;
-            }
-        }
-        let shared = Some(log.clone() as Arc<_>);
-        let stores = Stores { log: log.clone(), writer: Box::new(writer), models: log, vault, codec: CODEC, shared };
-        App::start(config, world, &root, stores).await.context("the site cannot start")
+        let (writer, shared) = (Box::new(log.writer()?), Some(log.clone() as Arc<_>));
+        let stores = Stores { log: log.clone(), writer, models: log, vault, codec: CODEC, shared };
+        start_on(stores, config, world, &root, inline, tell).await
     }
 }
-
-const REACHED: &str = "the database cannot be opened";

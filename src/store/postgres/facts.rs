@@ -52,7 +52,7 @@ pub async fn examine(log_urls: &str, vault_urls: &str, deep: bool) -> Facts {
         }
         connection.close().await.map_err(failed)
     };
-    log.error = read.await.err().map(|error| error.to_string());
+    log.error = read.await.err().map(told);
     facts.databases.push(log);
     let mut vault_database = Database { file: PathBuf::from("vault"), ..Database::default() };
     let read = async {
@@ -65,7 +65,7 @@ pub async fn examine(log_urls: &str, vault_urls: &str, deep: bool) -> Facts {
         }
         connection.close().await.map_err(failed)
     };
-    vault_database.error = read.await.err().map(|error| error.to_string());
+    vault_database.error = read.await.err().map(told);
     facts.databases.push(vault_database);
     facts
 }
@@ -77,6 +77,13 @@ async fn level(connection: &mut PgConnection, part: Part, database: &mut Databas
     }
     (database.schema, database.oldest) = (Some((level.done, level.known)), Some(level.oldest));
     Ok(())
+}
+
+fn told(error: StoreError) -> String {
+    match error {
+        StoreError::Unavailable(told) => told,
+        error => error.to_string(),
+    }
 }
 
 async fn read_log(connection: &mut PgConnection) -> Result<LogFacts, StoreError> {

@@ -7,6 +7,7 @@ use std::{collections::HashMap, time::Duration};
 use async_trait::async_trait;
 use countersign_projections::{INLINE, Projection, TRAILING};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query, raw_sql};
+use tokio::sync::watch;
 
 use super::{
     super::{
@@ -16,9 +17,9 @@ use super::{
     },
     FOLLOWED, PostgresStore, SWITCHED, bind,
     build::{PostgresBuild, PostgresSnapshot},
-    failed,
+    failed, late,
     schema::{self, identifier},
-    servers::Servers,
+    servers::{Servers, answer},
     writer::leaves_open,
 };
 
@@ -43,6 +44,8 @@ pub(super) const FORGET_PARKED: &str = "delete from parked\nwhere name = $1 and 
 pub(super) const ONE_AT_A_TIME: &str = "select pg_advisory_xact_lock(hashtext('countersign'), hashtext($1))";
 /// What is built only to be compared lies in schemas that are numbered from here on.
 pub(super) const SCRATCH: u64 = 1 << 40;
+/// No step takes longer; it may erase all that a member wrote.
+const LONGEST_STEP: Duration = Duration::from_mins(5);
 /// How long those who read a generation that is read no longer have to finish.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -196,6 +199,8 @@ pub(super) struct PostgresGeneration {
     projection: &'static Projection,
     generation: u64,
     connection: PgConnection,
+    /// Tells when another server takes writes: this one may be gone without a word.
+    moves: watch::Receiver<usize>,
     planner: Planner,
     /// Whether a statement left open what the server did: the follower opens the generation anew.
     lost: bool,
@@ -210,9 +215,10 @@ impl PostgresGeneration {
         generation: u64,
     ) -> Result<Self, StoreError> {
         let path = format!("{}, {}", identifier(&schema_of(projection.name, generation)), schema::LOG);
-        let connection = servers.connect(&path).await?;
+        let (server, connection) = servers.find(&path).await?;
+        let moves = servers.moves_from(server);
         let planner = Planner::new(Placeholders::Numbered);
-        Ok(Self { projection, generation, connection, planner, lost: false, scrub_wanted: false })
+        Ok(Self { projection, generation, connection, moves, planner, lost: false, scrub_wanted: false })
     }
 
     fn key(&self) -> (&'static str, i64) {
@@ -222,6 +228,18 @@ impl PostgresGeneration {
     fn noted(&mut self, error: sqlx::Error) -> StoreError {
         self.lost |= leaves_open(&error);
         failed(error)
+    }
+
+    async fn stepped(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
+        let nulls = step.makes_texts_null();
+        raw_sql("begin").execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
+        let result = self.take(step, from, to).await;
+        if matches!(result, Ok(true)) {
+            self.scrub_wanted |= nulls;
+        } else if !self.lost {
+            raw_sql("rollback").execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
+        }
+        result
     }
 
     async fn take(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
@@ -289,15 +307,12 @@ impl Generation for PostgresGeneration {
         if self.lost {
             return Err(StoreError::Unavailable("the connection to this generation was lost".to_owned()));
         }
-        let nulls = step.makes_texts_null();
-        raw_sql("begin").execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
-        let result = self.take(step, from, to).await;
-        if matches!(result, Ok(true)) {
-            self.scrub_wanted |= nulls;
-        } else if !self.lost {
-            raw_sql("rollback").execute(&mut self.connection).await.map_err(|error| self.noted(error))?;
-        }
-        result
+        let mut moves = self.moves.clone();
+        let stepped = answer(&mut moves, LONGEST_STEP, self.stepped(step, from, to)).await;
+        stepped.unwrap_or_else(|| {
+            self.lost = true;
+            Err(late())
+        })
     }
 
     /// What was made null is in no page that anybody reads once it is vacuumed.
@@ -352,9 +367,9 @@ impl Generations for PostgresStore {
 
     async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
         let generation = self.generation_of(projection).await?;
-        let statement = query(CURSOR).bind(projection.name).bind(signed(generation));
-        let row = statement.fetch_one(&self.pool().await).await.map_err(failed)?;
-        convert::cursor(&row)
+        let rows = self.fetch(|| query(CURSOR).bind(projection.name).bind(signed(generation))).await?;
+        let lost = || StoreError::Unavailable(format!("the cursor of {} is gone", projection.name));
+        convert::cursor(rows.first().ok_or_else(lost)?)
     }
 
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {
@@ -363,8 +378,7 @@ impl Generations for PostgresStore {
 
     async fn parked(&self, projection: &'static Projection) -> Result<Vec<Parked>, StoreError> {
         let generation = self.generation_of(projection).await?;
-        let statement = query(PARKED).bind(projection.name).bind(signed(generation));
-        let rows = statement.fetch_all(&self.pool().await).await.map_err(failed)?;
+        let rows = self.fetch(|| query(PARKED).bind(projection.name).bind(signed(generation))).await?;
         rows.iter().map(convert::parked).collect()
     }
 

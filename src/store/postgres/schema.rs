@@ -3,7 +3,7 @@
 use sqlx::{
     AssertSqlSafe, PgConnection,
     migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator},
-    query, query_scalar, raw_sql,
+    query_scalar, raw_sql,
 };
 
 use super::{super::StoreError, failed};
@@ -69,21 +69,34 @@ impl Part {
 
 /// How far a part is, without changing anything.
 pub(super) async fn level(connection: &mut PgConnection, part: Part) -> Result<Level, StoreError> {
+    const REMEDY: &str = "run `countersign migrate` with the URL of the owner of the tables in `migrate_database_url`, \
+                          which lets this role in";
+    read_level(connection, part).await.map_err(|error| permitted(error, REMEDY))
+}
+
+/// An error, with the remedy where a right is missing.
+fn permitted(error: sqlx::Error, remedy: &str) -> StoreError {
+    const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    match error.as_database_error() {
+        Some(told) if told.code().as_deref() == Some(INSUFFICIENT_PRIVILEGE) => {
+            StoreError::Unavailable(format!("{}: {remedy}", told.message()))
+        }
+        _ => failed(error),
+    }
+}
+
+async fn read_level(connection: &mut PgConnection, part: Part) -> Result<Level, sqlx::Error> {
     let known = part.migrations().last().map_or(0, |(number, ..)| *number);
     let table = format!("{}._sqlx_migrations", part.schema());
-    let is_there: bool = query_scalar("select to_regclass($1) is not null")
-        .bind(&table)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
+    let is_there: bool =
+        query_scalar("select to_regclass($1) is not null").bind(&table).fetch_one(&mut *connection).await?;
     if !is_there {
         return Ok(Level { done: 0, known, oldest: 0 });
     }
     let newest = format!("select coalesce(max(version), 0) from {table} where success");
-    let done: i64 = query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await.map_err(failed)?;
+    let done: i64 = query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await?;
     let oldest = format!("select oldest from {}.compatibility", part.schema());
-    let oldest =
-        if done == 0 { 0 } else { query_scalar(AssertSqlSafe(oldest)).fetch_one(connection).await.map_err(failed)? };
+    let oldest = if done == 0 { 0 } else { query_scalar(AssertSqlSafe(oldest)).fetch_one(connection).await? };
     Ok(Level { done, known, oldest })
 }
 
@@ -118,7 +131,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, part: Part, role: &st
         raw_sql(AssertSqlSafe(format!("create schema if not exists {schema}")))
             .execute(&mut *connection)
             .await
-            .map_err(failed)?;
+            .map_err(owned)?;
         // Its own lock is taken already; a step that waits for a table's lock gives up with `lock_timeout`.
         let mut migrator = part.migrator();
         migrator.set_locking(false).run_direct(None, &mut *connection, false).await.map_err(told)?;
@@ -153,7 +166,7 @@ async fn grant(connection: &mut PgConnection, part: Part, role: &str) -> Result<
         }
     }
     for grant in grants {
-        raw_sql(AssertSqlSafe(grant)).execute(&mut *connection).await.map_err(failed)?;
+        raw_sql(AssertSqlSafe(grant)).execute(&mut *connection).await.map_err(owned)?;
     }
     Ok(())
 }
@@ -163,9 +176,16 @@ pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// Of what only the owner may do.
+fn owned(error: sqlx::Error) -> StoreError {
+    const REMEDY: &str = "name a URL of the owner of the database and its tables in `migrate_database_url`; a vault in \
+                          a database of its own is migrated as the role of `vault_url`";
+    permitted(error, REMEDY)
+}
+
 fn told(error: MigrateError) -> StoreError {
     match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => failed(error),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => owned(error),
         error => StoreError::Unavailable(format!("the schema of the database: {error}")),
     }
 }
@@ -175,16 +195,4 @@ pub(super) async fn engine(connection: &mut PgConnection) -> Result<String, Stor
     let version: String =
         query_scalar("select current_setting('server_version')").fetch_one(connection).await.map_err(failed)?;
     Ok(format!("PostgreSQL {version}"))
-}
-
-/// Which servers this program works with.
-pub(super) async fn must_be_recent(connection: &mut PgConnection) -> Result<(), StoreError> {
-    const OLDEST: i32 = 140_000;
-    let row = query("select current_setting('server_version_num')::int4").fetch_one(&mut *connection).await;
-    let number: i32 = sqlx::Row::try_get(&row.map_err(failed)?, 0).map_err(failed)?;
-    if number < OLDEST {
-        let engine = engine(connection).await?;
-        return Err(StoreError::Unavailable(format!("{engine} is too old: PostgreSQL 14 or later is needed")));
-    }
-    Ok(())
 }

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::{
-    PgConnection, PgPool,
+    Connection as _, PgConnection, PgPool,
     postgres::{PgListener, PgRow},
     query, raw_sql,
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex, watch},
+    time::timeout,
+};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +19,7 @@ use super::{
         Head, StoreError, convert,
         shared::{Shared, Woken},
     },
-    CHANNEL, FOLLOWED, PostgresStore, SWITCHED, failed,
+    CHANNEL, FOLLOWED, PostgresStore, SWITCHED, failed, late,
     schema::LOG,
 };
 
@@ -42,18 +45,19 @@ pub(super) const RELEASE: &str = "update leases\nset until = 0\nwhere name = $1 
 /// Connections that a node has beside those that read and write.
 #[derive(Default)]
 pub(super) struct Ears {
-    listener: Mutex<Option<PgListener>>,
+    /// With what tells that another server takes writes: then there is nothing more to hear of this one.
+    listener: Mutex<Option<(PgListener, watch::Receiver<usize>)>>,
     prover: Mutex<Option<PgConnection>>,
 }
 
 impl PostgresStore {
-    async fn listener(&self) -> Result<PgListener, StoreError> {
-        let pool: PgPool = self.servers.readers(LOG, 1).await?;
+    async fn listener(&self) -> Result<(PgListener, watch::Receiver<usize>), StoreError> {
+        let (server, pool): (_, PgPool) = self.servers.readers(LOG, 1).await?;
         let mut listener = PgListener::connect_with(&pool).await.map_err(failed)?;
         // A new one looks for the server that takes writes; this one would go on with the one that it had.
         listener.eager_reconnect(false);
         listener.listen_all([CHANNEL, FOLLOWED, SWITCHED]).await.map_err(failed)?;
-        Ok(listener)
+        Ok((listener, self.servers.moves_from(server)))
     }
 
     async fn proof(&self, connection: &mut Option<PgConnection>) -> Result<Head, StoreError> {
@@ -62,7 +66,11 @@ impl PostgresStore {
             Some(taken) => taken,
             None => self.servers.connect(LOG).await?,
         };
-        let rows: Vec<PgRow> = raw_sql(PROVE).fetch_all(&mut taken).await.map_err(failed)?;
+        // Given up when it takes too long: then another server may have been promoted.
+        let attempt = self.servers.attempt(self.servers.found());
+        let rows = raw_sql(PROVE).fetch_all(&mut taken).await;
+        attempt.end();
+        let rows: Vec<PgRow> = rows.map_err(failed)?;
         let lost = || StoreError::Unavailable("the database has lost its head".to_owned());
         let head = convert::head(rows.last().ok_or_else(lost)?)?;
         *connection = Some(taken);
@@ -74,11 +82,15 @@ impl PostgresStore {
 impl Shared for PostgresStore {
     async fn woken(&self) -> Result<Woken, StoreError> {
         let mut turn = self.ears.listener.lock().await;
-        let Some(listener) = turn.as_mut() else {
+        let Some((listener, moves)) = turn.as_mut() else {
             *turn = Some(self.listener().await?);
             return Ok(Woken::Anew);
         };
-        match listener.try_recv().await {
+        let heard = tokio::select! {
+            heard = listener.try_recv() => heard,
+            _ = moves.changed() => Ok(None),
+        };
+        match heard {
             Ok(Some(told)) => Ok(match told.channel() {
                 FOLLOWED => Woken::Followed,
                 SWITCHED => Woken::Switched,
@@ -107,9 +119,16 @@ impl Shared for PostgresStore {
     }
 
     async fn lease(&self, name: &'static str, holder: Uuid, lasts: Duration) -> Result<bool, StoreError> {
-        let lasts = i64::try_from(lasts.as_micros()).unwrap_or(i64::MAX);
-        let lease = query(LEASE).bind(name).bind(holder.as_bytes().to_vec()).bind(lasts);
-        Ok(lease.fetch_optional(&self.pool().await).await.map_err(failed)?.is_some())
+        let micros = i64::try_from(lasts.as_micros()).unwrap_or(i64::MAX);
+        let asked = self.fetch(|| query(LEASE).bind(name).bind(holder.as_bytes().to_vec()).bind(micros));
+        if let Ok(held) = timeout(lasts, asked).await {
+            return Ok(!held?.is_empty());
+        }
+        // Whoever has not heard by then has it no more. The server may be gone without a word: on a node that nobody asks
+        // this alone finds the one after it.
+        drop(self.servers.attempt(self.servers.found()));
+        drop(self.servers.connect(LOG).await?.close().await);
+        Err(late())
     }
 
     async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError> {
@@ -117,7 +136,6 @@ impl Shared for PostgresStore {
     }
 
     async fn release(&self, name: &'static str, holder: Uuid) -> Result<(), StoreError> {
-        let release = query(RELEASE).bind(name).bind(holder.as_bytes().to_vec());
-        release.execute(&self.pool().await).await.map(drop).map_err(failed)
+        self.fetch(|| query(RELEASE).bind(name).bind(holder.as_bytes().to_vec())).await.map(drop)
     }
 }

@@ -13,7 +13,9 @@ use super::{
         throw_away::{self, TestDatabase},
         vault::statements as vault,
     },
-    Part, PostgresStore, facts, generations, left_over, migrate, role_of, schema, shared, writer,
+    Part, PostgresStore, facts, generations, left_over, migrate, role_of, schema,
+    servers::Servers,
+    shared, writer,
 };
 
 /// Those that differ from `SQLite`.
@@ -26,6 +28,7 @@ const DIALECT: &[&str] = &[
     replay::AGGREGATED,
     replay::ROWS,
     writer::VERSIONS,
+    writer::TIMELINE,
     writer::BEGIN_EPOCH,
     writer::OUTCOMES,
     writer::INSERT_EVENTS,
@@ -118,6 +121,36 @@ async fn everything() -> Option<Everything> {
     let log = store.servers.connect(&generations::search_path(&store.readers.read().await.pointers)).await.unwrap();
     let vault = store.servers.connect(schema::VAULT).await.unwrap();
     Some(Everything { log, vault, _database: database })
+}
+
+#[tokio::test]
+async fn a_server_that_was_left_behind_by_a_promotion_is_not_worked_with() {
+    let Some(database) = throw_away::require().then(|| TestDatabase::copy_of("template0")) else { return };
+    let database = database.await;
+    let servers = Servers::parse(&database.url).unwrap();
+    servers.connect(schema::LOG).await.unwrap();
+    let (_, pool) = servers.readers(schema::LOG, 1).await.unwrap();
+    // As if another server had been seen on the timeline after its own.
+    servers.see_timeline(u32::MAX);
+    let told = servers.connect(schema::LOG).await.unwrap_err().to_string();
+    assert!(told.contains("another server was promoted in its place"), "{told}");
+    assert!(pool.acquire().await.is_err(), "nor do those read from it who knew it before");
+}
+
+#[tokio::test]
+async fn whoever_gives_up_on_a_server_comes_to_the_next_one() {
+    let Some(database) = throw_away::require().then(|| TestDatabase::copy_of("template0")) else { return };
+    let database = database.await;
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_url = format!("postgres://ada@{}/site", silent.local_addr().unwrap());
+    let servers = Servers::parse(&format!("{silent_url},{}", database.url)).unwrap();
+    let impatient = std::time::Duration::from_millis(100);
+    assert!(tokio::time::timeout(impatient, servers.connect(schema::LOG)).await.is_err());
+    let (server, _) = servers.find(schema::LOG).await.unwrap();
+    assert_eq!((server, servers.found()), (1, 1));
+    drop(servers.attempt(0));
+    assert_eq!(servers.find(schema::LOG).await.unwrap().0, 1);
 }
 
 impl Everything {

@@ -2,7 +2,7 @@
 //! destroyed is gone from the tables at once; the server's write-ahead log and base backups keep it until they are
 //! recycled, which the documentation says.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{PgPool, postgres::PgRow};
@@ -17,18 +17,23 @@ use super::{
             statements::{POSTGRES, Texts},
         },
     },
-    Part, bind, failed, is_stale,
+    Part, bind, failed, is_stale, late,
     schema::{self, VAULT},
-    servers::Servers,
+    servers::{Servers, answer},
 };
 
 /// Connections of a node to the vault.
 const CONNECTIONS: u32 = 4;
+/// What is read is a few rows by their keys; what takes longer is of a server that is gone without a word.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So long what is destroyed may take.
+const PATIENCE_TO_WRITE: Duration = Duration::from_secs(30);
 
 /// The vault in a schema.
 pub struct PostgresVault {
-    servers: Servers,
-    pool: RwLock<PgPool>,
+    servers: Arc<Servers>,
+    /// Connections, and the server that they lead to.
+    pool: RwLock<(usize, PgPool)>,
 }
 
 impl PostgresVault {
@@ -37,25 +42,35 @@ impl PostgresVault {
     /// # Errors
     /// [`StoreError::Unavailable`] as for the log.
     pub async fn open(urls: &str) -> Result<Arc<Self>, StoreError> {
-        let servers = Servers::parse(urls)?;
+        Self::at(Arc::new(Servers::parse(urls)?)).await
+    }
+
+    pub(super) async fn at(servers: Arc<Servers>) -> Result<Arc<Self>, StoreError> {
         let mut connection = servers.connect(VAULT).await?;
-        schema::must_be_recent(&mut connection).await?;
         schema::must_fit(schema::level(&mut connection, Part::Vault).await?)?;
         let pool = RwLock::new(servers.readers(VAULT, CONNECTIONS).await?);
         Ok(Arc::new(Self { servers, pool }))
     }
 
-    async fn pool(&self) -> PgPool {
-        self.pool.read().await.clone()
+    /// The connections, at the server that takes writes now, as far as this node knows; with its number.
+    async fn current(&self) -> (usize, PgPool) {
+        let (server, pool) = self.pool.read().await.clone();
+        if server == self.servers.found() {
+            return (server, pool);
+        }
+        // Where there are no others, these say why.
+        self.renew(&pool).await.unwrap_or((server, pool))
     }
 
-    async fn renew(&self, stale: &PgPool) -> Result<PgPool, StoreError> {
-        let mut pool = self.pool.write().await;
+    async fn renew(&self, stale: &PgPool) -> Result<(usize, PgPool), StoreError> {
+        let mut current = self.pool.write().await;
+        // Another request was faster.
         if !stale.is_closed() {
-            *pool = self.servers.readers(VAULT, CONNECTIONS).await?;
-            stale.close().await;
+            let (_, old) = std::mem::replace(&mut *current, self.servers.readers(VAULT, CONNECTIONS).await?);
+            // Whoever is at it finishes, which may take long; the others go on.
+            tokio::spawn(async move { old.close().await });
         }
-        Ok(pool.clone())
+        Ok(current.clone())
     }
 }
 
@@ -65,29 +80,41 @@ impl Keeps for PostgresVault {
     const TEXTS: Texts = POSTGRES;
 
     async fn rows(&self, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
-        let pool = self.pool().await;
-        match bind::statement(ask.clone()).fetch_all(&pool).await {
-            Err(error) if is_stale(&error) => {
-                let pool = self.renew(&pool).await?;
-                bind::statement(ask).fetch_all(&pool).await.map_err(failed)
-            }
-            rows => rows.map_err(failed),
+        let (server, pool) = self.current().await;
+        let mut moves = self.servers.moves_from(server);
+        match answer(&mut moves, PATIENCE, bind::statement(ask.clone()).fetch_all(&pool)).await {
+            Some(Ok(rows)) => return Ok(rows),
+            Some(Err(error)) if !is_stale(&error) => return Err(failed(error)),
+            Some(Err(_)) | None => {}
         }
+        let (server, pool) = self.renew(&pool).await?;
+        let mut moves = self.servers.moves_from(server);
+        let answered = answer(&mut moves, PATIENCE, bind::statement(ask).fetch_all(&pool)).await;
+        answered.ok_or_else(late)?.map_err(failed)
     }
 
     /// Not tried again when its outcome is unknown: each statement of the vault that is repeated by its caller finds
     /// what it did before.
     async fn write(&self, asks: Vec<Ask>, _copies: Copies) -> Result<u64, StoreError> {
-        let pool = self.pool().await;
-        let mut tx = match pool.begin().await {
-            Err(error) if is_stale(&error) => self.renew(&pool).await?.begin().await.map_err(failed)?,
-            begun => begun.map_err(failed)?,
+        let (server, pool) = self.current().await;
+        let mut moves = self.servers.moves_from(server);
+        let mut tx = match answer(&mut moves, PATIENCE, pool.begin()).await {
+            Some(Ok(tx)) => tx,
+            Some(Err(error)) if !is_stale(&error) => return Err(failed(error)),
+            Some(Err(_)) | None => {
+                let (server, pool) = self.renew(&pool).await?;
+                moves = self.servers.moves_from(server);
+                pool.begin().await.map_err(failed)?
+            }
         };
-        let mut changed = 0;
-        for ask in asks {
-            changed += bind::statement(ask).execute(&mut *tx).await.map_err(failed)?.rows_affected();
-        }
-        tx.commit().await.map_err(failed)?;
-        Ok(changed)
+        let written = async {
+            let mut changed = 0;
+            for ask in asks {
+                changed += bind::statement(ask).execute(&mut *tx).await.map_err(failed)?.rows_affected();
+            }
+            tx.commit().await.map_err(failed)?;
+            Ok(changed)
+        };
+        answer(&mut moves, PATIENCE_TO_WRITE, written).await.ok_or_else(late)?
     }
 }

@@ -11,7 +11,7 @@ use countersign_events::{
 };
 use countersign_projections::{Change, Projection, Table, Value, tokens::TOKENS};
 use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, postgres::PgRow, query, raw_sql};
-use tokio::time::{error::Elapsed, timeout};
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     super::{
@@ -22,9 +22,9 @@ use super::{
     },
     CHANNEL,
     bind::{self, Statement},
-    failed,
+    failed, late,
     schema::{INLINE, LOG},
-    servers::Servers,
+    servers::{Servers, answer},
 };
 
 /// A statement that takes longer has no answer for us: what became of it is unknown.
@@ -41,6 +41,7 @@ pub(super) const VERSIONS: &str = "select null::text as stream,\n    \
     substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline\nunion all\n\
     select stream, (\n        select version\n        from events\n        where events.stream = wanted.stream\n        \
     order by version desc\n        limit 1\n    ), null\nfrom unnest($1::text[]) as wanted (stream)";
+pub(super) const TIMELINE: &str = "select timeline\nfrom epochs\norder by epoch desc\nlimit 1";
 pub(super) const BEGIN_EPOCH: &str = "insert into epochs (epoch, began_after, recorded_at, timeline)\n\
     values ($1, $2, $3, $4)";
 pub(super) const OUTCOMES: &str = concat!(
@@ -78,38 +79,51 @@ pub struct PostgresWriter {
     servers: Arc<Servers>,
     /// None while there is none: the next statement makes one.
     connection: Option<PgConnection>,
+    /// Tells when another server than that of the connection takes writes.
+    moves: watch::Receiver<usize>,
     planner: Planner,
     begun: bool,
 }
 
 impl PostgresWriter {
     pub(super) fn new(servers: Arc<Servers>) -> Self {
-        Self { servers, connection: None, planner: Planner::new(Placeholders::Numbered), begun: false }
+        let moves = servers.moves_from(servers.found());
+        Self { servers, connection: None, moves, planner: Planner::new(Placeholders::Numbered), begun: false }
     }
 
     /// The connection. One that was lost within a transaction is not replaced: what was begun on it is undone.
     async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        // Of a server that another was promoted in the place of.
+        if !self.begun && self.moves.has_changed().unwrap_or(true) {
+            self.connection = None;
+        }
         if self.connection.is_none() {
             if self.begun {
                 return Err(StoreError::Unavailable("the connection was lost within a transaction".to_owned()));
             }
-            let mut connection = self.servers.connect(&format!("{INLINE}, {LOG}")).await?;
+            let (server, mut connection) = self.servers.find(&format!("{INLINE}, {LOG}")).await?;
             let joined = timeout(PATIENCE, raw_sql(WRITE_TOGETHER).execute(&mut connection)).await;
             joined
                 .map_err(|_| StoreError::Unavailable("another node is building read models: try again".to_owned()))?
                 .map_err(failed)?;
-            self.connection = Some(connection);
+            (self.connection, self.moves) = (Some(connection), self.servers.moves_from(server));
         }
         self.connection.as_mut().ok_or_else(|| StoreError::Unavailable("there is no connection".to_owned()))
     }
 
-    /// What came of a statement. When that leaves open what the server did, or took too long, the connection is cut:
-    /// nothing that it says later is heard.
-    fn judged<T>(&mut self, result: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, StoreError> {
-        let (cut, error) = match result {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => (leaves_open(&error), failed(error)),
-            Err(_) => (true, StoreError::Unavailable("the database did not answer in time".to_owned())),
+    /// Sends something and waits for what comes of it. When that leaves open what the server did, or took too long, the
+    /// connection is cut: nothing that it says later is heard.
+    async fn send<T>(
+        &mut self,
+        send: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        self.connection().await?;
+        let mut moves = self.moves.clone();
+        let connection = self.connection().await?;
+        let (cut, error) = match answer(&mut moves, PATIENCE, send(connection)).await {
+            Some(Ok(value)) => return Ok(value),
+            Some(Err(error)) => (leaves_open(&error), failed(error)),
+            None => (true, late()),
         };
         if cut {
             self.connection = None;
@@ -118,19 +132,23 @@ impl PostgresWriter {
     }
 
     async fn rows(&mut self, statement: Statement<'_>) -> Result<Vec<PgRow>, StoreError> {
-        let result = timeout(PATIENCE, statement.fetch_all(self.connection().await?)).await;
-        self.judged(result)
+        self.send(async |connection| statement.fetch_all(connection).await).await
     }
 
     async fn execute(&mut self, statement: Statement<'_>) -> Result<u64, StoreError> {
-        let result = timeout(PATIENCE, statement.execute(self.connection().await?)).await;
-        self.judged(result).map(|done| done.rows_affected())
+        self.send(async |connection| statement.execute(connection).await).await.map(|done| done.rows_affected())
     }
 
     /// Several statements in one trip, without values.
     async fn raw(&mut self, text: impl SqlSafeStr) -> Result<Vec<PgRow>, StoreError> {
-        let result = timeout(PATIENCE, raw_sql(text).fetch_all(self.connection().await?)).await;
-        self.judged(result)
+        self.send(async |connection| raw_sql(text).fetch_all(connection).await).await
+    }
+
+    /// The timeline of the newest epoch. What [`BEGIN`] said of it may be from before it waited for the lock.
+    async fn timeline(&mut self) -> Result<String, StoreError> {
+        let rows = self.rows(query(TIMELINE)).await?;
+        let lost = || StoreError::Unavailable("the database has lost its epochs".to_owned());
+        Ok(convert::text(rows.first().ok_or_else(lost)?, "timeline")?.to_owned())
     }
 
     async fn run(&mut self, steps: Vec<Step>) -> Result<(), StoreError> {
@@ -220,7 +238,7 @@ impl LogWriter for PostgresWriter {
         let (server, versions) = rows.split_first().ok_or_else(lost)?;
         let now = from_micros(convert::integer(server, "version")?);
         let timeline_now = convert::text(server, "timeline")?;
-        if timeline_now != timeline {
+        if timeline_now != timeline && self.timeline().await? != timeline_now {
             // A standby was promoted: what the old server had and this one has not is lost, and whoever saw it must
             // be able to tell.
             head.epoch += 1;
