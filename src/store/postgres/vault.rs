@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{PgPool, postgres::PgRow};
+use sqlx::{PgPool, Postgres, pool::PoolConnection, postgres::PgRow, raw_sql};
 use tokio::sync::RwLock;
 
 use super::{
@@ -98,23 +98,35 @@ impl Keeps for PostgresVault {
     async fn write(&self, asks: Vec<Ask>, _copies: Copies) -> Result<u64, StoreError> {
         let (server, pool) = self.current().await;
         let mut moves = self.servers.moves_from(server);
-        let mut tx = match answer(&mut moves, PATIENCE, pool.begin()).await {
-            Some(Ok(tx)) => tx,
+        let mut connection = match answer(&mut moves, PATIENCE, begun(&pool)).await {
+            Some(Ok(connection)) => connection,
             Some(Err(error)) if !is_stale(&error) => return Err(failed(error)),
             Some(Err(_)) | None => {
                 let (server, pool) = self.renew(&pool).await?;
                 moves = self.servers.moves_from(server);
-                pool.begin().await.map_err(failed)?
+                begun(&pool).await.map_err(failed)?
             }
         };
         let written = async {
             let mut changed = 0;
             for ask in asks {
-                changed += bind::statement(ask).execute(&mut *tx).await.map_err(failed)?.rows_affected();
+                changed += bind::statement(ask).execute(&mut *connection).await.map_err(failed)?.rows_affected();
             }
-            tx.commit().await.map_err(failed)?;
+            raw_sql("commit").execute(&mut *connection).await.map_err(failed)?;
             Ok(changed)
         };
-        answer(&mut moves, PATIENCE_TO_WRITE, written).await.ok_or_else(late)?
+        let written = answer(&mut moves, PATIENCE_TO_WRITE, written).await.ok_or_else(late).flatten();
+        if written.is_err() {
+            // The server undoes what was begun when the session ends; what it says later is for nobody else.
+            connection.close_on_drop();
+        }
+        written
     }
+}
+
+/// A connection on which a transaction has begun.
+async fn begun(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    raw_sql("begin").execute(&mut *connection).await?;
+    Ok(connection)
 }
