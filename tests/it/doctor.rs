@@ -130,7 +130,7 @@ async fn a_stream_that_is_parked_is_a_problem_whether_the_site_runs_or_not() {
     let table = site.cli(&["doctor"]);
     let text = String::from_utf8_lossy(&table.stdout);
     assert!(
-        text.contains("problem  read model inbox") && text.contains("-> countersign projections parked list"),
+        text.contains("problem  read model inbox") && text.contains("-> `countersign projections parked list`"),
         "{text}"
     );
     assert!(text.trim_end().ends_with("problems: 1, warnings: 0"), "{text}");

@@ -321,9 +321,11 @@ async fn the_reference_shows_every_door_shape_and_error_it_links_to_on_pages_of_
         assert!(index.body.contains(&format!("href=\"{path}\"")), "no way leads to {path}");
         let page = browser.get(&path).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
+        // A line may break at the slashes of a path.
+        let text = page.body.replace("<wbr>", "");
         for about in group.doors {
             let (method, path) = about.door.split_once(' ').expect("method and path");
-            assert!(page.body.contains(&format!("<code><b>{method}</b> {path}</code>")), "{}", about.door);
+            assert!(text.contains(&format!("<code><b>{method}</b> {path}</code>")), "{}", about.door);
         }
         pages.push((path, page.body));
     }
