@@ -138,7 +138,7 @@ impl Board {
                     medians.push(median(&times));
                 }
             }
-            println!("{what:32} {} ms; goal {GOAL}; {bytes} bytes", spread(&medians, 2));
+            println!("{what:32} {} ms; goal {GOAL}; {bytes} bytes on the wire", spread(&medians, 2));
         }
     }
 
@@ -152,7 +152,8 @@ impl Board {
     }
 
     async fn page(&self, path: &str, signed_in: bool) -> (Duration, usize) {
-        let mut request = Request::get(path).header(header::ACCEPT, "text/html");
+        let mut request =
+            Request::get(path).header(header::ACCEPT, "text/html").header(header::ACCEPT_ENCODING, "gzip");
         if signed_in {
             request = request.header(header::COOKIE, format!("session={}", self.session));
         }

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod charts;
 pub mod codes;
+pub mod compression;
 pub mod context;
 pub mod cookies;
 pub mod describe;
@@ -20,7 +21,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    handler::Handler as _,
     http::{Method, Uri},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
@@ -30,7 +30,7 @@ use countersign_events::{
     scope::Scope::{Audit, Identity, Messages, Notifications, Read, Review, Vote, Write},
 };
 use tower::Layer;
-use tower_http::{compression::CompressionLayer, normalize_path::NormalizePathLayer};
+use tower_http::normalize_path::NormalizePathLayer;
 
 use crate::app::{App, AppError};
 use document::Document;
@@ -118,8 +118,8 @@ pub fn doors(document: &Document) -> Vec<Door> {
         page(GET,   "/admin/audit.json",                    SessionOf(Auditor),       pages::audit::json),
         page(GET,   "/admin/audit/{id}",                    SessionOf(Auditor),       pages::audit::event),
         page(GET,   "/admin/operations",                    SessionOf(Operator),      pages::operations::show),
-        page(GET,   "/style.css",                           Anyone,                   pages::style.layer(CompressionLayer::new())),
-        page(GET,   "/site.js",                             Anyone,                   pages::script.layer(CompressionLayer::new())),
+        page(GET,   "/style.css",                           Anyone,                   pages::style),
+        page(GET,   "/site.js",                             Anyone,                   pages::script),
         page(GET,   "/counts",                              Session,                  pages::counts),
         page(GET,   "/metrics",                             Watcher,                  metrics::show),
         api(GET,    "/healthz",                             Anyone,                   pages::healthz),

@@ -64,16 +64,25 @@ impl App {
         BrowserKey(Zeroizing::new(BASE64URL_NOPAD.encode(&self.world.random::<32>())))
     }
 
-    /// The token that forms of this browser carry.
+    /// A token for the forms of a page of this browser: a fresh mask, and the browser's code under it. No two are alike,
+    /// so nothing can be told of the next one from how well pages that repeat parts of this one compress.
     #[must_use]
     pub fn csrf_token(&self, browser: &BrowserKey) -> String {
-        BASE64URL_NOPAD.encode(&self.keys.csrf.mac(&[browser.0.as_bytes()]))
+        let mask = self.world.random::<32>();
+        let code = self.csrf_code(browser);
+        BASE64URL_NOPAD.encode(&[mask, masked(mask, code)].concat())
     }
 
     /// Whether a form's token is this browser's.
     #[must_use]
     pub fn csrf_holds(&self, browser: &BrowserKey, token: &str) -> bool {
-        self.csrf_token(browser).as_bytes().ct_eq(token.as_bytes()).into()
+        let Ok(token) = BASE64URL_NOPAD.decode(token.as_bytes()) else { return false };
+        let Some((mask, rest)) = token.split_first_chunk::<32>() else { return false };
+        masked(*mask, self.csrf_code(browser)).ct_eq(rest).into()
+    }
+
+    fn csrf_code(&self, browser: &BrowserKey) -> [u8; 32] {
+        self.keys.csrf.mac(&[browser.0.as_bytes()])
     }
 
     /// Checks name and password and begins a session under a new cookie.
@@ -185,4 +194,9 @@ impl App {
         self.vault.end_session(signed_in.session).await?;
         Ok(Some(browser))
     }
+}
+
+/// Puts a mask over a code, or takes it off again.
+fn masked(mask: [u8; 32], code: [u8; 32]) -> [u8; 32] {
+    std::array::from_fn(|index| mask[index] ^ code[index])
 }

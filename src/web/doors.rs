@@ -16,6 +16,7 @@ use countersign_events::{account::Role, ids::UserId, scope::Scope};
 use futures_util::future::{BoxFuture, Either};
 
 use super::{
+    compression,
     context::RequestContext,
     describe::{Describe, Sketch},
     error::ApiError,
@@ -133,7 +134,7 @@ where
     H: Handler<T, Arc<App>>,
     T: 'static,
 {
-    let route = on(filter(&method), handler);
+    let route = on(filter(&method), handler.layer(compression::layer()));
     Door { method, path, who, api: false, sketch: None, route }
 }
 

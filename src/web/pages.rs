@@ -56,6 +56,14 @@ fn render(app: &App, visitor: &Visitor, status: StatusCode, page: &impl Template
     response
 }
 
+/// A text, or as much of it as so many characters; then it says that there is more.
+fn beginning(text: &str, characters: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(characters) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+    }
+}
+
 /// After a command: on to the page that shows what came of it.
 fn see_other(app: &App, path: &str, cursor: Cursor) -> Response {
     let mut response = Redirect::to(&format!("{}{path}", app.config.base_path())).into_response();

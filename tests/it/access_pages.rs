@@ -180,6 +180,24 @@ async fn given_letters(scene: &Scene, count: usize) -> Browser {
     scene.browser_of(scene.cleo).await
 }
 
+/// It is the one list that is not compressed.
+#[tokio::test]
+async fn an_inbox_of_the_longest_messages_is_light() {
+    let scene = Scene::start_with(&[("LIMITS_MESSAGES_PER_HOUR", "100")]).await;
+    // In HTML each of these is five letters.
+    let (title, body) = ("\"".repeat(300), "& ".repeat(10_000));
+    for _ in 0..26 {
+        scene.site.app.send_message(&by(scene.ben), scene.ben, "cleo", &title, &body).await.expect("sent");
+    }
+    scene.site.settle().await;
+    let mut cleo = scene.browser_of(scene.cleo).await;
+    let page = cleo.get_compressed("/inbox?kind=messages").await;
+    assert_eq!((page.status, page.header("content-encoding")), (StatusCode::OK, ""));
+    let shown = format!("<bdi>{}…</bdi>", "&#34;".repeat(140));
+    assert_eq!(page.body.matches(&shown).count(), 25, "{}", page.body);
+    assert!(page.bytes <= 50 * 1024, "{} bytes", page.bytes);
+}
+
 #[tokio::test]
 async fn the_inbox_shows_one_kind_at_a_time_and_keeps_it_from_page_to_page() {
     let scene = Scene::start_with(&[("LIMITS_MESSAGES_PER_HOUR", "100")]).await;

@@ -439,6 +439,12 @@ async fn hostile_texts_stay_texts_and_a_long_event_has_a_page_of_its_own() {
     assert!(list.body.contains("too long for this list") && !list.body.contains("long long long"));
     let alone = page(&scene, &mut olga, &format!("/admin/audit/{}", scene.head().await)).await;
     assert!(alone.body.contains("long long long") && !alone.body.contains("<script>alert"));
+    // What nobody reads is cut, and where all of it is to be had is said.
+    let all = alone.body.split("<a href=\"").find(|link| link.contains("the event as JSON")).expect("a link");
+    let all = olga.get(&all.split('"').next().expect("an address").replace("&#38;", "&")).await.json();
+    let sealed = all["data"][0]["payload"]["body"]["sealed"].as_str().expect("a sealed text");
+    let shown = format!("\"sealed\": \"{}… and {} more\"", &sealed[..120], sealed.len() - 120);
+    assert!(alone.body.contains(&shown) && !alone.body.contains(&sealed[..121]), "{shown}: {}", alone.body);
 }
 
 #[tokio::test]

@@ -16,8 +16,6 @@ use crate::{browser::Chromium, page_list::Page, prerequisites::require_axe, runn
 const TAGS: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 /// A page and what it loads, without images.
 const BYTES: u64 = 50 * 1024;
-/// The same where every field is as long as it may be.
-const BYTES_OF_THE_LONGEST: u64 = 64 * 1024;
 /// So many nodes are told of those that break one rule on one page.
 const NODES: usize = 3;
 /// Nothing that a page does takes longer, also on a machine that builds at the same time.
@@ -171,7 +169,7 @@ impl Auditor {
         let shifts = found["shifts"].as_array().expect("a list");
         wrong.extend(shifts.iter().map(|shift| format!("it shifts by {}: {}", shift["value"], shift["node"])));
         let bytes = found["bytes"].as_u64().expect("a number");
-        if bytes > if page.name.starts_with("hostile-") { BYTES_OF_THE_LONGEST } else { BYTES } {
+        if bytes > BYTES {
             wrong.push(format!("it takes {bytes} bytes on the wire"));
         }
         for said in self.chromium.console().await {

@@ -18,6 +18,8 @@ pub struct Answer {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: String,
+    /// How long the body was on the wire.
+    pub bytes: usize,
 }
 
 impl Answer {
@@ -76,7 +78,14 @@ impl Browser {
             }
         }
         let bytes = body.collect().await.expect("a body").to_bytes();
-        Answer { status: parts.status, headers: parts.headers, body: String::from_utf8_lossy(&bytes).into_owned() }
+        let body = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, body, bytes: bytes.len() }
+    }
+
+    /// A page as browsers ask for it: compressed, where the site does that.
+    pub async fn get_compressed(&mut self, path: &str) -> Answer {
+        let request = Request::get(path).header(header::ACCEPT_ENCODING, "gzip, deflate, br");
+        self.send(request.body(Body::empty()).expect("a request")).await
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {

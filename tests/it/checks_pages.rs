@@ -2,6 +2,7 @@
 
 use axum::http::{Method, StatusCode};
 use countersign::app::reviews::Verb;
+use data_encoding::BASE64URL_NOPAD;
 use serde_json::json;
 
 use crate::{
@@ -117,6 +118,39 @@ async fn p2_a_form_without_its_token_or_from_elsewhere_changes_nothing() {
     let own = [("sec-fetch-site", "same-origin"), ("origin", "http://127.0.0.1:8080")];
     let answer = rob.send(form_post("/posts", &format!("title=x&csrf_token={csrf}"), &own)).await;
     assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn p2_csrf_tokens_of_two_pages_are_never_alike_and_hold_for_their_browser_alone() {
+    let scene = Scene::start().await;
+    let (mut ben, mut rob) = (scene.browser_of(scene.ben).await, scene.browser_of(scene.rob).await);
+    let tokens = [ben.get("/settings").await.hidden("csrf_token"), ben.get("/settings").await.hidden("csrf_token")];
+    let bytes = tokens.each_ref().map(|token| BASE64URL_NOPAD.decode(token.as_bytes()).expect("base64url"));
+    let alike = bytes[0].iter().zip(&bytes[1]).filter(|(one, other)| one == other).count();
+    assert!(alike < 8, "{alike} of {} bytes are alike", bytes[0].len());
+    let changed = |index: usize| {
+        let mut bytes = bytes[0].clone();
+        bytes[index] ^= 1;
+        BASE64URL_NOPAD.encode(&bytes)
+    };
+    let unmasked: Vec<_> = bytes[0][..32].iter().zip(&bytes[0][32..]).map(|(mask, code)| mask ^ code).collect();
+    let refused = [
+        changed(0),
+        changed(63),
+        BASE64URL_NOPAD.encode(&bytes[0][..63]),
+        BASE64URL_NOPAD.encode(&unmasked),
+        format!("{}A", tokens[0]),
+        String::new(),
+    ];
+    for token in &refused {
+        let answer = ben.send(form_post("/posts", &format!("title=x&csrf_token={token}"), &[])).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{token}");
+    }
+    for token in &tokens {
+        let form = format!("title=x&csrf_token={token}");
+        assert_eq!(rob.send(form_post("/posts", &form, &[])).await.status, StatusCode::FORBIDDEN, "of another browser");
+        assert_eq!(ben.send(form_post("/posts", &form, &[])).await.status, StatusCode::SEE_OTHER);
+    }
 }
 
 #[tokio::test]

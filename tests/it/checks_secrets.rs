@@ -17,7 +17,7 @@ use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER};
 use tracing_subscriber::{Layer, filter::dynamic_filter_fn, fmt::MakeWriter, layer::SubscriberExt};
 
 use crate::{
-    checks_scene::{PASSWORD, Scene, answer, parameter, token_json},
+    checks_scene::{PASSWORD, Scene, answer, form_post, parameter, token_json},
     support::by,
 };
 
@@ -230,6 +230,38 @@ async fn p12_a_secret_is_shown_once_and_no_list_shows_it_again() {
         assert!(!answer.body.contains(&token), "{path}");
     }
     assert!(!again.body.contains(&token));
+}
+
+/// How well a page compresses would tell what stands in it to whoever can put a guess beside it.
+#[tokio::test]
+async fn p12_no_page_that_shows_a_secret_is_compressed() {
+    let scene = Scene::start().await;
+    let mut cleo = scene.browser_of(scene.cleo).await;
+    for path in ["/", "/settings/apps", "/api", "/style.css", "/site.js"] {
+        let page = cleo.get_compressed(path).await;
+        assert_eq!((page.status, page.header("content-encoding")), (StatusCode::OK, "gzip"), "{path}");
+        assert!(page.header("vary").contains("accept-encoding"), "{path}: {}", page.header("vary"));
+        let as_it_is = cleo.get(path).await;
+        assert_eq!(as_it_is.header("content-encoding"), "", "{path}");
+        assert!(page.bytes < as_it_is.bytes / 2, "{path}: {} of {} bytes", page.bytes, as_it_is.bytes);
+    }
+
+    let reveal = format!("/inbox/{}/reveal", scene.site.newest_message(scene.cleo).await);
+    let token = scene.site.app.my_tokens(scene.cleo).await.expect("tokens")[0].row.token_id;
+    for path in [reveal, format!("/settings/tokens/{token}/regenerate")] {
+        let form = format!("csrf_token={}", cleo.get("/settings").await.hidden("csrf_token"));
+        let page = cleo.send(form_post(&path, &form, &[("accept-encoding", "gzip")])).await;
+        assert_eq!((page.status, page.header("content-encoding")), (StatusCode::OK, ""), "{path}");
+        assert!(page.body.contains("<pre id=\"token\">"), "{path}: {}", page.body);
+    }
+    // Texts of strangers stand beside private ones.
+    let inbox = cleo.get_compressed("/inbox").await;
+    assert_eq!((inbox.status, inbox.header("content-encoding")), (StatusCode::OK, ""));
+    let link = scene.site.app.set_up_link().await.expect("a link").expect("no administrator yet");
+    let (_, link) = link.split_once("/setup").expect("a path");
+    let set_up = scene.stranger().get_compressed(&format!("/setup{link}")).await;
+    assert_eq!((set_up.status, set_up.header("content-encoding")), (StatusCode::OK, ""));
+    assert!(set_up.body.contains("name=\"token\""), "{}", set_up.body);
 }
 
 #[tokio::test]

@@ -299,7 +299,8 @@ pub async fn answer(request: reqwest::RequestBuilder) -> Answer {
 pub async fn try_answer(request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let (status, headers) = (response.status(), response.headers().clone());
-    Ok(Answer { status, headers, body: response.text().await? })
+    let body = response.text().await?;
+    Ok(Answer { status, headers, bytes: body.len(), body })
 }
 
 /// A browser without a window.

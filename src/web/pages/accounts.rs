@@ -15,6 +15,7 @@ use crate::{
     app::{App, AppError, Caller, Refused, accounts::Joining, sessions::BrowserKey},
     store::{Cursor, Link},
     web::{
+        compression::as_it_is,
         context::POLICY_WITHOUT_FORM_ACTION,
         cookies,
         error::{add_retry, tell},
@@ -79,7 +80,8 @@ impl AccountPage {
         // The redirect after a log-in may go on to a third party.
         let policy = HeaderValue::from_static(POLICY_WITHOUT_FORM_ACTION);
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
-        response
+        // The link stands in the form.
+        if self.token.is_empty() { response } else { as_it_is(response) }
     }
 
     fn refuse(mut self, app: &App, visitor: &Visitor, error: AppError) -> Response {

@@ -4,16 +4,17 @@
 mod copies;
 mod weeks;
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use countersign_events::{codec, recorded::Position, text::FieldError};
+use serde_json::Value;
 
 pub(in crate::web) use copies::{csv, json};
 
 use self::weeks::{SPANS, Weeks, span};
-use super::{Frame, PageError, frame::exactly, render};
+use super::{Frame, PageError, beginning, frame::exactly, render};
 use crate::{
     app::{
         App, AppError,
@@ -31,6 +32,8 @@ const NEWEST: u32 = 10;
 /// A raw event of more bytes has a page of its own, and so has the rest of a sentence of more characters.
 const SHORT: usize = 800;
 const SENTENCE: usize = 400;
+/// No sealed text is shown beyond so many characters.
+const SEALED: usize = 120;
 
 /// The filters: name, label, what to type.
 const FILTERS: [(&str, &str, &str); 7] = [
@@ -76,11 +79,13 @@ impl From<EventRecord> for Row {
 
 impl Row {
     /// The sentence, or as much of it as a list has room for.
-    fn sentence(&self) -> String {
-        match self.event.sentence.char_indices().nth(SENTENCE) {
-            None => self.event.sentence.clone(),
-            Some((end, _)) => format!("{}…", &self.event.sentence[..end]),
-        }
+    fn sentence(&self) -> Cow<'_, str> {
+        beginning(&self.event.sentence, SENTENCE)
+    }
+
+    /// Where it is for programs, with all that is stored of it.
+    fn for_programs(&self) -> String {
+        format!("/api/v1/events?after={}&limit=1", self.event.position.0.saturating_sub(1))
     }
 
     /// The application whose own event this is.
@@ -88,11 +93,30 @@ impl Row {
         self.event.stream.strip_prefix("application-")
     }
 
-    /// The payload with line breaks, for people. Its words are those that are stored.
+    /// The payload with line breaks, for people. Its words are those that are stored; of what is sealed the beginning.
     fn payload(&self) -> Code {
         let stored = self.event.payload.get();
-        let parsed = serde_json::from_str::<serde_json::Value>(stored);
-        Code(parsed.and_then(|value| serde_json::to_string_pretty(&value)).unwrap_or_else(|_| stored.to_owned()))
+        let parsed = serde_json::from_str(stored).map(|mut payload| {
+            shorten_sealed(&mut payload);
+            payload
+        });
+        let pretty = parsed.and_then(|payload: Value| serde_json::to_string_pretty(&payload));
+        Code(pretty.unwrap_or_else(|_| stored.to_owned()))
+    }
+}
+
+/// Leaves of a sealed text as much as tells it from another one: nobody reads more of it.
+fn shorten_sealed(payload: &mut Value) {
+    match payload {
+        Value::Object(fields) => match fields.get_mut("sealed") {
+            Some(Value::String(sealed)) if sealed.len() > SEALED => {
+                let rest = sealed.split_off(sealed.floor_char_boundary(SEALED)).len().to_string();
+                sealed.extend(["… and ", &rest, " more"]);
+            }
+            _ => fields.values_mut().for_each(shorten_sealed),
+        },
+        Value::Array(items) => items.iter_mut().for_each(shorten_sealed),
+        _ => {}
     }
 }
 

@@ -11,13 +11,14 @@ use countersign_events::{
 };
 use uuid::Uuid;
 
-use super::{Frame, PageError, render, see_other, stamp};
+use super::{Frame, PageError, beginning, render, see_other, stamp};
 use crate::{
     app::{
         App, AppError,
         inbox::{Notification, Which},
     },
     web::{
+        compression::as_it_is,
         error::tell,
         extract::{Fields, Form, Member, PageId, Query},
         markdown,
@@ -26,7 +27,7 @@ use crate::{
 
 /// So many a page.
 const PAGE: u32 = 25;
-/// No excerpt is longer, in characters.
+/// No title and no excerpt is longer in the list, in characters.
 const EXCERPT: usize = 140;
 
 /// What `kind` may be, with its tab in words.
@@ -86,6 +87,7 @@ impl Part {
 struct Line {
     one: Notification,
     kind: &'static str,
+    title: String,
     excerpt: String,
 }
 
@@ -99,7 +101,7 @@ impl From<Notification> for Line {
             _ => "Access",
         };
         let excerpt = markdown::excerpt(one.body.as_deref().unwrap_or("[erased]"), EXCERPT);
-        Self { one, kind, excerpt }
+        Self { kind, title: beginning(&one.title, EXCERPT).into_owned(), excerpt, one }
     }
 }
 
@@ -152,7 +154,7 @@ pub(in crate::web) async fn list(
 ) -> Result<Response, PageError> {
     let part = Part::read(&query)?;
     // A link that answers a message fills `to` and `title` in.
-    inbox_page(&app, &member, part, StatusCode::OK, query, vec![]).await
+    inbox_page(&app, &member, part, StatusCode::OK, query, vec![]).await.map(as_it_is)
 }
 
 /// A member writes to another.
@@ -280,7 +282,7 @@ pub(in crate::web) async fn reveal(
     match app.reveal(&member.visitor.caller("POST /inbox/{id}/reveal", &form), member.id(), id).await {
         Ok(done) => {
             page.token = Some(done.answer);
-            let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
+            let mut response = as_it_is(render(&app, &member.visitor, StatusCode::OK, &page));
             stamp(&app, &mut response, done.cursor);
             Ok(response)
         }

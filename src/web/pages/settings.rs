@@ -20,6 +20,7 @@ use super::{
 use crate::{
     app::{App, AppError, applications::Request},
     web::{
+        compression::as_it_is,
         error::{add_retry, tell},
         extract::{Form, Member, PageId},
     },
@@ -167,7 +168,7 @@ pub(in crate::web) async fn regenerate(
     let application = page.tokens.iter().find(|card| card.token.row.token_id == id);
     let application = application.map(|card| card.token.application.clone()).unwrap_or_default();
     let page = AppsPage { new_token: Some((application, done.answer)), ..page };
-    let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
+    let mut response = as_it_is(render(&app, &member.visitor, StatusCode::OK, &page));
     stamp(&app, &mut response, done.cursor);
     Ok(response)
 }
