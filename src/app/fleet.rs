@@ -14,7 +14,7 @@ use std::{
 use countersign_events::{
     account::AccountEvent,
     event::Event,
-    recorded::{Position, Recorded},
+    recorded::{Position, Recorded, Timestamp},
 };
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
@@ -241,8 +241,12 @@ impl Fleet {
     }
 
     /// Removes generations that nothing has pointed at since an earlier look; what is left over now.
-    pub(super) async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError> {
-        self.shared.remove_left_over(seen).await
+    pub(super) async fn remove_left_over(
+        &self,
+        seen: &[String],
+        followed_since: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        self.shared.remove_left_over(seen, followed_since).await
     }
 
     /// What this node committed could not be fed: nothing it knows counts until it has caught up.

@@ -28,6 +28,8 @@ const EVERY: Duration = Duration::from_mins(1);
 const ORPHAN_AFTER: chrono::Duration = chrono::Duration::minutes(10);
 /// How long the outcome of a command is known to whoever repeats it.
 const OUTCOME_KEPT: chrono::Duration = chrono::Duration::days(2);
+/// For so long nodes of two releases may run side by side, and none of one of them follow the log.
+const LONGEST_UPGRADE: chrono::Duration = chrono::Duration::days(1);
 /// So many rows leave in one job on the writing connection: a few milliseconds.
 const ROWS_A_JOB: u32 = 500;
 /// So many jobs a table wants in one round; what is left waits for the next.
@@ -88,11 +90,11 @@ impl App {
         self.remove_left_over().await
     }
 
-    /// What a rebuild left behind. On one machine the next start removes it: nobody else is there to read it.
+    /// What a rebuild or an upgrade left behind. On one machine the next start removes it: nobody else is there to read it.
     async fn remove_left_over(&self) -> Result<(), AppError> {
         let Some(fleet) = &self.fleet else { return Ok(()) };
         let seen = self.house.left_over.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let left = fleet.remove_left_over(&seen).await?;
+        let left = fleet.remove_left_over(&seen, self.now() - LONGEST_UPGRADE).await?;
         *self.house.left_over.lock().unwrap_or_else(PoisonError::into_inner) = left;
         Ok(())
     }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use countersign_events::recorded::Timestamp;
 use uuid::Uuid;
 
 use super::{Head, StoreError};
@@ -46,11 +47,12 @@ pub trait Shared: Send + Sync {
     /// [`StoreError::Unavailable`] when the server does not answer.
     async fn lease(&self, name: &'static str, holder: Uuid, lasts: Duration) -> Result<bool, StoreError>;
     /// Removes generations of read models that nothing points at, of those that an earlier look found: whoever read them
-    /// has had the time between to finish. What is left over now.
+    /// has had the time between to finish. What other releases read counts as long as it lacks no event from before
+    /// `followed_since`. What is left over now.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the server does not answer.
-    async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError>;
+    async fn remove_left_over(&self, seen: &[String], followed_since: Timestamp) -> Result<Vec<String>, StoreError>;
     /// Gives a lease back before its time.
     ///
     /// # Errors

@@ -221,3 +221,36 @@ async fn postgres_generations_that_nothing_points_at_go_in_the_next_round_unless
     site.app.look_after().await.expect("a round");
     assert_eq!(generations().await, (vec![1], 0));
 }
+
+#[tokio::test]
+async fn postgres_generations_of_another_release_go_when_nobody_has_followed_them_for_a_day() {
+    if !Database::Postgres.require() {
+        return;
+    }
+    let site = TestApp::start_in(Database::Postgres, &[]).await;
+    site.given_member("ben", &[]).await;
+    site.settle().await;
+    let head = site.app.head().await.expect("a head").position.0;
+    let mut tool = site.home.log().await;
+    // As releases before and after this one leave them: one at the end of the log, one that lacks an event.
+    for (generation, revision, position) in [(7, 1000, head), (8, 1001, head - 1)] {
+        tool.run(&format!("create schema countersign_inbox_{generation}")).await;
+        let row = format!("insert into countersign.generations values ('inbox', {revision}, {generation})");
+        tool.run(&row).await;
+        tool.run(&format!("insert into countersign.cursors values ('inbox', {generation}, 1, {position})")).await;
+    }
+    let after = async |round: &str| {
+        site.app.look_after().await.unwrap_or_else(|error| panic!("{round}: {error}"));
+        site.app.look_after().await.unwrap_or_else(|error| panic!("{round}: {error}"));
+        site.home.generations("inbox").await
+    };
+    assert_eq!(after("at once").await, [1, 7, 8], "an upgrade may be under way");
+    site.clock.advance(chrono::Duration::hours(25));
+    assert_eq!(after("a day later").await, [1, 7], "what is at the end of the log lacks nothing");
+    site.given_member("eve", &[]).await;
+    assert_eq!(after("after another event").await, [1, 7], "it is young");
+    site.clock.advance(chrono::Duration::hours(25));
+    assert_eq!(after("a day after that").await, [1]);
+    site.settle().await;
+    assert_eq!(site.home.generations("inbox").await, [1], "its own is followed, and stays");
+}

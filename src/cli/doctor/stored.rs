@@ -78,8 +78,7 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
                 "the next start of the site removes it, unless a rebuild is under way that is still filling it"
             } else {
                 "a node that serves removes it within minutes, unless a rebuild is under way that is still filling it; \
-                 what another release reads stays: when no node of that release is left, drop the schema and delete its \
-                 row in countersign.generations"
+                 what another release reads goes when none of its nodes has followed the log for a day"
             },
         ));
     }

@@ -1,6 +1,9 @@
 //! Generations that nothing points at: a rebuild that was cut off leaves what it filled, and one whose process ended with
-//! it leaves what was read before. Texts of erased members are made null in what is followed alone, so these have to go.
+//! it leaves what was read before; an upgrade leaves what the release before it read. Texts of erased members are made null
+//! in what is followed alone, so these have to go.
 
+use countersign_events::recorded::Timestamp;
+use countersign_projections::TRAILING;
 use sqlx::{PgConnection, query, query_scalar, raw_sql};
 
 use super::{
@@ -12,6 +15,13 @@ use super::{
     schema,
 };
 
+/// Forgets what nodes of another release read, when nobody has moved it for so long.
+pub(super) const GIVE_UP: &str = "delete from generations\nwhere not exists (\n    \
+    select from unnest($1::text[], $2::bigint[]) as ours (name, revision)\n    \
+    where ours.name = generations.name and ours.revision = generations.revision\n) and exists (\n    \
+    select from cursors\n    join events on events.position = cursors.position + 1\n    \
+    where cursors.name = generations.name and cursors.generation = generations.generation\n    \
+    and events.recorded_at < $3\n)\nreturning name, revision";
 /// Their schemas.
 pub(super) const LEFT_OVER: &str = "select nspname::text as name\nfrom pg_namespace\n\
     where nspname ~ '^countersign_[a-z_]+_[0-9]+$' and not exists (\n    \
@@ -31,9 +41,15 @@ fn generation_of(schema: &str) -> Option<(&str, u64)> {
 }
 
 impl PostgresStore {
-    /// Removes those of `seen` that are left over still and that nobody is building; what is left over now.
-    pub(super) async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError> {
+    /// Removes those of `seen` that are left over still and that nobody is building; what is left over now. Among that is
+    /// what other releases read that lacks an event from before `followed_since`: no node of theirs is left to follow it.
+    pub(super) async fn remove_left_over(
+        &self,
+        seen: &[String],
+        followed_since: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
         let mut connection = self.servers.connect(schema::LOG).await?;
+        give_up(&mut connection, followed_since).await?;
         let mut found = left_over(&mut connection).await?;
         for schema in found.clone() {
             let Some((name, generation)) = generation_of(&schema).filter(|_| seen.contains(&schema)) else { continue };
@@ -48,6 +64,17 @@ impl PostgresStore {
         }
         Ok(found)
     }
+}
+
+async fn give_up(connection: &mut PgConnection, followed_since: Timestamp) -> Result<(), StoreError> {
+    let (names, revisions): (Vec<_>, Vec<_>) =
+        TRAILING.iter().map(|ours| (ours.name.to_owned(), i64::from(ours.revision))).unzip();
+    let statement = query(GIVE_UP).bind(names).bind(revisions).bind(followed_since.timestamp_micros());
+    for row in statement.fetch_all(connection).await.map_err(failed)? {
+        let (name, revision) = (convert::text(&row, "name")?, convert::number::<u64>(&row, "revision")?);
+        tracing::info!(name, revision, "a read model that no node of its release has followed for long is given up");
+    }
+    Ok(())
 }
 
 async fn remove_one(

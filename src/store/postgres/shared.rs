@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use countersign_events::recorded::Timestamp;
 use sqlx::{
     Connection as _, PgConnection, PgPool,
     postgres::{PgListener, PgRow},
@@ -131,8 +132,8 @@ impl Shared for PostgresStore {
         Err(late())
     }
 
-    async fn remove_left_over(&self, seen: &[String]) -> Result<Vec<String>, StoreError> {
-        self.remove_left_over(seen).await
+    async fn remove_left_over(&self, seen: &[String], followed_since: Timestamp) -> Result<Vec<String>, StoreError> {
+        self.remove_left_over(seen, followed_since).await
     }
 
     async fn release(&self, name: &'static str, holder: Uuid) -> Result<(), StoreError> {

@@ -45,6 +45,7 @@ const DIALECT: &[&str] = &[
     facts::RESTING,
     facts::SCHEMAS,
     facts::TABLES,
+    left_over::GIVE_UP,
     left_over::LEFT_OVER,
     left_over::NOBODY_BUILDS,
     generations::GENERATION,
