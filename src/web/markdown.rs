@@ -98,6 +98,23 @@ pub fn to_html(markdown: &str) -> String {
     html
 }
 
+/// A text in parts of at most so many bytes. Each ends after a paragraph, a line, a sentence or a word, if one ends in
+/// its second half.
+#[must_use]
+pub fn parts(markdown: &str, bytes: usize) -> Vec<&str> {
+    let (mut parts, mut rest) = (vec![], markdown);
+    while rest.len() > bytes {
+        let most = &rest[..rest.floor_char_boundary(bytes)];
+        let mut ends = ["\n\n", "\n", ". ", "。", " "].iter().filter_map(|mark| Some(most.rfind(mark)? + mark.len()));
+        let end = ends.find(|end| *end > bytes / 2).unwrap_or(most.len());
+        let (part, after) = rest.split_at(end);
+        parts.push(part);
+        rest = after;
+    }
+    parts.push(rest);
+    parts
+}
+
 /// How a text begins, without its marks, on one line.
 #[must_use]
 pub fn excerpt(markdown: &str, characters: usize) -> String {
@@ -134,7 +151,7 @@ pub fn excerpt(markdown: &str, characters: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{excerpt, to_html};
+    use super::{excerpt, parts, to_html};
 
     #[test]
     fn an_excerpt_is_one_line_of_words_without_marks() {
@@ -143,6 +160,19 @@ mod tests {
         assert_eq!(excerpt("one two three", 8), "one two…");
         assert_eq!(excerpt(&"ü".repeat(9_000), 5), "üüüüü…");
         assert_eq!(excerpt("", 5), "");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_where_something_ends() {
+        assert_eq!(parts("", 8), [""]);
+        assert_eq!(parts("12345678", 8), ["12345678"]);
+        assert_eq!(parts("12\n\n56 89", 8), ["12\n\n56 ", "89"], "a paragraph that ends too early is none");
+        assert_eq!(parts("123\n\n6 89", 8), ["123\n\n", "6 89"]);
+        assert_eq!(parts("12345\n7 9", 8), ["12345\n", "7 9"]);
+        assert_eq!(parts("1234. 7 9", 8), ["1234. ", "7 9"]);
+        assert_eq!(parts("üüüüü", 5), ["üü", "üü", "ü"]);
+        let text = "中文。 one\n\ntwo three\n".repeat(50);
+        assert_eq!(parts(&text, 40).concat(), text);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod front;
 pub mod guide;
 pub mod inbox;
 pub mod operations;
+mod portions;
 mod request_form;
 pub mod requests;
 pub mod settings;
@@ -54,14 +55,6 @@ fn render(app: &App, visitor: &Visitor, status: StatusCode, page: &impl Template
         response.headers_mut().append(header::SET_COOKIE, cookies::set_browser(app, &visitor.browser));
     }
     response
-}
-
-/// A text, or as much of it as so many characters; then it says that there is more.
-fn beginning(text: &str, characters: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(characters) {
-        None => text.into(),
-        Some((end, _)) => format!("{}…", &text[..end]).into(),
-    }
 }
 
 /// After a command: on to the page that shows what came of it.

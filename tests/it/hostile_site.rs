@@ -1,5 +1,6 @@
 //! A site whose members put into every field the worst that it takes: HTML and scripts, words without an end, letters that
-//! run the other way, emoji, piles of accents, pictures from elsewhere, discussions without a bottom. And its pages.
+//! run the other way, emoji, piles of accents, pictures from elsewhere, discussions without a bottom, texts and histories
+//! without an end. And its pages.
 
 use countersign::app::{
     applications::Request,
@@ -39,6 +40,7 @@ const WIDE_LETTER: &str = ascii(&[b'M'; 300]);
 const ARABIC_LETTER: &str = "رسالة: هل رأى أحد منكم قفلا يفتح نفسه؟ (1) [x](https://evil.example/)";
 const SCRIPT_LETTER: &str = "\"></title><script>alert(2)</script> & 'too' <b onclick=alert(2)>";
 const ACCENTS_TITLE: &str = "Ḧ̶̢̛̹̠͚̲͇́̀̏̊͗è̴̡̛̛̱̗̫̤̝̑̓̈́̏ l̵l̵o̷, everybody";
+const LONG_TITLE: &str = "ვის უნახავს წვიმაში საკეტი, რომელიც თავისით იხსნება?";
 const EMOJI_TITLE: &str =
     "🏔️❄️ 🧑🏽🚀🇩🇪🏴‼️ 🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥🔥";
 const SCRIPT_TITLE: &str = "</title><script>alert(1)</script> & \"quotes\" 'too' <b onclick=alert(1)>";
@@ -119,6 +121,8 @@ pub async fn start() -> ServedApp {
 impl Filling<'_> {
     async fn board(&self, ben: UserId) {
         let (app, owner) = (&self.served.site.app, self.owner);
+        let long = "წვიმაში საკეტი თავისით იხსნება. ".repeat(624);
+        app.publish(&by(owner), owner, LONG_TITLE, "", &long).await.expect("it is published");
         let url = format!("https://evil.example/{}", "a".repeat(2_000));
         for (title, url) in [(WIDE_TITLE, url.as_str()), (ARABIC_TITLE, ""), (EMOJI_TITLE, ""), (ACCENTS_TITLE, "")] {
             app.publish(&by(owner), owner, title, url, "").await.expect("it is published");
@@ -154,6 +158,12 @@ impl Filling<'_> {
         let ten: Vec<_> = (0..10).map(|at| format!("https://app{at}.example/{}", "c".repeat(380))).collect();
         let asked = app.asked(&request("Another <name>", "web", &ten.join("\n"))).expect("it fits");
         app.edit_application(&by(owner), owner, script, asked).await.expect("it can be proposed");
+        for _ in 0..22 {
+            // No two are of one instant.
+            self.served.site.clock.advance(chrono::Duration::seconds(1));
+            let newest = app.my_tokens(owner).await.expect("tokens").remove(0).row.token_id;
+            app.regenerate_token(&by(owner), owner, newest).await.expect("another");
+        }
 
         let wide = self.ask(WIDE, "web", &long_uri()).await;
         self.decide(wide, Verb::Claim).await;
@@ -165,6 +175,11 @@ impl Filling<'_> {
         let denied = self.ask(ARABIC, "web", &long_uri()).await;
         self.decide(denied, Verb::Deny).await;
         let asked_back = self.ask(EMOJI, "personal", "").await;
+        for _ in 0..14 {
+            self.decide(asked_back, Verb::RequestChanges).await;
+            let asked = app.asked(&request(EMOJI, "personal", "")).expect("it fits");
+            app.resubmit_application(&by(owner), owner, asked_back, asked).await.expect("it can be resubmitted");
+        }
         self.decide(asked_back, Verb::RequestChanges).await;
         let suspended = self.ask(ACCENTS, "web", &long_uri()).await;
         self.decide(suspended, Verb::Approve).await;
@@ -215,6 +230,7 @@ pub fn pages() -> Vec<Page> {
         post("hostile-post-arabic", "", ARABIC_TITLE),
         post("hostile-post-emoji", "", EMOJI_TITLE),
         post("hostile-post-accents", "", ACCENTS_TITLE),
+        post("hostile-post-long", "", LONG_TITLE),
         page("hostile-login", "/login", "", Path("/login?return_to=/%22%3E%3Cscript%3E&username=%22%3E%3Cscript%3E")),
         page("hostile-signup-refused", "/signup", "", Path("/signup")).sent(
             422,
@@ -224,6 +240,7 @@ pub fn pages() -> Vec<Page> {
         ),
         page("hostile-settings", "/settings", OWNER, Path("/settings")),
         page("hostile-apps", "/settings/apps", OWNER, Path("/settings/apps")),
+        page("hostile-apps-ended", "/settings/apps", OWNER, Path("/settings/apps?ended=2")),
         page("hostile-apps-refused", "/settings/apps", OWNER, Path("/settings/apps")).sent(
             422,
             ANY_FORM,
@@ -265,6 +282,8 @@ pub fn pages() -> Vec<Page> {
         page("hostile-audit-changes", "/admin/audit", STAFF, Path("/admin/audit?type=ApplicationEdited")),
         page("hostile-audit-refused", "/admin/audit", STAFF, Path("/admin/audit?user=%22%3E%3Cscript%3Ealert(1)"))
             .with_status(400),
+        // What was published first.
+        page("hostile-audit-event", "/admin/audit/{id}", STAFF, Path("/admin/audit/11")),
         page("hostile-operations", "/admin/operations", STAFF, Path("/admin/operations")),
         review("hostile-review-change", SCRIPT),
         review("hostile-review-wide", WIDE),

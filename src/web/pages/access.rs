@@ -11,14 +11,14 @@ use countersign_events::{
     redirect_uri::{Purpose, RedirectUri},
 };
 
-use super::{Frame, PageError, render, see_other};
+use super::{Frame, PageError, portions::ListPart, render, see_other};
 use crate::{
     app::{
         App,
         authorizations::{MyAuthorization, scopes_in_words},
         tokens::MyToken,
     },
-    web::extract::{Form, Member, PageId},
+    web::extract::{Form, Member, PageId, Query},
 };
 
 /// Whose an application is, as its card says it.
@@ -100,17 +100,23 @@ impl Access {
 #[template(path = "authorizations.html")]
 struct AuthorizationsPage {
     frame: Frame,
-    access: Vec<Access>,
+    access: ListPart<Access>,
     /// Some of it is the member's own.
     with_own: bool,
 }
 
-pub(in crate::web) async fn list(State(app): State<Arc<App>>, member: Member) -> Result<Response, PageError> {
+pub(in crate::web) async fn list(
+    State(app): State<Arc<App>>,
+    member: Member,
+    Query(query): Query,
+) -> Result<Response, PageError> {
     let tokens = app.my_tokens(member.id()).await?;
     let mine = app.my_authorizations(member.id()).await?;
     let mut access: Vec<_> = mine.into_iter().map(|one| Access::of(&app, member.id(), &tokens, one)).collect();
     access.sort_by_key(|one| one.owner);
     let with_own = access.iter().any(|one| one.owner != Owner::Others);
+    let here = format!("{}/settings/authorizations", app.config.base_path());
+    let access = ListPart::of(access, "access", &query, &here)?;
     let page = AuthorizationsPage { frame: Frame::of(&app, &member.visitor).await, access, with_own };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }

@@ -14,7 +14,12 @@ use serde_json::Value;
 pub(in crate::web) use copies::{csv, json};
 
 use self::weeks::{SPANS, Weeks, span};
-use super::{Frame, PageError, beginning, frame::exactly, render};
+use super::{
+    Frame, PageError,
+    frame::exactly,
+    portions::{TEXT, beginning, shortened},
+    render,
+};
 use crate::{
     app::{
         App, AppError,
@@ -29,9 +34,11 @@ use crate::{
 /// So many a page, and so many beside the charts: no page is heavy.
 const PAGE: u32 = 20;
 const NEWEST: u32 = 10;
-/// A raw event of more bytes has a page of its own, and so has the rest of a sentence of more characters.
+/// A raw event of more bytes has a page of its own, and so has the rest of a sentence of more letters.
 const SHORT: usize = 800;
 const SENTENCE: usize = 400;
+/// So many parked events are told one by one.
+const PARKED: usize = 5;
 /// No sealed text is shown beyond so many characters.
 const SEALED: usize = 120;
 
@@ -67,7 +74,7 @@ struct Row {
 impl From<EventRecord> for Row {
     fn from(event: EventRecord) -> Self {
         let shown = |shown: &Shown| match shown {
-            Shown::Open { text } => text.clone(),
+            Shown::Open { text } => shortened(text, TEXT).into_owned(),
             Shown::Sealed => "[sealed: only its reader opens it]".to_owned(),
             Shown::Erased => "[erased]".to_owned(),
         };

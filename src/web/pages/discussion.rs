@@ -19,15 +19,13 @@ use super::{
     Frame, PageError,
     accounts::local_path,
     front::{Shown, as_seen_by},
+    portions::{TEXT, TextPart, number},
     render, see_other, stamp,
     thread::{self, Place},
 };
 use crate::{
     app::{App, AppError, posts::CommentView},
-    web::{
-        extract::{Fields, Form, Member, PageId, Query, Visitor},
-        markdown,
-    },
+    web::extract::{Fields, Form, Member, PageId, Query, Visitor},
 };
 
 /// A page of a discussion has about so many bytes of comments.
@@ -43,7 +41,7 @@ struct Answer {
     depth: usize,
     answered: Option<Answered>,
     /// `None` once erased.
-    body: Option<String>,
+    text: Option<TextPart>,
     author: String,
     application: Option<String>,
     at: Timestamp,
@@ -59,26 +57,42 @@ struct Answered {
 
 /// Which part of a discussion.
 enum Part {
-    Page(usize),
-    /// Where a comment stands.
-    Around(CommentId),
+    /// A page, and which part of the post's own text.
+    Page(usize, usize),
+    /// Where a comment stands, and which part of its text.
+    Around(CommentId, usize),
 }
 
 impl Part {
     fn of(query: &Fields) -> Result<Self, PageError> {
-        if let Some(comment) = query.get("comment").and_then(|id| id.parse().ok()) {
-            return Ok(Self::Around(comment));
+        let part = number(query, "part")?;
+        Ok(match query.get("comment").and_then(|id| id.parse().ok()) {
+            Some(comment) => Self::Around(comment, part),
+            None => Self::Page(number(query, "page")?, part),
+        })
+    }
+
+    /// Which part of the post's own text is shown.
+    const fn of_post(&self) -> usize {
+        match self {
+            Self::Page(_, part) => *part,
+            Self::Around(..) => 1,
         }
-        let page = query.get("page").map_or(Some(1), |page| page.parse().ok().filter(|page| *page > 0));
-        let told = || PageError::request(StatusCode::BAD_REQUEST, "page is a number from 1.");
-        page.map(Self::Page).ok_or_else(told)
+    }
+
+    /// Which part of a comment's text is shown.
+    fn of_comment(&self, comment: CommentId) -> usize {
+        match self {
+            Self::Around(id, part) if *id == comment => *part,
+            _ => 1,
+        }
     }
 
     /// Which of the pages it is, from 0. One that there is not is the nearest.
     fn find(&self, pages: &[Range<usize>], order: &[Place], comments: &[CommentView]) -> usize {
         match self {
-            Self::Page(page) => page.saturating_sub(1).min(pages.len() - 1),
-            Self::Around(id) => {
+            Self::Page(page, _) => page.saturating_sub(1).min(pages.len() - 1),
+            Self::Around(id, _) => {
                 let at = order.iter().position(|place| comments[place.comment].row.comment_id == *id);
                 at.and_then(|at| pages.iter().position(|page| page.contains(&at))).unwrap_or_default()
             }
@@ -101,7 +115,7 @@ struct PostPage {
     here: String,
     post: Shown,
     /// The post's own text, on the first page.
-    body: String,
+    text: Option<TextPart>,
     answers: Vec<Answer>,
     page: usize,
     pages: usize,
@@ -127,16 +141,18 @@ async fn post_page(
     let ids: Vec<_> = comments.iter().map(|comment| (comment.row.comment_id, comment.row.parent_id)).collect();
     let order = thread::in_order(&ids);
     let text = post.row.body.as_deref().unwrap_or_default();
-    let length = |text: &str| text.len() * 5 / 4;
+    let length = |text: &str| text.len().min(TEXT) * 5 / 4;
     let weight = |place: &Place| COMMENT + comments[place.comment].row.body.as_deref().map_or(0, length);
     let pages = thread::pages(order.iter().map(weight), length(text), PAGE);
     let page = part.find(&pages, &order, &comments);
+    let here = format!("{}/posts/{id}", app.config.base_path());
     let shown = as_seen_by(app, visitor, std::slice::from_ref(&post)).await?.pop().ok_or(AppError::NotFound)?;
     let page = PostPage {
         frame: Frame::of(app, visitor).await,
-        here: format!("{}/posts/{id}", app.config.base_path()),
-        body: if page == 0 { markdown::to_html(text) } else { String::new() },
-        answers: answers(&comments, &order[pages[page].clone()]),
+        text: (page == 0 && !text.is_empty())
+            .then(|| TextPart::of(text, part.of_post(), here.clone(), format!("post-{id}"))),
+        answers: answers(&comments, &order[pages[page].clone()], part, &here),
+        here,
         post: shown,
         page: page + 1,
         pages: pages.len(),
@@ -146,7 +162,7 @@ async fn post_page(
 }
 
 /// The comments of a page.
-fn answers(comments: &[CommentView], places: &[Place]) -> Vec<Answer> {
+fn answers(comments: &[CommentView], places: &[Place], part: &Part, post: &str) -> Vec<Answer> {
     let here: HashSet<_> = places.iter().map(|place| place.comment).collect();
     let answered = |parent: usize| Answered {
         id: comments[parent].row.comment_id,
@@ -155,11 +171,13 @@ fn answers(comments: &[CommentView], places: &[Place]) -> Vec<Answer> {
     };
     let answer = |place: &Place| {
         let CommentView { row, author, application } = &comments[place.comment];
+        let id = row.comment_id;
+        let text = |text: &str| TextPart::of(text, part.of_comment(id), format!("{post}?comment={id}"), id.to_string());
         Answer {
-            id: row.comment_id,
+            id,
             depth: place.depth.min(DEEPEST),
             answered: place.answers.map(answered),
-            body: row.body.as_deref().map(markdown::to_html),
+            text: row.body.as_deref().map(text),
             author: author.clone(),
             application: application.clone(),
             at: row.created_at,
@@ -193,7 +211,7 @@ pub(in crate::web) async fn comment(
     match app.comment(&caller, member.id(), id, parent, form.text("body")).await {
         Ok(done) => Ok(see_other(&app, &format!("/posts/{id}?comment={0}#{0}", done.answer), done.cursor)),
         Err(AppError::Fields(errors)) => {
-            let part = parent.map_or(Part::Page(1), Part::Around);
+            let part = parent.map_or(Part::Page(1, 1), |comment| Part::Around(comment, 1));
             let typed = Typed { to: parent, text: form.text("body").to_owned(), errors };
             post_page(&app, &member.visitor, id, &part, StatusCode::UNPROCESSABLE_ENTITY, typed).await
         }

@@ -11,7 +11,11 @@ use countersign_events::{
 };
 use uuid::Uuid;
 
-use super::{Frame, PageError, beginning, render, see_other, stamp};
+use super::{
+    Frame, PageError,
+    portions::{TextPart, beginning, number},
+    render, see_other, stamp,
+};
 use crate::{
     app::{
         App, AppError,
@@ -27,7 +31,7 @@ use crate::{
 
 /// So many a page.
 const PAGE: u32 = 25;
-/// No title and no excerpt is longer in the list, in characters.
+/// No title and no excerpt is longer in the list, in letters.
 const EXCERPT: usize = 140;
 
 /// What `kind` may be, with its tab in words.
@@ -101,7 +105,8 @@ impl From<Notification> for Line {
             _ => "Access",
         };
         let excerpt = markdown::excerpt(one.body.as_deref().unwrap_or("[erased]"), EXCERPT);
-        Self { kind, title: beginning(&one.title, EXCERPT).into_owned(), excerpt, one }
+        let [title, excerpt] = [&one.title, &excerpt].map(|text| beginning(text, EXCERPT).into_owned());
+        Self { one, kind, title, excerpt }
     }
 }
 
@@ -194,7 +199,7 @@ struct MessagePage {
     frame: Frame,
     id: Uuid,
     title: String,
-    body: String,
+    text: TextPart,
     from: String,
     at: Timestamp,
     secret: String,
@@ -223,7 +228,8 @@ impl Answer {
 }
 
 impl MessagePage {
-    async fn of(app: &App, member: &Member, Notification { row, title, body, from }: Notification) -> Self {
+    async fn of(app: &App, member: &Member, notification: Notification, part: usize) -> Self {
+        let Notification { row, title, body, from } = notification;
         let answer = row.from_id.filter(|_| row.kind == "message").and_then(|from| app.state.member(from)?.username);
         let mut application = None;
         if let Some(id) = row.application_id {
@@ -234,7 +240,12 @@ impl MessagePage {
             answer: answer.map(|name| Answer::to(name, &title)),
             id: row.id,
             title,
-            body: markdown::to_html(body.as_deref().unwrap_or("[erased]")),
+            text: TextPart::of(
+                body.as_deref().unwrap_or("[erased]"),
+                part,
+                format!("{}/inbox/{}", app.config.base_path(), row.id),
+                "text".to_owned(),
+            ),
             from,
             at: row.created_at,
             secret: row.secret.unwrap_or_default(),
@@ -256,10 +267,12 @@ pub(in crate::web) async fn message(
     State(app): State<Arc<App>>,
     member: Member,
     PageId(id): PageId<Uuid>,
+    Query(query): Query,
 ) -> Result<Response, PageError> {
+    let part = number(&query, "part")?;
     let notification = app.notification(member.id(), id).await?;
     let is_new = !notification.row.read;
-    let mut page = MessagePage::of(&app, &member, notification).await;
+    let mut page = MessagePage::of(&app, &member, notification, part).await;
     page.frame.unread = page.frame.unread.saturating_sub(u64::from(is_new));
     let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
     if is_new {
@@ -277,7 +290,7 @@ pub(in crate::web) async fn reveal(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     // Everything that can fail comes first: after the reveal there is only one copy, and it goes into this page.
-    let mut page = MessagePage::of(&app, &member, app.notification(member.id(), id.0).await?).await;
+    let mut page = MessagePage::of(&app, &member, app.notification(member.id(), id.0).await?, 1).await;
     page.secret = String::new();
     match app.reveal(&member.visitor.caller("POST /inbox/{id}/reveal", &form), member.id(), id).await {
         Ok(done) => {

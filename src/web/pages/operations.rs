@@ -6,14 +6,15 @@ use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use countersign_events::recorded::Timestamp;
 
-use super::{Frame, PageError, frame::exactly, render};
+use super::{Frame, PageError, frame::exactly, portions::ListPart, render};
 use crate::{
     app::{
         App,
         observe::operations::{Operations, Rate, WriterFacts},
-        projections::{ProjectionStatus, State as ModelState},
+        projections::{ParkedId, ProjectionStatus, State as ModelState},
     },
-    web::extract::Operator,
+    store::Parked,
+    web::extract::{Operator, Query},
 };
 
 #[derive(Template)]
@@ -22,19 +23,23 @@ struct OperationsPage {
     frame: Frame,
     now: Timestamp,
     seen: Operations,
+    parked: ListPart<(ParkedId, Parked)>,
 }
 
 pub(in crate::web) async fn show(
     State(app): State<Arc<App>>,
     Operator(member): Operator,
+    Query(query): Query,
 ) -> Result<Response, PageError> {
-    let seen = app.operations().await?;
-    let page = OperationsPage { frame: Frame::of(&app, &member.visitor).await, now: app.now(), seen };
+    let mut seen = app.operations().await?;
+    let here = format!("{}/admin/operations", app.config.base_path());
+    let parked = ListPart::of(std::mem::take(&mut seen.parked), "parked", &query, &here)?;
+    let page = OperationsPage { frame: Frame::of(&app, &member.visitor).await, now: app.now(), seen, parked };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
 /// What an operator should look at, each with the section that says more.
-fn troubles(seen: &Operations) -> Vec<(&'static str, String)> {
+fn troubles(seen: &Operations, parked: usize) -> Vec<(&'static str, String)> {
     let mut troubles = vec![];
     if !seen.writer.well {
         troubles.push(("log", "The log takes no appends: nobody can change anything.".to_owned()));
@@ -43,7 +48,7 @@ fn troubles(seen: &Operations) -> Vec<(&'static str, String)> {
     if !unwell.is_empty() {
         troubles.push(("models", format!("Pages may show less than is on record. Not well: {}.", unwell.join(", "))));
     }
-    match seen.parked.len() {
+    match parked {
         0 => {}
         1 => troubles.push(("parked", "1 event is parked.".to_owned())),
         number => troubles.push(("parked", format!("{number} events are parked."))),

@@ -16,6 +16,7 @@ use countersign_events::{
 use super::{
     Frame, PageError,
     cards::{TokenCard, claimed_by, last_answer, rotated_at, token_cards},
+    portions::{HistoryPart, ListPart},
     render,
     request_form::{RequestForm, Sent, Wish},
     see_other,
@@ -25,7 +26,7 @@ use crate::{
     store::rows::ApplicationRow,
     web::{
         error::tell,
-        extract::{Form, Member, PageId},
+        extract::{Fields, Form, Member, PageId, Query},
     },
 };
 
@@ -33,14 +34,20 @@ use crate::{
 #[template(path = "application.html")]
 struct ApplicationPage {
     frame: Frame,
+    /// Its address.
+    own: String,
     row: ApplicationRow,
     claimed_by: Option<String>,
     place: Option<Place>,
     /// What the proposed change changes.
     change: Vec<Difference>,
-    history: Vec<Happening>,
+    /// What reviewers answered last.
+    answer: Option<Happening>,
+    history: HistoryPart,
     rotated_at: Option<Timestamp>,
+    /// The tokens that work, or can be had again.
     tokens: Vec<TokenCard>,
+    ended: ListPart<TokenCard>,
     form: RequestForm,
     /// Of the appeal, with what was typed.
     errors: Vec<FieldError>,
@@ -53,10 +60,6 @@ struct ApplicationPage {
 }
 
 impl ApplicationPage {
-    fn own_page(&self) -> String {
-        format!("{}/settings/apps/{}", self.frame.base, self.row.application_id)
-    }
-
     fn asked_heading(&self) -> &'static str {
         match self.row.standing {
             _ if self.row.client_id.is_none() => "What it asks for",
@@ -65,30 +68,16 @@ impl ApplicationPage {
         }
     }
 
-    /// What reviewers answered last.
-    fn answer(&self) -> Option<&Happening> {
-        last_answer(&self.history)
-    }
-
-    /// The same, where it says how things stand and no form beside it shows it already.
+    /// What reviewers answered last, where it says how things stand and no form beside it shows it already.
     fn answer_in_force(&self) -> Option<&Happening> {
         let in_force = matches!(self.row.standing, Standing::Approved | Standing::Suspended | Standing::Revoked);
-        self.answer().filter(|_| in_force)
+        self.answer.as_ref().filter(|_| in_force)
     }
 
     /// What it answers to, while that is of use: a personal one is asked for by nobody.
     fn client_id(&self) -> Option<&ClientId> {
         let in_use = matches!(self.row.standing, Standing::Approved | Standing::Suspended);
         self.row.client_id.as_ref().filter(|_| in_use && self.row.purpose != Purpose::Personal)
-    }
-
-    /// The tokens that work, or can be had again.
-    fn current(&self) -> impl Iterator<Item = &TokenCard> {
-        self.tokens.iter().filter(|card| card.is_current())
-    }
-
-    fn ended(&self) -> impl Iterator<Item = &TokenCard> {
-        self.tokens.iter().filter(|card| !card.is_current())
     }
 
     const fn can_withdraw(&self) -> bool {
@@ -100,11 +89,14 @@ async fn application_page(
     app: &App,
     member: &Member,
     row: ApplicationRow,
+    query: &Fields,
     form: Option<RequestForm>,
-) -> Result<ApplicationPage, AppError> {
+) -> Result<ApplicationPage, PageError> {
     let history = app.history(row.application_id).await?;
     let mut tokens = token_cards(app, member.id()).await?;
     tokens.retain(|card| card.token.row.application_id == row.application_id);
+    let (tokens, ended) = tokens.into_iter().partition(TokenCard::is_current);
+    let own = format!("{}/settings/apps/{}", app.config.base_path(), row.application_id);
     let client = row.client_id.as_ref().map(ClientId::as_str).unwrap_or_default();
     Ok(ApplicationPage {
         frame: Frame::of(app, &member.visitor).await,
@@ -112,8 +104,11 @@ async fn application_page(
         place: app.place(&row).await?,
         change: row.proposed.as_ref().map(|proposed| difference(&row.asked(), proposed)).unwrap_or_default(),
         rotated_at: rotated_at(&history),
-        history,
+        answer: last_answer(&history).cloned(),
+        history: HistoryPart::of(history, query, own.clone())?,
         tokens,
+        ended: ListPart::of(ended, "ended", query, &own)?,
+        own,
         suspended_by: row
             .decided_by
             .filter(|_| row.standing == Standing::Suspended)
@@ -131,9 +126,10 @@ pub(in crate::web) async fn application(
     State(app): State<Arc<App>>,
     member: Member,
     PageId(id): PageId<ApplicationId>,
+    Query(query): Query,
 ) -> Result<Response, PageError> {
     let row = app.my_application(member.id(), id).await?;
-    let page = application_page(&app, &member, row, None).await?;
+    let page = application_page(&app, &member, row, &query, None).await?;
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
@@ -168,7 +164,7 @@ async fn answer(
         }
         Typed::Appeal(text) => (None, text),
     };
-    let page = ApplicationPage { appeal, ..application_page(app, member, row, form).await? };
+    let page = ApplicationPage { appeal, ..application_page(app, member, row, &Fields::default(), form).await? };
     let page = match error {
         AppError::Fields(errors) if page.form.busy => {
             ApplicationPage { form: page.form.with(AppError::Fields(errors)), ..page }
@@ -194,7 +190,7 @@ where
     let (typed, asked) = match sent.wish(Some(&row)) {
         Wish::Send(typed, asked) => (typed, asked),
         Wish::Preview(status, form) => {
-            let page = application_page(app, member, row, Some(*form)).await?;
+            let page = application_page(app, member, row, &Fields::default(), Some(*form)).await?;
             return Ok(render(app, &member.visitor, status, &page));
         }
     };

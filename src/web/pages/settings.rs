@@ -13,6 +13,7 @@ use countersign_events::{account::Role, application::Standing, ids::TokenId};
 use super::{
     Frame, PageError,
     cards::{Card, TokenCard, cards, token_cards},
+    portions::ListPart,
     render,
     request_form::{RequestForm, Sent, Wish},
     see_other, stamp,
@@ -22,7 +23,7 @@ use crate::{
     web::{
         compression::as_it_is,
         error::{add_retry, tell},
-        extract::{Form, Member, PageId},
+        extract::{Fields, Form, Member, PageId, Query},
     },
 };
 
@@ -72,53 +73,46 @@ pub(in crate::web) async fn index(State(app): State<Arc<App>>, member: Member) -
 #[template(path = "apps.html")]
 struct AppsPage {
     frame: Frame,
-    applications: Vec<Card>,
-    tokens: Vec<TokenCard>,
+    applications: ListPart<Card>,
+    /// The tokens that the member holds, those that applications hold, and those that are over.
+    tokens: ListPart<TokenCard>,
+    others: ListPart<TokenCard>,
+    ended: ListPart<TokenCard>,
     /// How many requests are open, and whether that is as many as may be.
     open: usize,
     full: bool,
     /// Within how many days a request should be decided.
     target: u32,
     form: RequestForm,
-    /// A token that was just made, after the name of its application.
-    new_token: Option<(String, String)>,
 }
 
-impl AppsPage {
-    /// The tokens that the member holds.
-    fn own(&self) -> impl Iterator<Item = &TokenCard> {
-        self.tokens.iter().filter(|card| card.is_current() && card.is_personal())
-    }
-
-    /// The tokens that applications hold.
-    fn of_others(&self) -> impl Iterator<Item = &TokenCard> {
-        self.tokens.iter().filter(|card| card.is_current() && !card.is_personal())
-    }
-
-    /// The tokens that are over.
-    fn ended(&self) -> impl Iterator<Item = &TokenCard> {
-        self.tokens.iter().filter(|card| !card.is_current())
-    }
-}
-
-async fn apps_page(app: &App, member: &Member, form: RequestForm) -> Result<AppsPage, AppError> {
+async fn apps_page(app: &App, member: &Member, query: &Fields, form: RequestForm) -> Result<AppsPage, PageError> {
     let rows = app.my_applications(member.id()).await?;
     let is_open = |standing| matches!(standing, Standing::UnderReview | Standing::ChangesRequested);
     let open = rows.iter().filter(|row| is_open(row.standing)).count();
+    let (current, ended) =
+        token_cards(app, member.id()).await?.into_iter().partition::<Vec<_>, _>(TokenCard::is_current);
+    let (own, others) = current.into_iter().partition(TokenCard::is_personal);
+    let page = format!("{}/settings/apps", app.config.base_path());
     Ok(AppsPage {
         frame: Frame::of(app, &member.visitor).await,
-        applications: cards(app, rows).await?,
-        tokens: token_cards(app, member.id()).await?,
+        applications: ListPart::of(cards(app, rows).await?, "applications", query, &page)?,
+        tokens: ListPart::of(own, "tokens", query, &page)?,
+        others: ListPart::of(others, "others", query, &page)?,
+        ended: ListPart::of(ended, "ended", query, &page)?,
         full: open >= app.config.limits_open_requests.get() as usize,
         open,
         target: app.config.review_target_days,
         form,
-        new_token: None,
     })
 }
 
-pub(in crate::web) async fn apps(State(app): State<Arc<App>>, member: Member) -> Result<Response, PageError> {
-    let page = apps_page(&app, &member, RequestForm::of(Request::default(), None)).await?;
+pub(in crate::web) async fn apps(
+    State(app): State<Arc<App>>,
+    member: Member,
+    Query(query): Query,
+) -> Result<Response, PageError> {
+    let page = apps_page(&app, &member, &query, RequestForm::of(Request::default(), None)).await?;
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
@@ -130,7 +124,7 @@ pub(in crate::web) async fn request(
     let (typed, asked) = match Sent::read(&app, &form).wish(None) {
         Wish::Send(typed, asked) => (typed, asked),
         Wish::Preview(status, form) => {
-            let page = apps_page(&app, &member, *form).await?;
+            let page = apps_page(&app, &member, &Fields::default(), *form).await?;
             return Ok(render(&app, &member.visitor, status, &page));
         }
     };
@@ -146,13 +140,22 @@ pub(in crate::web) async fn request(
             let status = tell(&error).status;
             let mut retry = HeaderMap::new();
             add_retry(&error, &mut retry);
-            let page = apps_page(&app, &member, RequestForm::of(*typed, None).with(error)).await?;
+            let form = RequestForm::of(*typed, None).with(error);
+            let page = apps_page(&app, &member, &Fields::default(), form).await?;
             let mut response = render(&app, &member.visitor, status, &page);
             response.headers_mut().extend(retry);
             Ok(response)
         }
         Err(error) => Err(error.into()),
     }
+}
+
+#[derive(Template)]
+#[template(path = "new_token.html")]
+struct NewTokenPage {
+    frame: Frame,
+    application: String,
+    token: String,
 }
 
 /// The new token is in this very answer, once.
@@ -164,10 +167,10 @@ pub(in crate::web) async fn regenerate(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/tokens/{id}/regenerate", &form);
     let done = app.regenerate_token(&caller, member.id(), id).await?;
-    let page = apps_page(&app, &member, RequestForm::of(Request::default(), None)).await?;
-    let application = page.tokens.iter().find(|card| card.token.row.token_id == id);
-    let application = application.map(|card| card.token.application.clone()).unwrap_or_default();
-    let page = AppsPage { new_token: Some((application, done.answer)), ..page };
+    let tokens = app.my_tokens(member.id()).await?;
+    let application = tokens.into_iter().find(|token| token.row.token_id == id).map(|token| token.application);
+    let frame = Frame::of(&app, &member.visitor).await;
+    let page = NewTokenPage { frame, application: application.unwrap_or_default(), token: done.answer };
     let mut response = as_it_is(render(&app, &member.visitor, StatusCode::OK, &page));
     stamp(&app, &mut response, done.cursor);
     Ok(response)

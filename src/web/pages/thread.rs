@@ -43,12 +43,12 @@ pub fn in_order<Id: Copy + Eq + Hash>(comments: &[(Id, Option<Id>)]) -> Vec<Plac
 }
 
 /// Where pages begin and end, when each holds things of this much weight together; one that is too heavy for any page
-/// has a page of its own. The first page has less room by `taken`. There is always a page.
+/// has a page of its own. The first page has less room by `taken`, and may have none. There is always a page.
 #[must_use]
 pub fn pages(weights: impl Iterator<Item = usize>, taken: usize, room: usize) -> Vec<Range<usize>> {
     let (mut pages, mut begin, mut end, mut used) = (vec![], 0, 0, taken);
     for weight in weights {
-        if end > begin && used + weight > room {
+        if used > 0 && used + weight > room {
             pages.push(begin..end);
             (begin, used) = (end, 0);
         }
@@ -93,7 +93,8 @@ mod tests {
         let cut = |weights: &[usize], taken| pages(weights.iter().copied(), taken, 10);
         assert_eq!(cut(&[4, 4, 4, 2, 9], 0), [0..2, 2..4, 4..5]);
         assert_eq!(cut(&[4, 4], 3), [0..1, 1..2], "the first page has less room");
-        assert_eq!(cut(&[40, 40], 30), [0..1, 1..2], "each page has one at least");
+        assert_eq!(cut(&[40, 40], 0), [0..1, 1..2], "each page has one at least");
+        assert_eq!(cut(&[4, 40], 30), [0..0, 0..1, 1..2], "but the first, when there is no room");
         assert_eq!(cut(&[], 30), vec![0..0; 1]);
     }
 }

@@ -20,7 +20,7 @@ use countersign_events::{
 };
 
 use super::{
-    super::{Frame, PageError, instant, render, see_other},
+    super::{Frame, PageError, instant, portions::HistoryPart, render, see_other},
     Claimed, Wait,
     offers::{Offer, offers},
     within,
@@ -85,7 +85,7 @@ struct ReviewPage {
     barred: Option<&'static str>,
     /// How what waits came back to the reviewers, who have answered it before.
     back_as: Option<&'static str>,
-    history: Vec<Happening>,
+    history: HistoryPart,
     may: Vec<&'static str>,
     may_not: Vec<&'static str>,
     /// What the proposed change would let it do on top.
@@ -121,7 +121,7 @@ struct ReviewPage {
 }
 
 impl ReviewPage {
-    async fn of(app: &App, member: &Member, id: ApplicationId, query: &Fields) -> Result<Self, AppError> {
+    async fn of(app: &App, member: &Member, id: ApplicationId, query: &Fields) -> Result<Self, PageError> {
         let row = app.reviewed_application(id).await?;
         let reader = member.id();
         let history = app.history(id).await?;
@@ -147,6 +147,8 @@ impl ReviewPage {
         let fits = |clause: &&Clause| friendly || clause.code != MEETS_POLICY;
         let done = just_decided(&history, reader, app.now());
         let barred = barred(app, &row, &history, reader);
+        let within = kept(query);
+        let here = format!("{}/admin/apps/{id}{within}", app.config.base_path());
         let lead_on = done.is_some() || (barred.is_some() && row.waits().is_some());
         Ok(Self {
             owner: Owner::of(app, &row).await?,
@@ -175,9 +177,9 @@ impl ReviewPage {
             previous: beside(!filter.newest_first).await?,
             next: beside(filter.newest_first).await?,
             to_take_up: if lead_on { app.next_to_review(&filter, reader, &[id]).await? } else { None },
-            within: kept(query),
+            within,
             frame: Frame::of(app, &member.visitor).await,
-            history,
+            history: HistoryPart::of(history, query, here)?,
             row,
         })
     }
