@@ -12,6 +12,12 @@ use comrak::{
 
 /// What a link that somebody wrote says of itself.
 const REL: &str = "nofollow noopener noreferrer ugc";
+/// No link is longer, in bytes: its text is there without it.
+const LONGEST_LINK: usize = 2_048;
+/// Rows of a table are filled up to its width. A text that could have more cells than this by it has no tables.
+const CELLS: usize = 100_000;
+/// What an element takes on the wire besides its text.
+const ELEMENT: usize = 4;
 
 /// How many links what is being written stands in.
 type Links = usize;
@@ -21,6 +27,9 @@ create_formatter!(Formatter<Links>, {
         write_block(context, entering, "<p class=\"heading\"><strong>", "</strong></p>")?;
     },
     NodeValue::Link(ref link) => |context, entering| {
+        if link.url.len() > LONGEST_LINK {
+            return Ok(ChildRendering::HTML);
+        }
         if entering {
             context.user += 1;
             open_link(context, &link.url, &link.title)?;
@@ -32,7 +41,7 @@ create_formatter!(Formatter<Links>, {
     // An image would be fetched from wherever its writer likes; whoever wants to see it follows a link.
     NodeValue::Image(ref link) => |context, node, entering| {
         // No link stands in another.
-        let linked = context.user > 0;
+        let linked = context.user > 0 || link.url.len() > LONGEST_LINK;
         if entering {
             if !linked { open_link(context, &link.url, &link.title)?; }
             context.write_str("Image")?;
@@ -69,7 +78,7 @@ fn write_block(context: &mut Context<Links>, entering: bool, open: &str, close: 
 fn open_link(context: &mut Context<Links>, url: &str, title: &str) -> fmt::Result {
     context.write_str("<a href=\"")?;
     if !html::dangerous_url(url) {
-        context.escape_href(url)?;
+        write_href(context, url)?;
     }
     if !title.is_empty() {
         context.write_str("\" title=\"")?;
@@ -77,42 +86,133 @@ fn open_link(context: &mut Context<Links>, url: &str, title: &str) -> fmt::Resul
     }
     write!(context, "\" rel=\"{REL}\">")
 }
+
+/// Letters beyond ASCII stay, which browsers encode by themselves: encoded here each would be nine. Everything else is
+/// encoded, since browsers leave out of an address what would hide its scheme.
+fn write_href(context: &mut Context<Links>, url: &str) -> fmt::Result {
+    let mut rest = url;
+    while !rest.is_empty() {
+        let (plain, after) = rest.split_at(rest.find(|letter: char| !letter.is_ascii()).unwrap_or(rest.len()));
+        context.escape_href(plain)?;
+        let (others, after) = after.split_at(after.find(|letter: char| letter.is_ascii()).unwrap_or(after.len()));
+        context.write_str(others)?;
+        rest = after;
+    }
+    Ok(())
+}
+
 /// No excerpt looks at more, in bytes: what comes after would not be shown.
 const LOOKED_AT: usize = 2_000;
+
+fn options(markdown: &str) -> Options<'static> {
+    let columns = markdown.lines().map(|line| line.matches('|').count()).max().unwrap_or_default();
+    let mut options = Options::default();
+    options.extension.autolink = true;
+    options.extension.strikethrough = true;
+    options.extension.table = columns * markdown.lines().count() <= CELLS;
+    // Comrak escapes raw HTML as long as `unsafe` stays off; say so here.
+    options.render.r#unsafe = false;
+    options.render.escape = true;
+    options
+}
+
+fn format(node: Node<'_>, options: &Options<'_>, length: usize) -> String {
+    let mut html = String::with_capacity(length * 5 / 4);
+    // A text takes whatever is written to it.
+    let _ = Formatter::format_document(node, options, &mut html, 0);
+    html
+}
 
 /// As HTML.
 #[must_use]
 pub fn to_html(markdown: &str) -> String {
-    let mut options = Options::default();
-    options.extension.autolink = true;
-    options.extension.strikethrough = true;
-    options.extension.table = true;
-    // Comrak escapes raw HTML as long as `unsafe` stays off; say so here.
-    options.render.r#unsafe = false;
-    options.render.escape = true;
-    let arena = Arena::new();
-    let document: Node<'_> = parse_document(&arena, markdown, &options);
-    let mut html = String::with_capacity(markdown.len() * 5 / 4);
-    // A text takes whatever is written to it.
-    let _ = Formatter::format_document(document, &options, &mut html, 0);
-    html
+    let (arena, options) = (Arena::new(), options(markdown));
+    format(parse_document(&arena, markdown, &options), &options, markdown.len())
 }
 
-/// A text in parts of at most so many bytes. Each ends after a paragraph, a line, a sentence or a word, if one ends in
-/// its second half.
+/// A long text as HTML, in parts of at most so many bytes of text. They end between paragraphs, lists and whatever else
+/// stands at the top. What is longer than a part by itself is shown as it was typed.
 #[must_use]
-pub fn parts(markdown: &str, bytes: usize) -> Vec<&str> {
-    let (mut parts, mut rest) = (vec![], markdown);
+pub fn parts(markdown: &str, bytes: usize) -> Vec<String> {
+    if markdown.len() <= bytes {
+        return vec![to_html(markdown)];
+    }
+    let (arena, options) = (Arena::new(), options(markdown));
+    let blocks: Vec<_> = parse_document(&arena, markdown, &options).children().collect();
+    let (mut parts, mut part, mut used) = (vec![], String::new(), 0);
+    for (at, block) in blocks.iter().enumerate() {
+        let weight = weight(block);
+        let pieces = if weight > bytes {
+            let before = at.checked_sub(1).map(|before| blocks[before]);
+            as_typed(block, lines_between(markdown, before, blocks.get(at + 1).copied()), bytes)
+        } else {
+            vec![(format(block, &options, weight), weight)]
+        };
+        for (html, weight) in pieces {
+            if used > 0 && used + weight > bytes {
+                parts.push(std::mem::take(&mut part));
+                used = 0;
+            }
+            used += weight;
+            part.push_str(&html);
+        }
+    }
+    parts.push(part);
+    parts
+}
+
+/// What a block takes on the wire, before that is compressed.
+fn weight(block: Node<'_>) -> usize {
+    let of_node = |node: Node<'_>| match &node.data.borrow().value {
+        NodeValue::Text(text) => text.len(),
+        NodeValue::Code(code) => code.literal.len(),
+        NodeValue::CodeBlock(block) => block.literal.len(),
+        NodeValue::HtmlBlock(block) => block.literal.len(),
+        NodeValue::HtmlInline(html) => html.len(),
+        NodeValue::Link(link) | NodeValue::Image(link) => link.url.len().min(LONGEST_LINK) + link.title.len(),
+        _ => 0,
+    };
+    block.descendants().map(|node| ELEMENT + of_node(node)).sum()
+}
+
+/// The lines after one block and before another.
+fn lines_between<'t>(markdown: &'t str, before: Option<Node<'_>>, after: Option<Node<'_>>) -> &'t str {
+    let skipped = before.map_or(0, |block| block.data.borrow().sourcepos.end.line);
+    let until = after.map_or(usize::MAX, |block| block.data.borrow().sourcepos.start.line - 1);
+    let lines = markdown.split_inclusive('\n');
+    let start: usize = lines.clone().take(skipped).map(str::len).sum();
+    let length: usize = lines.skip(skipped).take(until.saturating_sub(skipped)).map(str::len).sum();
+    &markdown[start..start + length]
+}
+
+/// A block that is longer than a part, in pieces with their weights.
+fn as_typed(block: Node<'_>, source: &str, bytes: usize) -> Vec<(String, usize)> {
+    let (text, open, close) = match &block.data.borrow().value {
+        NodeValue::CodeBlock(block) => (block.literal.clone(), "<pre tabindex=\"0\"><code>", "</code></pre>\n"),
+        _ => (source.trim_start_matches('\n').trim_end().to_owned(), "<p class=\"typed\">", "</p>\n"),
+    };
+    let piece = |piece: &str| {
+        let mut html = open.to_owned();
+        // A text takes whatever is written to it.
+        let _ = html::escape(&mut html, piece);
+        (html + close, piece.len())
+    };
+    cut(&text, bytes).into_iter().map(piece).collect()
+}
+
+/// In pieces of at most so many bytes. Each ends after a line, a sentence or a word, if one ends in its second half.
+fn cut(text: &str, bytes: usize) -> Vec<&str> {
+    let (mut pieces, mut rest) = (vec![], text);
     while rest.len() > bytes {
         let most = &rest[..rest.floor_char_boundary(bytes)];
-        let mut ends = ["\n\n", "\n", ". ", "。", " "].iter().filter_map(|mark| Some(most.rfind(mark)? + mark.len()));
+        let mut ends = ["\n", ". ", "。", " "].iter().filter_map(|mark| Some(most.rfind(mark)? + mark.len()));
         let end = ends.find(|end| *end > bytes / 2).unwrap_or(most.len());
-        let (part, after) = rest.split_at(end);
-        parts.push(part);
+        let (piece, after) = rest.split_at(end);
+        pieces.push(piece);
         rest = after;
     }
-    parts.push(rest);
-    parts
+    pieces.push(rest);
+    pieces
 }
 
 /// How a text begins, without its marks, on one line.
@@ -151,7 +251,7 @@ pub fn excerpt(markdown: &str, characters: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{excerpt, parts, to_html};
+    use super::{cut, excerpt, parts, to_html};
 
     #[test]
     fn an_excerpt_is_one_line_of_words_without_marks() {
@@ -163,16 +263,76 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_where_something_ends() {
-        assert_eq!(parts("", 8), [""]);
-        assert_eq!(parts("12345678", 8), ["12345678"]);
-        assert_eq!(parts("12\n\n56 89", 8), ["12\n\n56 ", "89"], "a paragraph that ends too early is none");
-        assert_eq!(parts("123\n\n6 89", 8), ["123\n\n", "6 89"]);
-        assert_eq!(parts("12345\n7 9", 8), ["12345\n", "7 9"]);
-        assert_eq!(parts("1234. 7 9", 8), ["1234. ", "7 9"]);
-        assert_eq!(parts("üüüüü", 5), ["üü", "üü", "ü"]);
+    fn what_is_too_long_is_cut_where_something_ends() {
+        assert_eq!(cut("", 8), [""]);
+        assert_eq!(cut("12345678", 8), ["12345678"]);
+        assert_eq!(cut("123\n56 89", 8), ["123\n56 ", "89"], "a line that ends too early is none");
+        assert_eq!(cut("12345\n7 9", 8), ["12345\n", "7 9"]);
+        assert_eq!(cut("1234. 7 9", 8), ["1234. ", "7 9"]);
+        assert_eq!(cut("üüüüü", 5), ["üü", "üü", "ü"]);
         let text = "中文。 one\n\ntwo three\n".repeat(50);
-        assert_eq!(parts(&text, 40).concat(), text);
+        assert_eq!(cut(&text, 40).concat(), text);
+    }
+
+    #[test]
+    fn parts_of_a_long_text_end_between_its_blocks() {
+        let text = "one\n\n```\ntwo\n\nthree three\n```\n\n[four][4]\n\n* five\n* six\n\n[4]: https://a.example/\n";
+        let found = parts(text, 40);
+        assert_eq!(found.concat(), to_html(text), "together they are the whole");
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found[0].ends_with("two\n\nthree three\n</code></pre>\n"), "{found:?}");
+        assert!(found[1].starts_with("<p><a href=\"https://a.example/\""), "{found:?}");
+        assert_eq!(parts(text, 1_000), [to_html(text)]);
+        assert_eq!(parts("", 10), [""]);
+    }
+
+    #[test]
+    fn a_block_that_is_longer_than_a_part_is_shown_as_it_was_typed() {
+        let code = parts(&format!("a\n```\n{}```\n", "*line*\n".repeat(20)), 60);
+        assert!(code[1..].iter().all(|part| part.starts_with("<pre tabindex=\"0\"><code>*line*\n")), "{code:?}");
+        assert_eq!((code.len() > 2, code.concat().matches("*line*").count()), (true, 20));
+        for (block, mark) in [
+            (format!("> {}", "Said. ".repeat(20)), "Said."),
+            ("* item\n".repeat(20), "* item"),
+            (format!("|a|b|\n|-|-|\n{}", "|cell|\n".repeat(20)), "|cell|"),
+            (format!("words\n{}", "[a]: /b\n".repeat(20)), "[a]: /b"),
+            ("question&answer ".repeat(20), "question&amp;answer"),
+        ] {
+            for text in [block.clone(), format!("before\n\n{block}\n\n# after\n")] {
+                let found = parts(&text, 60);
+                let html = found.concat();
+                assert_eq!(html.matches(mark).count(), 20, "{text}: {found:?}");
+                assert!(html.matches("<p class=\"typed\">").count() > 2, "{text}: {found:?}");
+                assert_eq!(html.matches("before</p>").count(), text.matches("before").count(), "{found:?}");
+                assert_eq!(html.matches("after</strong>").count(), text.matches("after").count(), "{found:?}");
+                assert!(found.iter().all(|part| !part.is_empty()), "{found:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_are_no_heavier_than_they_may_be() {
+        let text = format!("{}\n\n{}\n", "語".repeat(50), "語".repeat(101));
+        let lengths: Vec<_> = parts(&text, 300).iter().map(|part| part.matches('語').count()).collect();
+        assert_eq!(lengths, [50, 100, 1]);
+        let found = parts(&format!("[see][z]\n\n{}", "[z]: https://a.example/\n".repeat(20)), 100);
+        assert_eq!(
+            (found.len(), found[0].contains(">see</a>")),
+            (1, true),
+            "what is not shown has no weight: {found:?}"
+        );
+    }
+
+    #[test]
+    fn a_text_does_not_grow_beyond_measure() {
+        let table = |rows: usize| format!("|{}\n|{}\n{}", "a|".repeat(100), "-|".repeat(100), "|b\n".repeat(rows));
+        assert!(to_html(&table(100)).contains("<table>"));
+        assert!(!to_html(&table(5_000)).contains("<table>"));
+        let letters = "語".repeat(700);
+        assert_eq!(to_html(&format!("https://a.example/{letters}")), format!("<p>https://a.example/{letters}</p>\n"));
+        assert_eq!(to_html(&format!("[b](https://a.example/{letters}) ![c](/{letters})")), "<p>b Image: c</p>\n");
+        let shorter = "語".repeat(600);
+        assert!(to_html(&format!("[b](https://a.example/{shorter})")).len() < 2_048, "no letter is written as nine");
     }
 
     #[test]
@@ -180,6 +340,18 @@ mod tests {
         let html = to_html("<script>alert(1)</script>\n\n[x](javascript:alert(1)) <b onclick=x>y</b> **z**");
         assert!(!html.contains("<script") && !html.contains("javascript:") && !html.contains("<b "), "{html}");
         assert!(html.contains("<strong>z</strong>"), "{html}");
+        for (hidden, href) in [
+            ("java&#9;script:x", "java%09script:x"),
+            ("java&#10;script:x", "java%0Ascript:x"),
+            ("&#1;javascript:x", "%01javascript:x"),
+            ("&#32;javascript:x", "%20javascript:x"),
+            ("é&#9;javascript:x", "é%09javascript:x"),
+        ] {
+            let html = to_html(&format!("[x]({hidden})"));
+            assert!(html.contains(&format!("<a href=\"{href}\"")), "{hidden}: {html}");
+        }
+        let html = to_html("[x](https://a.example/é\"ü&<é#(<>)ж)");
+        assert!(!html.contains("é\"") && !html.contains("&<"), "{html}");
     }
 
     #[test]

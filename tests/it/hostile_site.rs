@@ -210,7 +210,7 @@ impl Filling<'_> {
 
 /// The pages on which something of that is shown.
 pub fn pages() -> Vec<Page> {
-    use At::{Application, Consent, Notification, Path, Post, Review};
+    use At::{Application, Consent, Event, Notification, Path, Post, Review};
     let post = |name, who, title| page(name, "/posts/{id}", who, Post(title));
     let application = |name, title| page(name, "/settings/apps/{id}", OWNER, Application(title));
     let review = |name, title| page(name, "/admin/apps/{id}", REVIEWER, Review(title));
@@ -282,8 +282,8 @@ pub fn pages() -> Vec<Page> {
         page("hostile-audit-changes", "/admin/audit", STAFF, Path("/admin/audit?type=ApplicationEdited")),
         page("hostile-audit-refused", "/admin/audit", STAFF, Path("/admin/audit?user=%22%3E%3Cscript%3Ealert(1)"))
             .with_status(400),
-        // What was published first.
-        page("hostile-audit-event", "/admin/audit/{id}", STAFF, Path("/admin/audit/11")),
+        // The long one was published first.
+        page("hostile-audit-event", "/admin/audit/{id}", STAFF, Event("PostPublished")),
         page("hostile-operations", "/admin/operations", STAFF, Path("/admin/operations")),
         review("hostile-review-change", SCRIPT),
         review("hostile-review-wide", WIDE),

@@ -40,6 +40,7 @@ mod letters;
 mod limits_alike;
 mod observability;
 mod page_list;
+mod page_parts;
 mod page_weights;
 mod pages;
 mod postgres_doctor;

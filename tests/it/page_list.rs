@@ -11,6 +11,8 @@ pub enum At {
     Link,
     /// The post with this title.
     Post(&'static str),
+    /// The first event of this type.
+    Event(&'static str),
     /// The owner's page of an application.
     Application(&'static str),
     /// The reviewers' page of an application.

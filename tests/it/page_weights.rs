@@ -1,5 +1,6 @@
 //! What pages weigh on the wire, with the style sheet and the script, where members have written as much as fits
-//! everywhere, in letters that compress least, and have been here for long. And that all of it can be read all the same.
+//! everywhere, in letters that compress little, and have been here for long. That all of it can be read all the same is
+//! `page_parts`'s.
 
 use axum::{body::Body, http::Request};
 use chrono::TimeDelta;
@@ -26,17 +27,24 @@ const MANY: usize = 45;
 /// Words of letters that are drawn anew each time: text that compresses no better than people's does.
 struct Words {
     state: u32,
-    /// Of three and four bytes, tens of thousands of them.
+    /// Tens of thousands of them.
     letters: Vec<char>,
     /// Of one byte, as addresses have them.
     plain: Vec<char>,
 }
 
 impl Words {
+    /// In letters of three and four bytes.
     fn new() -> Self {
         let plain = ('a'..='z').chain('A'..='Z').chain('0'..='9').collect();
         let letters = ('\u{4e00}'..'\u{9fff}').chain('\u{ac00}'..='\u{d7a3}').chain('\u{20000}'..'\u{2a6df}');
         Self { state: 1, letters: letters.collect(), plain }
+    }
+
+    /// In letters of two bytes, which fit into one part of a text as often as may be.
+    fn in_two_bytes() -> Self {
+        let letters = ('\u{0400}'..='\u{0481}').chain('\u{048a}'..='\u{0556}').chain('\u{0561}'..='\u{0587}');
+        Self { letters: letters.chain('\u{0621}'..='\u{064a}').collect(), ..Self::new() }
     }
 
     fn draw(&mut self, below: usize) -> usize {
@@ -172,8 +180,23 @@ async fn posts_and_what_is_said_of_them_are_light() {
         let app = &heavy.scene.site.app;
         last = Some(app.comment(&by(owner), owner, post, above, &text).await.expect("said").answer);
     }
+    // A paragraph, and one that is longer than a part; links, whose addresses are in the same letters.
+    let paragraphs = format!("{}\n\n{}", heavy.words.text(6_000).replace(' ', "x"), heavy.words.text(13_900));
+    let links = (0..200).map(|_| format!("https://a.example/{} ", heavy.words.text(70).replace(' ', "x")));
+    let mut others = vec![];
+    for body in [links.collect::<Vec<_>>().concat(), paragraphs] {
+        others
+            .push(heavy.scene.site.app.publish(&by(owner), owner, "Long", "", &body).await.expect("published").answer);
+    }
+    heavy.words = Words::in_two_bytes();
+    others.push(heavy.publish(owner, 2_048, 20_000).await);
     heavy.scene.site.settle().await;
     let mut browser = heavy.scene.browser_of(owner).await;
+    for other in others {
+        for part in 1..=3 {
+            heavy.look_at(&mut browser, &format!("/posts/{other}?part={part}")).await;
+        }
+    }
     for path in ["/", "/?limit=100", "/?sort=new&limit=100", "/?sort=new&limit=60", "/?sort=top&t=day&limit=26"] {
         heavy.look_at(&mut browser, path).await;
     }
@@ -197,18 +220,19 @@ async fn posts_and_what_is_said_of_them_are_light() {
 async fn messages_are_light() {
     let mut heavy = Heavy::start().await;
     let owner = heavy.owner;
-    for _ in 0..30 {
-        let (title, body) = (heavy.words.text(300), heavy.words.text(20_000));
-        let app = &heavy.scene.site.app;
-        app.send_message(&by(owner), owner, "cleo", &title, &body).await.expect("sent");
-    }
-    heavy.scene.site.settle().await;
     let mut cleo = heavy.scene.browser_of(heavy.scene.cleo).await;
-    heavy.look_at(&mut cleo, "/inbox").await;
-    heavy.look_at(&mut cleo, "/inbox?kind=messages").await;
-    let message = format!("/inbox/{}", heavy.scene.site.newest_message(heavy.scene.cleo).await);
-    heavy.look_at(&mut cleo, &message).await;
-    heavy.look_at(&mut cleo, &format!("{message}?part=2")).await;
+    for words in [Words::new(), Words::in_two_bytes()] {
+        heavy.words = words;
+        for _ in 0..30 {
+            let (title, body) = (heavy.words.text(300), heavy.words.text(20_000));
+            let app = &heavy.scene.site.app;
+            app.send_message(&by(owner), owner, "cleo", &title, &body).await.expect("sent");
+        }
+        let message = format!("/inbox/{}", heavy.scene.site.newest_message(heavy.scene.cleo).await);
+        for path in ["/inbox", "/inbox?kind=messages", &message, &format!("{message}?part=2")] {
+            heavy.look_at(&mut cleo, path).await;
+        }
+    }
     heavy.report();
 }
 
@@ -278,7 +302,8 @@ async fn applications_and_their_reviews_are_light() {
     let earlier = heavy.look_at(&mut browser, &format!("{}?before=4", own(ids[0]))).await;
     assert!(earlier.contains("The newest steps"), "{earlier}");
     let mut bens = heavy.scene.browser_of(ben).await;
-    for path in ["/settings/apps", "/settings/authorizations", "/settings/authorizations?access=2"] {
+    let lists = ["/settings/apps", "/settings/apps?others=2", "/settings/authorizations"];
+    for path in lists.into_iter().chain(["/settings/authorizations?access=2"]) {
         heavy.look_at(&mut bens, path).await;
     }
     let client = heavy.scene.site.app.my_application(owner, ids[20]).await.expect("theirs").client_id;
@@ -319,6 +344,8 @@ async fn the_audit_is_light() {
         heavy.decide(id, Verb::Deny).await;
     }
     let post = heavy.publish(owner, 2_048, 20_000).await;
+    heavy.words = Words::in_two_bytes();
+    heavy.publish(owner, 2_048, 20_000).await;
     let (text, title) = (heavy.words.text(20_000), heavy.words.text(300));
     heavy.scene.site.app.comment(&by(owner), owner, post, None, &text).await.expect("said");
     heavy.scene.site.app.send_message(&by(owner), owner, "cleo", &title, &text).await.expect("sent");
@@ -331,121 +358,4 @@ async fn the_audit_is_light() {
         heavy.look_at(&mut browser, &format!("/admin/audit/{position}")).await;
     }
     heavy.report();
-}
-
-/// Where the first link with these words leads.
-fn link(page: &str, words: &str) -> Option<String> {
-    let (before, _) = page.split_once(&format!("{words}</a>"))?;
-    let (_, link) = before.rsplit_once("href=\"")?;
-    Some(link.split('"').next()?.replace("&#38;", "&"))
-}
-
-/// From a page on along the links with these words.
-async fn read_on(browser: &mut Browser, first: &str, words: &str) -> Vec<String> {
-    let mut pages = vec![browser.get(first).await.body];
-    while let Some(next) = link(&pages[pages.len() - 1], words) {
-        assert!(pages.len() < 50, "{next} leads in circles");
-        pages.push(browser.get(&next).await.body);
-    }
-    pages
-}
-
-/// Which of these numbered places a text has, in order.
-fn places(text: &str, mark: &str) -> Vec<usize> {
-    let numbers =
-        text.split(mark).skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
-    numbers.map(|number| number.parse().expect("a number")).collect()
-}
-
-#[tokio::test]
-async fn a_long_text_is_read_in_parts_and_none_of_it_is_lost() {
-    let scene = Scene::start().await;
-    let app = &scene.site.app;
-    let paragraph = |number| format!("place-{number}: {}\n\n", "語".repeat(600));
-    let text = (0..30).map(paragraph).collect::<Vec<_>>().concat();
-    let post = app.publish(&by(scene.ben), scene.ben, "Long", "", &text).await.expect("published").answer;
-    app.comment(&by(scene.ben), scene.ben, post, None, "Short.").await.expect("said");
-    let comment = app.comment(&by(scene.ben), scene.ben, post, None, &text).await.expect("said").answer;
-    app.send_message(&by(scene.ben), scene.ben, "cleo", "Long", &text).await.expect("sent");
-    let message = scene.site.newest_message(scene.cleo).await;
-    let mut cleo = scene.browser_of(scene.cleo).await;
-    let everything: Vec<_> = (0..30).collect();
-    for first in [format!("/posts/{post}"), format!("/posts/{post}?comment={comment}"), format!("/inbox/{message}")] {
-        let parts = read_on(&mut cleo, &first, "The text goes on").await;
-        let shown: Vec<_> = parts.iter().flat_map(|page| places(page, "place-")).collect();
-        assert_eq!((parts.len(), &shown), (2, &everything), "{first}");
-        let back = link(&parts[1], "Part before").expect("a way back");
-        assert_eq!(places(&cleo.get(&back).await.body, "place-"), places(&parts[0], "place-"), "{back}");
-        let mark = if first.contains('?') { '&' } else { '?' };
-        let last = cleo.get(&format!("{first}{mark}part=99")).await.body;
-        assert_eq!(places(&last, "place-"), places(&parts[1], "place-"), "the nearest");
-        for wrong in ["0", "x"] {
-            let refused = cleo.get(&format!("{first}{mark}part={wrong}")).await;
-            assert_eq!(refused.status, 400, "{first}");
-            assert!(refused.body.contains("part is a number from 1."), "{}", refused.body);
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_long_history_is_read_from_its_end_and_none_of_it_is_lost() {
-    let mut heavy = Heavy::start().await;
-    let (owner, reviewer) = (heavy.owner, heavy.reviewer);
-    let id = heavy.ask().await;
-    for number in 0..40 {
-        let app = &heavy.scene.site.app;
-        let revision = app.reviewed_application(id).await.expect("it is there").revision;
-        let reason = format!("step-{number} {}", "a".repeat(1_900));
-        let verdict = Verdict { revision, reason_code: "other".to_owned(), reason };
-        app.decide_application(&by(reviewer), reviewer, id, Verb::RequestChanges, &verdict).await.expect("decided");
-        let asked = app.asked(&heavy.words.request()).expect("it fits");
-        app.resubmit_application(&by(owner), owner, id, asked).await.expect("resubmitted");
-    }
-    let (owners, reviewers) = (heavy.scene.browser_of(owner).await, heavy.scene.browser_of(reviewer).await);
-    for (mut browser, own) in
-        [(owners, format!("/settings/apps/{id}")), (reviewers, format!("/admin/apps/{id}?sort=newest"))]
-    {
-        let history = |page: &String| page.split_once("id=\"history\"").expect("a history").1.to_owned();
-        let pages: Vec<_> = read_on(&mut browser, &own, "earlier steps").await.iter().map(history).collect();
-        assert!(pages.len() > 3, "{} pages", pages.len());
-        assert!(places(&pages[0], "step-").ends_with(&[39]), "{}", pages[0]);
-        let shown: Vec<_> = pages.iter().rev().flat_map(|page| places(page, "step-")).collect();
-        assert_eq!(shown, (0..40).collect::<Vec<_>>());
-        let newest = link(&pages[1], "The newest steps").expect("a way back");
-        assert_eq!(newest, format!("{own}#history"));
-        let mark = if own.contains('?') { '&' } else { '?' };
-        let refused = browser.get(&format!("{own}{mark}before=x")).await;
-        assert_eq!(refused.status, 400);
-        assert!(refused.body.contains("before is a number from 1."), "{}", refused.body);
-    }
-}
-
-#[tokio::test]
-async fn long_lists_are_read_page_by_page_and_none_of_them_is_cut_off() {
-    let mut heavy = Heavy::start().await;
-    let mut ids = vec![];
-    for number in 0..MANY {
-        ids.push(heavy.ask().await);
-        if number % 2 == 0 {
-            heavy.decide(ids[number], Verb::Approve).await;
-        }
-    }
-    let mut browser = heavy.scene.browser_of(heavy.owner).await;
-    let mut pages = vec![browser.get("/settings/apps").await.body];
-    for number in 2..=3 {
-        let address = format!("/settings/apps?applications={number}#applications");
-        assert_eq!(link(&pages[number - 2], "Next page"), Some(address.clone()));
-        pages.push(browser.get(&address).await.body);
-    }
-    assert_eq!(link(&pages[2], "Previous page").as_deref(), Some("/settings/apps?applications=2#applications"));
-    for id in &ids {
-        let own = format!("<h3><a href=\"/settings/apps/{id}\">");
-        assert_eq!(pages.iter().filter(|page| page.contains(&own)).count(), 1, "{id}");
-    }
-    let second = browser.get("/settings/apps?tokens=2").await.body;
-    let tokens = |page: &str| page.matches("class=\"card token\"").count();
-    assert_eq!((tokens(&pages[0]), tokens(&second)), (20, 3), "each that was approved has one");
-    let refused = browser.get("/settings/apps?tokens=x").await;
-    assert_eq!(refused.status, 400);
-    assert!(refused.body.contains("tokens is a number from 1."), "{}", refused.body);
 }

@@ -87,6 +87,11 @@ impl Tour {
                     self.posts.get(title).unwrap_or_else(|| panic!("{title}: {:?}", self.posts.keys()))
                 )
             }
+            At::Event(kind) => {
+                let visitor = self.visitors.get_mut(page.who).expect("they came in");
+                let events = visitor.json_at(&format!("/api/v1/events?type={kind}&limit=1")).await;
+                format!("/admin/audit/{}", events["data"][0]["position"])
+            }
             At::Application(name) => format!("/settings/apps/{}", self.application(name, "id")),
             At::Review(name) => format!("/admin/apps/{}", self.application(name, "id")),
             At::Consent(name, more) => format!("/authorize?client_id={}{more}", self.application(name, "client_id")),

@@ -25,6 +25,7 @@ use crate::{
         App, AppError,
         audit::{AuditPage, Effort, EventRecord, Filter, LONGEST, Shown, Standing},
     },
+    store::Parked,
     web::{
         api::events::typed,
         extract::{Auditor, Fields, Member, PageId, Query},
@@ -37,7 +38,7 @@ const NEWEST: u32 = 10;
 /// A raw event of more bytes has a page of its own, and so has the rest of a sentence of more letters.
 const SHORT: usize = 800;
 const SENTENCE: usize = 400;
-/// So many parked events are told one by one.
+/// So many streams that rest are told one by one.
 const PARKED: usize = 5;
 /// No sealed text is shown beyond so many characters.
 const SEALED: usize = 120;
@@ -158,6 +159,13 @@ struct ListPage {
     /// What keeps the list from being shown.
     problem: bool,
     longest: String,
+}
+
+impl ListPage {
+    /// The streams that rest, each by the event that could not be applied.
+    fn resting(&self) -> impl Iterator<Item = &Parked> {
+        self.standing.parked.iter().filter(|parked| parked.error.is_some())
+    }
 }
 
 /// The filters that were typed, as a query.

@@ -114,8 +114,11 @@ struct PostPage {
     frame: Frame,
     here: String,
     post: Shown,
+    /// This very page, to come back to.
+    back: String,
     /// The post's own text, on the first page.
     text: Option<TextPart>,
+    text_is_elsewhere: bool,
     answers: Vec<Answer>,
     page: usize,
     pages: usize,
@@ -149,6 +152,9 @@ async fn post_page(
     let shown = as_seen_by(app, visitor, std::slice::from_ref(&post)).await?.pop().ok_or(AppError::NotFound)?;
     let page = PostPage {
         frame: Frame::of(app, visitor).await,
+        // What a form was sent to is no page.
+        back: if status.is_success() { visitor.context.path_and_query().to_owned() } else { here.clone() },
+        text_is_elsewhere: page > 0 && !text.is_empty(),
         text: (page == 0 && !text.is_empty())
             .then(|| TextPart::of(text, part.of_post(), here.clone(), format!("post-{id}"))),
         answers: answers(&comments, &order[pages[page].clone()], part, &here),

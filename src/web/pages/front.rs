@@ -12,7 +12,11 @@ use axum::{
 use countersign_events::{ids::PostId, post::Direction, recorded::Timestamp, scope::Scope, text::FieldError};
 use url::{Url, form_urlencoded};
 
-use super::{Frame, PageError, portions::shortened, render, see_other};
+use super::{
+    Frame, PageError,
+    portions::{self, shortened},
+    render, see_other,
+};
 use crate::{
     app::{
         App, AppError,
@@ -33,7 +37,7 @@ use crate::{
 const SHORT_LINK: usize = 300;
 /// So much of a host is shown in the list: its end, which says whose it is.
 const HOST: usize = 60;
-/// The titles and links of a list have so many bytes together. Whole ones fit, but for a hundred very long ones.
+/// The titles, links and names of applications of a list have so many bytes together.
 const ROOM: usize = 28 * 1024;
 
 /// A post as pages show it, but for its text.
@@ -69,17 +73,38 @@ impl Shown {
         }
     }
 
+    /// The link, if it is short enough for a list.
+    fn short_link(&self) -> Option<&str> {
+        self.url.as_deref().filter(|url| url.len() <= SHORT_LINK)
+    }
+
+    /// What is long about it in a list, in bytes.
+    fn length(&self) -> usize {
+        [self.title.as_deref(), self.short_link(), self.application.as_deref()]
+            .into_iter()
+            .flatten()
+            .map(str::len)
+            .sum()
+    }
+
     /// With as much of it as a list has room for; its own page has the rest.
-    fn in_list(self, room: usize) -> Self {
+    fn in_list(mut self, room: usize) -> Self {
         let room = room.saturating_sub(self.application.as_deref().map_or(0, str::len));
-        let title = self.title.map(|title| shortened(&title, room).into_owned());
-        let room = room.saturating_sub(title.as_deref().map_or(0, str::len)).min(SHORT_LINK);
+        let title = self.title.take().map(|title| shortened(&title, room).into_owned());
+        let room = room.saturating_sub(title.as_deref().map_or(0, str::len));
+        let url = self.short_link().filter(|url| url.len() <= room).map(ToOwned::to_owned);
         let host = self.host.map(|host| match host.len().checked_sub(HOST) {
             None | Some(0) => host,
             Some(start) => format!("…{}", &host[host.ceil_char_boundary(start)..]),
         });
-        Self { title, host, url: self.url.filter(|url| url.len() <= room), ..self }
+        Self { title, url, host, ..self }
     }
+}
+
+/// Posts as a list shows them. When there is too much of them, what is longest is cut.
+fn in_list(posts: Vec<Shown>) -> Vec<Shown> {
+    let room = portions::most_of_each(posts.iter().map(Shown::length).collect(), ROOM);
+    posts.into_iter().map(|post| post.in_list(room)).collect()
 }
 
 /// Posts as their reader sees them.
@@ -241,8 +266,7 @@ async fn show_page(app: &App, visitor: &Visitor, query: &Fields) -> Result<Respo
         _ => PageError::request(StatusCode::BAD_REQUEST, "There is no such part of the front page."),
     })?;
     let (posts, next_exists) = app.front_page(wanted).await?;
-    let room = ROOM / posts.len().max(1);
-    let posts = as_seen_by(app, visitor, &posts).await?.into_iter().map(|post| post.in_list(room)).collect();
+    let posts = in_list(as_seen_by(app, visitor, &posts).await?);
     let here = visitor.context.path_and_query().to_owned();
     let page = FrontPage { frame: Frame::of(app, visitor).await, here, wanted, next_exists, posts };
     Ok(render(app, visitor, StatusCode::OK, &page))

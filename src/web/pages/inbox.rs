@@ -172,7 +172,7 @@ pub(in crate::web) async fn send(
     match app.send_message(&caller, member.id(), form.text("to"), form.text("title"), form.text("body")).await {
         Ok(done) => Ok(see_other(&app, "/inbox?sent=1", done.cursor)),
         Err(AppError::Fields(errors)) => {
-            inbox_page(&app, &member, Part::WHOLE, StatusCode::UNPROCESSABLE_ENTITY, form, errors).await
+            inbox_page(&app, &member, Part::WHOLE, StatusCode::UNPROCESSABLE_ENTITY, form, errors).await.map(as_it_is)
         }
         Err(error) => Err(error.into()),
     }

@@ -31,15 +31,15 @@ pub(in crate::web) async fn show(
     Operator(member): Operator,
     Query(query): Query,
 ) -> Result<Response, PageError> {
-    let mut seen = app.operations().await?;
+    let seen = app.operations().await?;
     let here = format!("{}/admin/operations", app.config.base_path());
-    let parked = ListPart::of(std::mem::take(&mut seen.parked), "parked", &query, &here)?;
+    let parked = ListPart::of(seen.parked.clone(), "parked", &query, &here)?;
     let page = OperationsPage { frame: Frame::of(&app, &member.visitor).await, now: app.now(), seen, parked };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
 /// What an operator should look at, each with the section that says more.
-fn troubles(seen: &Operations, parked: usize) -> Vec<(&'static str, String)> {
+fn troubles(seen: &Operations) -> Vec<(&'static str, String)> {
     let mut troubles = vec![];
     if !seen.writer.well {
         troubles.push(("log", "The log takes no appends: nobody can change anything.".to_owned()));
@@ -48,7 +48,7 @@ fn troubles(seen: &Operations, parked: usize) -> Vec<(&'static str, String)> {
     if !unwell.is_empty() {
         troubles.push(("models", format!("Pages may show less than is on record. Not well: {}.", unwell.join(", "))));
     }
-    match parked {
+    match seen.parked.len() {
         0 => {}
         1 => troubles.push(("parked", "1 event is parked.".to_owned())),
         number => troubles.push(("parked", format!("{number} events are parked."))),

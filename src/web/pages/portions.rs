@@ -1,5 +1,6 @@
 //! What can be too much for one page, in parts: texts, lists, histories. With its style sheet and its script no page
-//! has more than 50 KiB on the wire, whatever members have written and however long they have been here.
+//! has more than 50 KiB on the wire, whatever members have written and however long they have been here; but for a form
+//! that comes back with all that was typed into it.
 
 use std::borrow::Cow;
 
@@ -35,6 +36,20 @@ pub(super) fn beginning(text: &str, letters: usize) -> Cow<'_, str> {
     shortened(text, end.min(letters * 2))
 }
 
+/// How much each may have at most, so that all of these lengths fit into one room.
+pub(super) fn most_of_each(mut lengths: Vec<usize>, room: usize) -> usize {
+    lengths.sort_unstable();
+    let (mut left, count) = (room, lengths.len());
+    for (at, length) in lengths.into_iter().enumerate() {
+        let each = left / (count - at);
+        if length > each {
+            return each;
+        }
+        left -= length;
+    }
+    room
+}
+
 /// A number from 1 that a query may name: a part, or a page.
 pub(super) fn number(query: &Fields, name: &'static str) -> Result<usize, PageError> {
     let number = query.get(name).map_or(Some(1), |number| number.parse().ok().filter(|number| *number > 0));
@@ -59,9 +74,9 @@ pub(super) struct TextPart {
 impl TextPart {
     /// The part with this number or the nearest. `place` is where on its page the text stands.
     pub fn of(text: &str, number: usize, page: String, place: String) -> Self {
-        let parts = markdown::parts(text, TEXT);
-        let number = number.min(parts.len());
-        Self { html: markdown::to_html(parts[number - 1]), number, of: parts.len(), page, place }
+        let mut parts = markdown::parts(text, TEXT);
+        let (of, number) = (parts.len(), number.min(parts.len()));
+        Self { html: parts.swap_remove(number - 1), number, of, page, place }
     }
 
     pub fn address(&self, number: usize) -> String {
@@ -78,6 +93,8 @@ pub(super) struct ListPart<T> {
     pub of: usize,
     /// So many there are in all.
     pub total: usize,
+    /// The query names it.
+    pub named: bool,
     page: String,
 }
 
@@ -87,7 +104,7 @@ impl<T> ListPart<T> {
         let (total, of) = (all.len(), all.len().div_ceil(CARDS).max(1));
         let number = number(query, name)?.min(of);
         let items = all.into_iter().skip((number - 1) * CARDS).take(CARDS).collect();
-        Ok(Self { name, items, number, of, total, page: page.to_owned() })
+        Ok(Self { name, items, number, of, total, named: query.get(name).is_some(), page: page.to_owned() })
     }
 
     pub fn address(&self, number: usize) -> String {
@@ -145,6 +162,16 @@ mod tests {
         assert_eq!(beginning("中中中中", 4), "中中…", "three bytes each");
         assert_eq!(beginning("🔥🔥🔥", 4), "🔥🔥…");
         assert_eq!(shortened("中", 2), "…");
+    }
+
+    #[test]
+    fn what_is_longest_is_cut_when_there_is_too_much() {
+        assert_eq!(most_of_each(vec![], 100), 100);
+        assert_eq!(most_of_each(vec![60, 20, 20], 100), 100, "all fit");
+        assert_eq!(most_of_each(vec![90, 20, 20], 100), 60, "one is cut");
+        assert_eq!(most_of_each(vec![90, 10, 90], 100), 45, "two are");
+        assert_eq!(most_of_each(vec![90; 4], 100), 25);
+        assert_eq!(most_of_each(vec![90; 400], 100), 0);
     }
 
     #[test]

@@ -165,11 +165,12 @@ pub(in crate::web) async fn regenerate(
     PageId(id): PageId<TokenId>,
     Form(form): Form,
 ) -> Result<Response, PageError> {
-    let caller = member.visitor.caller("POST /settings/tokens/{id}/regenerate", &form);
-    let done = app.regenerate_token(&caller, member.id(), id).await?;
+    // Everything that can fail comes first: after it there is only one copy, and it goes into this page.
     let tokens = app.my_tokens(member.id()).await?;
     let application = tokens.into_iter().find(|token| token.row.token_id == id).map(|token| token.application);
     let frame = Frame::of(&app, &member.visitor).await;
+    let caller = member.visitor.caller("POST /settings/tokens/{id}/regenerate", &form);
+    let done = app.regenerate_token(&caller, member.id(), id).await?;
     let page = NewTokenPage { frame, application: application.unwrap_or_default(), token: done.answer };
     let mut response = as_it_is(render(&app, &member.visitor, StatusCode::OK, &page));
     stamp(&app, &mut response, done.cursor);
