@@ -1,8 +1,28 @@
-//! What a test needs from the machine it runs on. A test whose tool is missing is skipped by name, and under
+//! What a test needs from the machine it runs on, and how long it may take there. A test whose tool is missing is skipped by name, and under
 //! `COUNTERSIGN_TEST_ALL=1`, which `script/test` sets, fails: no test is left out without a word.
 //! Installing the tools is the business of `script/bootstrap --test`.
 
-use std::ffi::OsStr;
+use std::{ffi::OsStr, ops::Mul};
+
+/// How many rounds, events or steps a test makes: `short` of them, and `COUNTERSIGN_TEST_FACTOR` times as many where
+/// that is set. `script/test` leaves it unset; `script/drill` sets it.
+///
+/// Panics when it is set to anything but a whole number from 1 to 65535.
+pub fn times<N: From<u16> + Mul<Output = N>>(short: N) -> N {
+    short * N::from(factor(std::env::var_os("COUNTERSIGN_TEST_FACTOR").as_deref()))
+}
+
+/// The rule of [`times`], without the environment.
+fn factor(setting: Option<&OsStr>) -> u16 {
+    let Some(setting) = setting else { return 1 };
+    match setting.to_str().and_then(|text| text.parse().ok()) {
+        Some(factor) if factor > 0 => factor,
+        _ => panic!(
+            "COUNTERSIGN_TEST_FACTOR is “{}”: set it to a whole number from 1 to 65535, or unset it",
+            setting.display()
+        ),
+    }
+}
 
 /// Whether `tool` is a file in a directory of `PATH`; a test that gets `false` returns at once.
 ///
@@ -63,6 +83,16 @@ fn judge(tool: &str, path: &OsStr, everything: bool) -> Result<bool, String> {
     let test = thread.name().unwrap_or("a test");
     eprintln!("skipped: {test} needs {tool}; script/bootstrap --test installs it");
     Ok(false)
+}
+
+#[test]
+fn a_factor_is_a_whole_number_and_one_where_none_is_set() {
+    assert_eq!(factor(None), 1);
+    assert_eq!(factor(Some(OsStr::new("10"))), 10);
+    for wrong in ["", "0", "-1", "1.5", "ten", "65536"] {
+        let refused = std::panic::catch_unwind(|| factor(Some(OsStr::new(wrong))));
+        assert!(refused.is_err(), "{wrong:?}");
+    }
 }
 
 #[test]
