@@ -7,9 +7,12 @@ mod board;
 mod cast;
 mod teller;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
 use chrono::TimeDelta;
@@ -25,6 +28,7 @@ use self::teller::{Act, Teller};
 use crate::{
     app::{App, AppError},
     config::Config,
+    judged_time::Reading,
     policy::Policy,
     store::{decode, from_micros},
     world::Clock,
@@ -52,8 +56,10 @@ impl WalkingClock {
 }
 
 impl Clock for WalkingClock {
-    fn now(&self) -> Timestamp {
-        from_micros(self.0.load(Ordering::SeqCst))
+    /// What it walks through counts as time that passed.
+    fn read(&self) -> Reading {
+        let micros = self.0.load(Ordering::SeqCst);
+        Reading { wall: from_micros(micros), uptime: Duration::from_micros(micros.unsigned_abs()) }
     }
 }
 
@@ -127,7 +133,7 @@ mod tests {
         for (index, act) in story().into_iter().enumerate() {
             let seconds = i64::try_from(index).unwrap() * 17 % 50;
             clock.walk_to(now - TimeDelta::minutes(act.minutes_ago) + TimeDelta::seconds(seconds));
-            assert!(clock.now() < now, "{index}");
+            assert!(clock.read().wall < now, "{index}");
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod csv;
 pub mod demo;
+pub mod judged_time;
 pub mod keyring;
 pub mod metrics;
 mod nearest;

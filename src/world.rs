@@ -1,18 +1,23 @@
 //! Time and randomness, the two things that `App` takes from outside. Tests bring a clock that
 //! stands still and entropy with a seed; nothing else reads a clock or draws random bytes.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use countersign_events::recorded::Timestamp;
 use uuid::Uuid;
 
-/// Tells the time.
+use crate::judged_time::{Anchor, Behind, JudgedTime, Judgement, Reading, Standing};
+
+/// Tells the time, as far as one clock can.
 pub trait Clock: Send + Sync {
-    /// Now, in whole microseconds.
-    fn now(&self) -> Timestamp;
+    /// The wall clock, in whole microseconds, and the uptime at the same moment.
+    fn read(&self) -> Reading;
 
     /// Whether it gives way to a clock that several machines share.
     fn yields(&self) -> bool {
@@ -31,15 +36,29 @@ pub trait Entropy: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
+    fn read(&self) -> Reading {
         #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
         let now = chrono::Utc::now();
-        crate::store::from_micros(now.timestamp_micros())
+        Reading { wall: crate::store::from_micros(now.timestamp_micros()), uptime: uptime() }
     }
 
     fn yields(&self) -> bool {
         true
     }
+}
+
+/// Runs on while the machine sleeps, and is not stepped when the clock is set.
+#[cfg(target_os = "linux")]
+fn uptime() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// There may be no clock that runs while the machine sleeps: then a sleep looks like a step of the wall clock.
+#[cfg(not(target_os = "linux"))]
+fn uptime() -> Duration {
+    static BEGAN: std::sync::LazyLock<Stopwatch> = std::sync::LazyLock::new(Stopwatch::start);
+    BEGAN.elapsed()
 }
 
 /// The operating system's random source.
@@ -101,13 +120,31 @@ impl RequestIds {
 pub struct World {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    time: Arc<Mutex<Time>>,
+}
+
+struct Time {
+    judged: JudgedTime,
+    /// What the clock said that several machines share, and the uptime then.
+    shared: Option<(Timestamp, Duration)>,
+}
+
+impl Time {
+    /// The wall clock that counts.
+    fn wall(&self, reading: Reading) -> Reading {
+        let Some((told, then)) = self.shared else { return reading };
+        let since = chrono::TimeDelta::from_std(reading.uptime.saturating_sub(then)).unwrap_or_default();
+        Reading { wall: told.checked_add_signed(since).unwrap_or(told), ..reading }
+    }
 }
 
 impl World {
     /// From these two.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { clock, entropy }
+        let reading = clock.read();
+        let judged = JudgedTime::start(reading, None, Timestamp::default());
+        Self { clock, entropy, time: Arc::new(Mutex::new(Time { judged, shared: None })) }
     }
 
     /// The real one.
@@ -116,16 +153,85 @@ impl World {
         Self::new(Arc::new(SystemClock), Arc::new(SystemEntropy))
     }
 
-    /// Now.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.clock.now()
+    /// Begins to judge, from what was stored: the anchor, or else the end of the log.
+    pub fn begin(&self, anchor: Option<Anchor>, log_ends: Timestamp) {
+        self.timed(|time, reading| time.judged = JudgedTime::start(reading, anchor, log_ends));
     }
 
-    /// When something is recorded: by the clock that all who write share, if there is one and ours gives way to it.
+    fn timed<T>(&self, work: impl FnOnce(&mut Time, Reading) -> T) -> T {
+        let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read in here: readings come in order.
+        let reading = time.wall(self.clock.read());
+        work(&mut time, reading)
+    }
+
+    fn judged<T>(&self, work: impl FnOnce(&mut JudgedTime) -> T) -> T {
+        self.timed(|time, reading| {
+            time.judged.advance(reading);
+            work(&mut time.judged)
+        })
+    }
+
+    /// What time it is, and how certain that is.
     #[must_use]
-    pub fn recorded_now(&self, shared: Option<Timestamp>) -> Timestamp {
-        shared.filter(|_| self.clock.yields()).unwrap_or_else(|| self.now())
+    pub fn judgement(&self) -> Judgement {
+        self.judged(|time| time.now())
+    }
+
+    /// Now: the time at which things are recorded and expire.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.judgement().judged
+    }
+
+    /// The time at which whatever ends, forgets, purges or sweeps runs; never later than [`Self::now`].
+    #[must_use]
+    pub fn destroying(&self) -> Timestamp {
+        self.judgement().destroying
+    }
+
+    /// What was recorded before this is older than `age`, whatever the clock did: see [`JudgedTime::older_than`].
+    #[must_use]
+    pub fn older_than(&self, age: Duration) -> Timestamp {
+        self.judged(|time| time.older_than(age))
+    }
+
+    /// How something stands that began and ends at these times.
+    #[must_use]
+    pub fn standing(&self, begun: Timestamp, until: Timestamp) -> Standing {
+        self.judged(|time| time.standing(begun, until))
+    }
+
+    /// What is to be stored.
+    #[must_use]
+    pub fn anchor(&self) -> Anchor {
+        self.judged(|time| time.anchor())
+    }
+
+    /// Another node has stored this: no time here is before it.
+    pub fn at_least(&self, anchor: Anchor) {
+        self.judged(|time| time.at_least(anchor));
+    }
+
+    /// Somebody says that the wall clock is right. What was judged before.
+    ///
+    /// # Errors
+    /// [`Behind`] when it is before what this site has already seen.
+    pub fn accept(&self) -> Result<Judgement, Behind> {
+        self.judged(|time| {
+            let before = time.now();
+            time.accept().map(|()| before)
+        })
+    }
+
+    /// Hears the clock that several machines share; it counts, if there is one and ours gives way to it. How far ours is ahead.
+    pub fn hear(&self, shared: Timestamp) -> chrono::TimeDelta {
+        let own = self.clock.read();
+        if self.clock.yields() {
+            let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
+            time.shared = Some((shared, own.uptime));
+        }
+        own.wall - shared
     }
 
     /// Fresh random bytes.

@@ -316,11 +316,14 @@ impl Task {
         let keys: Vec<_> =
             batch.iter().filter_map(|append| append.command.as_ref().map(|command| command.key.clone())).collect();
         let Begun { head, versions, now } = self.log.begin(&streams).await?;
+        if let Some(shared) = now {
+            self.world.hear(shared);
+        }
         let mut judge = Judge {
             versions: versions.into_iter().collect(),
             outcomes: HashMap::new(),
             head,
-            now: self.world.recorded_now(now),
+            now: self.world.now(),
             stored: vec![],
             outcomes_made: vec![],
         };

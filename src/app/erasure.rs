@@ -17,7 +17,10 @@ use super::{
     App, AppError, Caller, Done, Plan,
     authorizations::{OUTCOME_LIFETIME, outcome_key},
 };
-use crate::store::{Belongings, StoreError};
+use crate::{
+    judged_time::LONGEST_AGE,
+    store::{Belongings, StoreError},
+};
 
 /// How often the log's files are tried to be cleared while readers are in the way, and the pause between.
 const ATTEMPTS: u32 = 50;
@@ -88,7 +91,8 @@ impl App {
             SecretStanding::Held(held) => Some(held.secret_id),
             SecretStanding::Revealed(_) | SecretStanding::Expired(_) => None,
         });
-        let recent = self.now() - OUTCOME_LIFETIME;
+        // Rather too many than too few: an outcome outlives its time while the clock is in doubt.
+        let recent = self.world.older_than(LONGEST_AGE) - OUTCOME_LIFETIME;
         let tokens = self.models.tokens_of(user).await?;
         let outcomes = tokens.iter().filter(|token| token.issued_at >= recent).map(|token| outcome_key(token.token_id));
         let belongings =

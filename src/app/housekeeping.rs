@@ -1,5 +1,6 @@
 //! What the site does by itself: notice changed settings, let unrevealed tokens expire, remove from
-//! the vault what a crash or a lost race left behind, and let dead rows leave the read models.
+//! the vault what a crash or a lost race left behind, and let dead rows leave the read models. All of it runs at the
+//! time for destroying, which no single reading of a clock moves (`judged_time`).
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -25,11 +26,11 @@ use crate::store::Aged;
 /// How often the site looks after itself.
 const EVERY: Duration = Duration::from_mins(1);
 /// A row of the vault that no event names within this time is left over.
-const ORPHAN_AFTER: chrono::Duration = chrono::Duration::minutes(10);
+const ORPHAN_AFTER: Duration = Duration::from_mins(10);
 /// How long the outcome of a command is known to whoever repeats it.
-const OUTCOME_KEPT: chrono::Duration = chrono::Duration::days(2);
+const OUTCOME_KEPT: Duration = Duration::from_hours(48);
 /// For so long nodes of two releases may run side by side, and none of one of them follow the log.
-const LONGEST_UPGRADE: chrono::Duration = chrono::Duration::days(1);
+const LONGEST_UPGRADE: Duration = Duration::from_hours(24);
 /// So many rows leave in one job on the writing connection: a few milliseconds.
 const ROWS_A_JOB: u32 = 500;
 /// So many jobs a table wants in one round; what is left waits for the next.
@@ -75,7 +76,7 @@ impl App {
         if !self.leads() {
             return Ok(());
         }
-        for (user, message) in self.models.overdue_secrets(self.now(), AT_ONCE).await? {
+        for (user, message) in self.models.overdue_secrets(self.world.destroying(), AT_ONCE).await? {
             // One that cannot be expired keeps nothing else from being done.
             if let Err(error) = self.expire_secret(user, message).await {
                 tracing::warn!(%error, "an unrevealed token could not be ended; it is tried again");
@@ -83,7 +84,7 @@ impl App {
         }
         self.sweep_held().await?;
         self.sweep_orphans().await?;
-        let swept = self.vault.sweep(self.now()).await?;
+        let swept = self.vault.sweep(self.world.destroying()).await?;
         self.metrics.removed("vault_expired", swept);
         self.forget_outcomes().await?;
         self.purge().await?;
@@ -94,7 +95,7 @@ impl App {
     async fn remove_left_over(&self) -> Result<(), AppError> {
         let Some(fleet) = &self.fleet else { return Ok(()) };
         let seen = self.house.left_over.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let left = fleet.remove_left_over(&seen, self.now() - LONGEST_UPGRADE).await?;
+        let left = fleet.remove_left_over(&seen, self.world.older_than(LONGEST_UPGRADE)).await?;
         *self.house.left_over.lock().unwrap_or_else(PoisonError::into_inner) = left;
         Ok(())
     }
@@ -103,7 +104,7 @@ impl App {
     /// the rows go in short jobs between which appends have their turn.
     async fn purge(&self) -> Result<(), AppError> {
         let kept = chrono::Duration::days(self.config.keep_ended_days.get().into());
-        let cut_off = (self.now() - kept).duration_trunc(chrono::Duration::hours(1)).unwrap_or_default();
+        let cut_off = (self.world.destroying() - kept).duration_trunc(chrono::Duration::hours(1)).unwrap_or_default();
         self.writer.job(move |log| Box::pin(log.raise_cut_off(cut_off))).await?;
         let tables = INLINE.iter().flat_map(|projection| projection.tables).copied();
         for table in tables.filter(|table| !table.ends.is_empty()) {
@@ -121,7 +122,7 @@ impl App {
 
     /// Nobody repeats a command after days.
     async fn forget_outcomes(&self) -> Result<(), AppError> {
-        let before = self.now() - OUTCOME_KEPT;
+        let before = self.world.older_than(OUTCOME_KEPT);
         for _ in 0..JOBS_A_ROUND {
             let gone = self.writer.job(move |log| Box::pin(log.forget_outcomes(before, ROWS_A_JOB))).await?;
             self.metrics.removed("outcomes", gone);
@@ -171,7 +172,7 @@ impl App {
 
     /// Destroys held secrets that the log holds for nobody (any more).
     async fn sweep_held(&self) -> Result<(), AppError> {
-        let before = self.now() - ORPHAN_AFTER;
+        let before = self.world.older_than(ORPHAN_AFTER);
         for (secret, put_at) in self.vault.held_ids().await? {
             let waits = match self.held_secret(secret).await? {
                 Some((user, ..)) if self.is_erased(user) => false,
@@ -194,7 +195,7 @@ impl App {
     /// Removes keys and verifiers that no event names. Each row is looked at once after a start: what an event names by
     /// then stays named.
     async fn sweep_orphans(&self) -> Result<(), AppError> {
-        let before = self.now() - ORPHAN_AFTER;
+        let before = self.world.older_than(ORPHAN_AFTER);
         let since = *self.house.swept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut orphans = Aged::default();
         let aged = self.vault.aged(since, before).await?;

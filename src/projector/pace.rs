@@ -55,13 +55,17 @@ impl Meter {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicI64, Ordering},
+        },
+        time::Duration,
     };
 
     use super::*;
     use crate::{
+        judged_time::Reading,
         store::from_micros,
         world::{Clock, SystemEntropy},
     };
@@ -69,8 +73,9 @@ mod tests {
     struct Hand(AtomicI64);
 
     impl Clock for Hand {
-        fn now(&self) -> Timestamp {
-            from_micros(self.0.load(Ordering::Relaxed))
+        fn read(&self) -> Reading {
+            let micros = self.0.load(Ordering::Relaxed);
+            Reading { wall: from_micros(micros), uptime: Duration::from_micros(micros.unsigned_abs()) }
         }
     }
 

@@ -205,7 +205,7 @@ async fn append_only_the_event(site: TestApp, user: UserId) -> TestApp {
     let Stores { log, writer, .. } = home.stores().await;
     let stream = account::stream(user);
     let version = log.read_stream(&stream, Version(0)).await.expect("a stream").len();
-    let at = countersign::world::Clock::now(clock.as_ref());
+    let at = countersign::world::Clock::read(clock.as_ref()).wall;
     let clear = Event::from(AccountEvent::UserErased { user_id: user, at });
     let event = NewEvent {
         event_id: EventId(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)),

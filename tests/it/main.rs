@@ -22,6 +22,7 @@ mod checks_pages;
 mod checks_scene;
 mod checks_secrets;
 mod clicks;
+mod clock;
 mod command_line;
 mod cuts;
 mod databases;

@@ -3,16 +3,19 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
+use chrono::TimeDelta;
 use countersign::{
     app::{
         App, Caller, NamedCommand, Stores, accounts::Joining, applications::Request, reviews::Verb, reviews::Verdict,
     },
     config::{Config, Flags},
+    judged_time::Reading,
     secrets::RootKey,
     store::{
         Vault,
@@ -39,17 +42,30 @@ use crate::{
 pub const ROOT_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
 /// A clock that moves when a test says so.
-pub struct TestClock(AtomicI64);
+pub struct TestClock(Mutex<Reading>);
 
 impl TestClock {
-    pub fn advance(&self, by: chrono::Duration) {
-        self.0.fetch_add(by.num_microseconds().expect("tests move the clock by years at most"), Ordering::SeqCst);
+    /// That begins at an instant.
+    pub fn at(micros: i64) -> Self {
+        let wall = Timestamp::from_timestamp_micros(micros).expect("a time of this century");
+        Self(Mutex::new(Reading { wall, uptime: Duration::from_hours(1) }))
+    }
+
+    /// Time passes.
+    pub fn advance(&self, by: TimeDelta) {
+        let mut reading = self.0.lock().expect("a clock");
+        *reading = Reading { wall: reading.wall + by, uptime: reading.uptime + by.to_std().expect("time goes on") };
+    }
+
+    /// The wall clock jumps, and no time passes.
+    pub fn step(&self, by: TimeDelta) {
+        self.0.lock().expect("a clock").wall += by;
     }
 }
 
 impl Clock for TestClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_timestamp_micros(self.0.load(Ordering::SeqCst)).expect("a time of this century")
+    fn read(&self) -> Reading {
+        *self.0.lock().expect("a clock")
     }
 }
 
@@ -220,7 +236,7 @@ impl TestApp {
     /// In a database that the test chooses.
     pub async fn start_in(database: Database, settings: &[(&str, &str)]) -> Self {
         let home = Home::in_a(database).await;
-        let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000_000_000)));
+        let clock = Arc::new(TestClock::at(1_800_000_000_000_000));
         let app = open(&home, clock.clone(), settings, 0, CODEC).await;
         Self { app, clock, home }
     }
