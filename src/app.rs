@@ -93,8 +93,6 @@ pub struct App {
     writer: Writer,
     ranking: ranking::Ranking,
     board: Arc<ranking::Board>,
-    /// One lock for every so many members who ask for an application.
-    requesting: [tokio::sync::Mutex<()>; 16],
     /// What housekeeping has done and has still to do.
     house: housekeeping::House,
     writer_task: std::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
@@ -110,6 +108,7 @@ struct Keys {
     username: SubKey,
     nonce: SubKey,
     link: SubKey,
+    application: SubKey,
 }
 
 /// The stores behind an app.
@@ -197,12 +196,12 @@ impl App {
                 username: root.derive(context::USERNAME_DIGEST),
                 nonce: root.derive(context::NONCE),
                 link: root.derive(context::SETUP_LINK),
+                application: root.derive(context::APPLICATION_ID),
             },
             prefix,
             writer,
             ranking: ranking::Ranking::default(),
             board: feed.board.clone(),
-            requesting: std::array::from_fn(|_| tokio::sync::Mutex::default()),
             house: housekeeping::House::default(),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
             fleet,

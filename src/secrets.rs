@@ -30,6 +30,8 @@ pub mod context {
     pub const NONCE: &str = "countersign nonce v1";
     /// Set-up and reset links.
     pub const SETUP_LINK: &str = "countersign setup link v1";
+    /// Ids of applications: that of a member's next one is known to the site alone.
+    pub const APPLICATION_ID: &str = "countersign application id v1";
 }
 
 /// The length of the nonce that opens every sealed value.

@@ -90,34 +90,32 @@ impl App {
         owner: UserId,
         asked: Asked,
     ) -> Result<Done<ApplicationId>, AppError> {
-        let application_id = ApplicationId(self.world.uuid());
-        let stream = application::stream(application_id);
         let at = self.now();
-        // Counting and asking are one step: two requests at once of one member come one after the other.
-        let _turn = self.turn_of(owner).await;
         self.execute(caller, || async {
-            self.check_open_requests(owner).await?;
+            let before = self.models.applications_of(owner).await?;
+            self.check_open_requests(&before)?;
+            let application_id = self.id_after(owner, before.len());
+            let stream = application::stream(application_id);
             let command = ApplicationCommand::Request { application_id, owner, asked: asked.clone(), at };
-            Ok(Plan::answering(application_id).with(&stream, Version(0), Application::default().decide(command)?))
+            let requested = Application::default().decide(command)?;
+            self.guard_active(Plan::answering(application_id).with(&stream, Version(0), requested), owner).await
         })
         .await
     }
 
-    /// Waits for a member's turn to ask for an application.
-    pub(super) async fn turn_of(&self, owner: UserId) -> tokio::sync::MutexGuard<'_, ()> {
-        let turn = usize::from(owner.0.as_bytes()[15]) % self.requesting.len();
-        self.requesting[turn].lock().await
+    /// The id of what a member asks for after so many applications. Of those who ask at the same moment, on whatever
+    /// node, all want the same stream and one gets it; the others count again. Applications never leave their model.
+    fn id_after(&self, owner: UserId, applications: usize) -> ApplicationId {
+        let mac = self.keys.application.mac(&[owner.0.as_bytes(), &(applications as u64).to_le_bytes()]);
+        let [bytes @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = mac;
+        ApplicationId(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }
 
-    async fn check_open_requests(&self, owner: UserId) -> Result<(), AppError> {
-        // Nobody would look after what an erased member asks for; an erasure takes the same turn.
-        if self.state.member(owner).is_some_and(|owner| owner.facts.standing == AccountStanding::Erased) {
-            return Err(AccountRefusal::Erased.into());
-        }
+    fn check_open_requests(&self, applications: &[ApplicationRow]) -> Result<(), AppError> {
         let limit = self.config.limits_open_requests.get();
         let is_open =
             |row: &&ApplicationRow| matches!(row.standing, Standing::UnderReview | Standing::ChangesRequested);
-        let open = self.models.applications_of(owner).await?.iter().filter(is_open).count();
+        let open = applications.iter().filter(is_open).count();
         if open < limit as usize {
             return Ok(());
         }

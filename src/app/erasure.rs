@@ -37,8 +37,6 @@ impl App {
     pub async fn erase_member(&self, caller: &Caller, user: UserId) -> Result<Done<()>, AppError> {
         let stream = account::stream(user);
         let at = self.now();
-        // An application that is asked for at the same time is either withdrawn here or refused.
-        let turn = self.turn_of(user).await;
         let done = self
             .execute(caller, || async {
                 let (account, version) = self.load::<Account>(&stream).await?;
@@ -59,7 +57,6 @@ impl App {
                 self.with_withdrawals(plan, user).await
             })
             .await?;
-        drop(turn);
         self.house.erasing.lock().unwrap_or_else(PoisonError::into_inner).insert(user);
         self.finish_erasure(user).await?;
         Ok(done)
@@ -82,9 +79,13 @@ impl App {
         self.state.member(user).is_some_and(|member| member.facts.standing == AccountStanding::Erased)
     }
 
-    /// Destroys what the vault has of an erased member, then the copies of their name in the log's files.
+    /// Withdraws what was asked for while its owner was being erased, then destroys what the vault has of them, then the
+    /// copies of their name in the log's files.
     async fn finish_erasure(&self, user: UserId) -> Result<(), AppError> {
         let member = self.state.member(user).ok_or(AppError::NotFound)?;
+        // Nothing of theirs begins after their erasure, which moves the account that every request guards; one that came
+        // just before it, or an appeal, may have been missed.
+        self.execute(&Caller::system(), || self.with_withdrawals(Plan::answering(()), user)).await?;
         self.keyring.forget(user, member.data_key);
         let (inbox, _) = self.inbox_state(user).await?;
         let held = inbox.secrets.values().filter_map(|standing| match standing {

@@ -66,6 +66,7 @@ mod real_schemathesis;
 mod real_secrets;
 mod real_two_reviewers;
 mod rebuild;
+mod requests_at_once;
 mod review_cli;
 mod review_list;
 mod review_matrix;

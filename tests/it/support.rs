@@ -261,6 +261,13 @@ impl TestApp {
         Self { app, clock, home }
     }
 
+    /// Another node beside it. It has to be stopped before the site goes.
+    pub async fn another_node(&self, settings: &[(&str, &str)]) -> Arc<App> {
+        assert!(self.home.database.is_some(), "a directory has one writer");
+        let seed = RESTARTS.fetch_add(1_000_000, Ordering::SeqCst);
+        open(&self.home, self.clock.clone(), settings, seed, CODEC).await
+    }
+
     /// A member with roles.
     pub async fn given_member(&self, name: &str, roles: &[Role]) -> UserId {
         let joining = Joining::new(name, "correct horse battery", None).expect("a good name");
