@@ -164,12 +164,12 @@ impl Record {
         let application_id = self.application_id;
         match command {
             C::Request { .. } => Err(ApplicationRefusal::AlreadyRequested),
-            C::Edit { asked, at } => self.edit(asked, at),
-            C::Resubmit { asked, at } => self.resubmit(asked, at),
+            C::Edit { asked, seen, at } => self.edit(asked, seen, at),
+            C::Resubmit { asked, seen, at } => self.resubmit(asked, seen, at),
             C::Appeal { text, at } => self.appeal(text, at),
             C::Withdraw { at } => self.withdraw(at),
-            C::WithdrawChange { at } => self.withdraw_change(at),
-            C::RotateClientId { client_id, at } => self.rotate(client_id, at),
+            C::WithdrawChange { seen, at } => self.withdraw_change(seen, at),
+            C::RotateClientId { client_id, seen, at } => self.rotate(client_id, seen, at),
             C::Claim { by, bench, at } => self.claim(by, bench, at),
             C::Release { by, at } => self.release(by, at),
             C::Approve { decision, client_id, bench } => self.sign(decision, bench, false, |decision| {
@@ -208,27 +208,33 @@ impl Record {
         }
     }
 
-    fn edit(&self, asked: Asked, at: Timestamp) -> Decided {
+    /// What holds already is asked for in vain, whatever revision was read: nothing is overwritten.
+    fn edit(&self, asked: Asked, seen: Option<u32>, at: Timestamp) -> Decided {
         let (application_id, revision) = (self.application_id, self.revision + 1);
         match self.standing {
             Standing::UnderReview if asked == self.asked => Ok(vec![]),
             Standing::UnderReview => {
+                self.has_seen(seen)?;
                 Ok(vec![ApplicationEvent::ApplicationEdited { application_id, asked, revision, at }])
             }
             Standing::Approved if self.proposed.as_ref().unwrap_or(&self.asked) == &asked => Ok(vec![]),
             // Back to what holds: nothing is left to decide.
-            Standing::Approved if asked == self.asked => self.withdraw_change(at),
+            Standing::Approved if asked == self.asked => self.withdraw_change(seen, at),
             // Members have agreed to a web application; a personal one would be its owner's alone.
             Standing::Approved if asked.purpose != self.asked.purpose => Err(ApplicationRefusal::PurposeHolds),
-            Standing::Approved => Ok(vec![ApplicationEvent::ChangeProposed { application_id, asked, revision, at }]),
+            Standing::Approved => {
+                self.has_seen(seen)?;
+                Ok(vec![ApplicationEvent::ChangeProposed { application_id, asked, revision, at }])
+            }
             _ => Err(self.wrong_standing()),
         }
     }
 
-    fn resubmit(&self, asked: Asked, at: Timestamp) -> Decided {
+    fn resubmit(&self, asked: Asked, seen: Option<u32>, at: Timestamp) -> Decided {
         let (application_id, revision) = (self.application_id, self.revision + 1);
         match self.standing {
             Standing::ChangesRequested => {
+                self.has_seen(seen)?;
                 Ok(vec![ApplicationEvent::ApplicationResubmitted { application_id, asked, revision, at }])
             }
             Standing::UnderReview if self.entry == Entry::Resubmission && asked == self.asked => Ok(vec![]),
@@ -255,10 +261,13 @@ impl Record {
         }
     }
 
-    fn withdraw_change(&self, at: Timestamp) -> Decided {
+    fn withdraw_change(&self, seen: Option<u32>, at: Timestamp) -> Decided {
         let (application_id, revision) = (self.application_id, self.revision);
         match (&self.proposed, self.change) {
-            (Some(_), _) => Ok(vec![ApplicationEvent::ChangeWithdrawn { application_id, revision, at }]),
+            (Some(_), _) => {
+                self.has_seen(seen)?;
+                Ok(vec![ApplicationEvent::ChangeWithdrawn { application_id, revision, at }])
+            }
             (None, Some(change)) if change.outcome == ChangeOutcome::Withdrawn => Ok(vec![]),
             (None, _) => Err(self.no_change()),
         }
@@ -266,8 +275,10 @@ impl Record {
 
     /// Only what is approved answers to a client id that can be leaked: before, asking for another one would be a way
     /// around the review.
-    fn rotate(&self, client_id: ClientId, at: Timestamp) -> Decided {
+    fn rotate(&self, client_id: ClientId, seen: Option<ClientId>, at: Timestamp) -> Decided {
         match (self.standing, self.client_id.clone()) {
+            // Replaced already: the one that took its place may be in use.
+            (Standing::Approved, Some(now)) if seen.is_some_and(|seen| seen != now) => Ok(vec![]),
             (Standing::Approved, Some(previous)) => Ok(vec![ApplicationEvent::ClientIdRotated {
                 application_id: self.application_id,
                 client_id,
@@ -313,7 +324,7 @@ impl Record {
         match (bench.signatures, signed) {
             (Signatures::Two, Some(first)) if first == decision.by && waits => {
                 // A reviewer who signs twice has signed; what they read then is what the signature stands for.
-                if decision.revision == self.revision { Ok(vec![]) } else { Err(self.revised(&decision)) }
+                self.has_seen(Some(decision.revision)).map(|()| vec![])
             }
             (Signatures::One, _) | (_, Some(_)) => self.settle(decision, bench, to, event),
             (Signatures::Two | Signatures::Anew, None) => {
@@ -340,9 +351,7 @@ impl Record {
             return self.asked_twice(&decision, to);
         }
         self.may_review(decision.by, bench, decision.at)?;
-        if decision.revision != self.revision {
-            return Err(self.revised(&decision));
-        }
+        self.has_seen(Some(decision.revision))?;
         Ok(vec![event(decision)])
     }
 
@@ -360,8 +369,8 @@ impl Record {
         if !from.contains(&self.standing) {
             return self.asked_twice(&decision, to);
         }
-        if ![self.revision, self.holds].contains(&decision.revision) {
-            return Err(self.revised(&decision));
+        if decision.revision != self.holds {
+            self.has_seen(Some(decision.revision))?;
         }
         Ok(vec![event(decision)])
     }
@@ -407,8 +416,12 @@ impl Record {
         }
     }
 
-    const fn revised(&self, decision: &Decision) -> ApplicationRefusal {
-        ApplicationRefusal::Revised { seen: decision.revision, now: self.revision }
+    /// Whoever names the revision that they read decides on no other one, and overwrites none.
+    fn has_seen(&self, seen: Option<u32>) -> Result<(), ApplicationRefusal> {
+        match seen.filter(|seen| *seen != self.revision) {
+            Some(seen) => Err(ApplicationRefusal::Revised { seen, now: self.revision }),
+            None => Ok(()),
+        }
     }
 
     const fn wrong_standing(&self) -> ApplicationRefusal {

@@ -38,11 +38,79 @@ pub struct Request {
     pub scopes: Vec<String>,
 }
 
+/// The fields of a request that are to say something else; what is left out stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields of `Request`")]
+pub struct Changes {
+    pub purpose: Option<String>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub website: Option<String>,
+    pub redirect_uri: Option<String>,
+    pub scopes: Option<Vec<String>>,
+}
+
+impl Changes {
+    fn of(self, before: Request) -> Request {
+        Request {
+            purpose: self.purpose.unwrap_or(before.purpose),
+            name: self.name.unwrap_or(before.name),
+            description: self.description.unwrap_or(before.description),
+            website: self.website.unwrap_or(before.website),
+            redirect_uri: self.redirect_uri.unwrap_or(before.redirect_uri),
+            scopes: self.scopes.unwrap_or(before.scopes),
+        }
+    }
+}
+
+/// What an owner wants their application to ask for instead.
+#[derive(Debug, Clone)]
+pub struct Edit {
+    wanted: Wanted,
+    seen: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+enum Wanted {
+    Whole(Asked),
+    Fields(Box<Changes>),
+}
+
+impl Edit {
+    /// All of it anew.
+    #[must_use]
+    pub const fn whole(asked: Asked) -> Self {
+        Self { wanted: Wanted::Whole(asked), seen: None }
+    }
+
+    /// Some fields, of whatever it asks for when they change.
+    #[must_use]
+    pub fn fields(changes: Changes) -> Self {
+        Self { wanted: Wanted::Fields(Box::new(changes)), seen: None }
+    }
+
+    /// By somebody who read this revision: refused once there is another one. Without it, `whole` overwrites what they
+    /// never saw.
+    #[must_use]
+    pub fn after_reading(self, revision: impl Into<Option<u32>>) -> Self {
+        Self { seen: revision.into(), ..self }
+    }
+}
+
+impl From<Asked> for Edit {
+    fn from(asked: Asked) -> Self {
+        Self::whole(asked)
+    }
+}
+
 impl Request {
     /// What an application asks for now, or is proposed to become, as the form shows it.
     #[must_use]
     pub fn of(row: &ApplicationRow) -> Self {
-        let asked = row.proposed.clone().unwrap_or_else(|| row.asked());
+        Self::for_this(row.proposed.clone().unwrap_or_else(|| row.asked()))
+    }
+
+    fn for_this(asked: Asked) -> Self {
         let uris: Vec<_> = asked.redirect_uris.iter().map(RedirectUri::as_str).collect();
         Self {
             purpose: asked.purpose.to_string(),
@@ -126,16 +194,30 @@ impl App {
     /// The owner changes what is asked for while it is under review; of an approved application it is a proposed change.
     ///
     /// # Errors
-    /// Not theirs, the wrong state, or fields that do not fit.
+    /// Not theirs, the wrong state, another revision than the one that was read, or fields that do not fit.
     pub async fn edit_application(
         &self,
         caller: &Caller,
         owner: UserId,
         id: ApplicationId,
-        asked: Asked,
+        edit: impl Into<Edit>,
     ) -> Result<Done<()>, AppError> {
-        let at = self.now();
-        self.change_application(caller, owner, id, || ApplicationCommand::Edit { asked: asked.clone(), at }).await
+        let (edit, at) = (edit.into(), self.now());
+        self.change_application(caller, owner, id, |record| {
+            Ok(ApplicationCommand::Edit { asked: self.edited(record, &edit)?, seen: edit.seen, at })
+        })
+        .await
+    }
+
+    /// What an application asks for once it is edited.
+    fn edited(&self, record: &Record, edit: &Edit) -> Result<Asked, AppError> {
+        match &edit.wanted {
+            Wanted::Whole(asked) => Ok(asked.clone()),
+            Wanted::Fields(changes) => {
+                let before = record.proposed.as_ref().unwrap_or(&record.asked);
+                self.asked(&changes.as_ref().clone().of(Request::for_this(before.clone())))
+            }
+        }
     }
 
     /// The owner takes it back; its tokens end.
@@ -149,22 +231,25 @@ impl App {
         id: ApplicationId,
     ) -> Result<Done<()>, AppError> {
         let at = self.now();
-        self.change_application(caller, owner, id, || ApplicationCommand::Withdraw { at }).await
+        self.change_application(caller, owner, id, |_| Ok(ApplicationCommand::Withdraw { at })).await
     }
 
     /// The owner comes back with what reviewers asked for.
     ///
     /// # Errors
-    /// Not theirs, the wrong state, or fields that do not fit.
+    /// Not theirs, the wrong state, another revision than the one that was read, or fields that do not fit.
     pub async fn resubmit_application(
         &self,
         caller: &Caller,
         owner: UserId,
         id: ApplicationId,
-        asked: Asked,
+        edit: impl Into<Edit>,
     ) -> Result<Done<()>, AppError> {
-        let at = self.now();
-        self.change_application(caller, owner, id, || ApplicationCommand::Resubmit { asked: asked.clone(), at }).await
+        let (edit, at) = (edit.into(), self.now());
+        self.change_application(caller, owner, id, |record| {
+            Ok(ApplicationCommand::Resubmit { asked: self.edited(record, &edit)?, seen: edit.seen, at })
+        })
+        .await
     }
 
     /// The owner disagrees with a denial, once.
@@ -180,25 +265,27 @@ impl App {
     ) -> Result<Done<()>, AppError> {
         let text = text::required_body("text", text, APPEAL_LENGTH)?;
         let at = self.now();
-        self.change_application(caller, owner, id, || ApplicationCommand::Appeal { text: text.as_str().into(), at })
-            .await
+        let appeal = |_: &_| Ok(ApplicationCommand::Appeal { text: text.as_str().into(), at });
+        self.change_application(caller, owner, id, appeal).await
     }
 
-    /// The owner takes a proposed change back.
+    /// The owner takes a proposed change back: the one of this revision, or whichever waits.
     ///
     /// # Errors
-    /// Not theirs, or no change waits.
+    /// Not theirs, no change waits, or it is of another revision.
     pub async fn withdraw_change(
         &self,
         caller: &Caller,
         owner: UserId,
         id: ApplicationId,
+        seen: Option<u32>,
     ) -> Result<Done<()>, AppError> {
         let at = self.now();
-        self.change_application(caller, owner, id, || ApplicationCommand::WithdrawChange { at }).await
+        self.change_application(caller, owner, id, |_| Ok(ApplicationCommand::WithdrawChange { seen, at })).await
     }
 
-    /// The owner has another client id in the place of one that strangers use.
+    /// The owner has another client id in the place of one that strangers use: of this one, or of whichever it has. One
+    /// that was replaced before is not replaced again.
     ///
     /// # Errors
     /// Not theirs, or not approved.
@@ -207,10 +294,12 @@ impl App {
         caller: &Caller,
         owner: UserId,
         id: ApplicationId,
+        seen: Option<ClientId>,
     ) -> Result<Done<()>, AppError> {
         let at = self.now();
         let client_id = ClientId::from_random(&self.world.random());
-        let rotate = || ApplicationCommand::RotateClientId { client_id: client_id.clone(), at };
+        let rotate =
+            |_: &_| Ok(ApplicationCommand::RotateClientId { client_id: client_id.clone(), seen: seen.clone(), at });
         self.change_application(caller, owner, id, rotate).await
     }
 
@@ -219,7 +308,7 @@ impl App {
         caller: &Caller,
         owner: UserId,
         id: ApplicationId,
-        command: impl Fn() -> ApplicationCommand + Send + Sync,
+        command: impl Fn(&Record) -> Result<ApplicationCommand, AppError> + Send + Sync,
     ) -> Result<Done<()>, AppError> {
         let stream = application::stream(id);
         self.execute(caller, || async {
@@ -230,7 +319,7 @@ impl App {
                 return Err(AppError::NotFound);
             }
             let plan = Plan::answering(());
-            let plan = match application.decide(command()) {
+            let plan = match application.decide(command(record)?) {
                 Ok(events) => plan.with(&stream, version, events),
                 Err(refusal) => return Err(self.overtaken(record, refusal).await?),
             };

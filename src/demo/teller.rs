@@ -16,7 +16,7 @@ use super::PASSWORD;
 use crate::app::{
     App, AppError, Caller,
     accounts::Joining,
-    applications::Request,
+    applications::{Edit, Request},
     authorizations::{Consent, ConsentPage, ConsentRequest},
     inbox::Which,
     reviews::{Verb, Verdict},
@@ -269,20 +269,17 @@ impl<'a> Teller<'a> {
             }
             Deed::Appeal { text, .. } => app.appeal(&caller, owner, id, text).await,
             Deed::Withdraw { .. } => app.withdraw_application(&caller, owner, id).await,
-            Deed::WithdrawChange { .. } => app.withdraw_change(&caller, owner, id).await,
-            _ => app.rotate_client_id(&caller, owner, id).await,
+            Deed::WithdrawChange { .. } => app.withdraw_change(&caller, owner, id, None).await,
+            _ => app.rotate_client_id(&caller, owner, id, None).await,
         }
         .map(drop)
     }
 
-    async fn changed(
-        &self,
-        id: ApplicationId,
-        change: fn(&mut Request),
-    ) -> Result<countersign_events::application::Asked, AppError> {
-        let mut request = Request::of(&self.app.reviewed_application(id).await?);
+    async fn changed(&self, id: ApplicationId, change: fn(&mut Request)) -> Result<Edit, AppError> {
+        let row = self.app.reviewed_application(id).await?;
+        let mut request = Request::of(&row);
         change(&mut request);
-        self.app.asked(&request)
+        Ok(Edit::whole(self.app.asked(&request)?).after_reading(row.revision))
     }
 
     async fn perform_with_tokens(&self, deed: Deed) -> Result<(), AppError> {

@@ -16,6 +16,8 @@ pub struct Sketch {
     pub parameters: Vec<Value>,
     /// The schema of its JSON body.
     pub body: Option<Value>,
+    /// Whether it may come without one.
+    pub body_is_optional: bool,
     /// What it answers when all is well, by status.
     pub answers: BTreeMap<u16, Value>,
     /// Every schema that these name.

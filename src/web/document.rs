@@ -138,7 +138,8 @@ fn operation(door: &Door, sketch: &Sketch, about: &About, group: &str) -> Value 
         "x-who": door.who.to_string(),
     });
     if let Some(schema) = &sketch.body {
-        operation["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        let content = json!({ "application/json": { "schema": schema } });
+        operation["requestBody"] = json!({ "required": !sketch.body_is_optional, "content": content });
     }
     operation
 }

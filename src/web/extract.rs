@@ -1,5 +1,6 @@
 //! What handlers take from a request: who sends it, with which right, and what was typed.
 
+mod json;
 mod staff;
 
 use std::sync::Arc;
@@ -12,10 +13,9 @@ use axum::{
 };
 use countersign_events::{ids::UserId, recorded::Actor};
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use utoipa::ToSchema;
 
+pub use json::{Json, MayJson};
 pub use staff::{Auditor, FOR_STAFF, Operator, Reviewer, STAFF, Staff, holds};
 
 use super::{
@@ -315,59 +315,6 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
 }
 
 impl Takes for ApiCaller {}
-
-/// A JSON body, with its text for telling repeats from others.
-pub struct Json<T> {
-    /// What it says.
-    pub value: T,
-    /// As it was sent.
-    pub text: Bytes,
-}
-
-impl<T: DeserializeOwned> FromRequest<Arc<App>> for Json<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, ApiError> {
-        let kind = media_type(request.headers());
-        if !kind.eq_ignore_ascii_case("application/json") {
-            let (status, code) = (StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type");
-            return Err(ApiError::Request { status, code, detail: "Send JSON, as application/json.".to_owned() });
-        }
-        let text = body(request).await.map_err(|(status, detail)| ApiError::Request {
-            status,
-            code: "body",
-            detail: detail.to_owned(),
-        })?;
-        let mut json = serde_json::Deserializer::from_slice(&text);
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| misfit(&error))?;
-        json.end().map_err(|error| ApiError::bad_request("json", format!("The body is not JSON: {error}.")))?;
-        Ok(Self { value, text })
-    }
-}
-
-impl<T: ToSchema> Takes for Json<T> {
-    fn takes(sketch: &mut Sketch) {
-        sketch.body = Some(sketch.reference::<T>());
-    }
-}
-
-/// What is no JSON is malformed; JSON that does not fit has a field to be named.
-fn misfit(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
-    let cause = error.inner();
-    if !cause.is_data() {
-        return ApiError::bad_request("json", format!("The body is not JSON: {cause}."));
-    }
-    let said = cause.to_string();
-    let (code, named) = if said.starts_with("missing field") {
-        ("required", said.split('`').nth(1))
-    } else if said.starts_with("unknown field") {
-        ("unknown_field", said.split('`').nth(1))
-    } else {
-        ("malformed", None)
-    };
-    let field = named.map_or_else(|| error.path().to_string(), ToOwned::to_owned);
-    ApiError::Field { field, code, message: format!("The body does not fit: {said}.") }
-}
 
 /// An id in a path of the API; what is no id is simply not there.
 pub struct Id<T>(pub T);

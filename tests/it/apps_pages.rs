@@ -182,7 +182,8 @@ async fn the_form_of_an_approved_application_proposes_and_its_purpose_stays() {
     let page = cleo.get(&own).await;
     assert!(!page.body.contains("type=\"radio\"") && !page.body.contains("name=\"redirect_uri\""), "{}", page.body);
     let purpose = page.hidden("purpose");
-    let fields = [("purpose", purpose.as_str()), ("name", "Better bot"), ("description", "Reads."), ("scope", "read")];
+    let mut fields = form(&purpose, "Better bot", "");
+    fields.push(("revision", "1"));
     let proposed = cleo.submit(&own, &format!("{own}/edit"), &fields).await;
     assert_eq!(proposed.status, StatusCode::SEE_OTHER, "{}", proposed.body);
     let page = cleo.get(&own).await.body;
@@ -215,8 +216,9 @@ async fn what_was_typed_outlives_a_decision_that_came_first() {
     let id = cast.given(&cast.cleo, State::ChangesRequested).await;
     let own = format!("/settings/apps/{id}");
     // It is under review again: what the form of before sends is refused, and shown in the form of now.
-    cleo.submit(&own, &format!("{own}/resubmit"), &form("web", "First", "https://my.example/cb")).await;
-    let page = cleo.submit(&own, &format!("{own}/resubmit"), &form("web", "Second", "https://my.example/cb")).await;
+    let form = |name| [form("web", name, "https://my.example/cb"), vec![("revision", "1")]].concat();
+    cleo.submit(&own, &format!("{own}/resubmit"), &form("First")).await;
+    let page = cleo.submit(&own, &format!("{own}/resubmit"), &form("Second")).await;
     assert_eq!(page.status, StatusCode::CONFLICT, "{}", page.body);
     assert!(page.body.contains("value=\"Second\"") && page.body.contains("id=\"edit\" open"), "{}", page.body);
     assert!(page.body.contains("role=\"alert\""));

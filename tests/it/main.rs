@@ -29,6 +29,7 @@ mod databases;
 mod demo;
 mod doctor;
 mod doors;
+mod edits;
 mod erasure;
 mod events_api;
 mod fleet;

@@ -202,7 +202,7 @@ impl History {
             13 => self.owners_round(site, random).await,
             14 => {
                 let (owner, id) = pick(random, &self.applications);
-                app.rotate_client_id(&by(owner), owner, id).await.is_ok()
+                app.rotate_client_id(&by(owner), owner, id, None).await.is_ok()
             }
             _ => {
                 let done = app.suspend_account(&by(self.admin), member).await;
@@ -271,7 +271,7 @@ impl History {
         match random.below(5) {
             0 => app.resubmit_application(&caller, owner, id, asked).await.is_ok(),
             1 => app.appeal(&caller, owner, id, "Look again.").await.is_ok(),
-            2 => app.withdraw_change(&caller, owner, id).await.is_ok(),
+            2 => app.withdraw_change(&caller, owner, id, None).await.is_ok(),
             _ => app.edit_application(&caller, owner, id, asked).await.is_ok(),
         }
     }

@@ -190,8 +190,12 @@ async fn a_decision_on_an_older_revision_is_refused_with_who_when_and_what_diffe
     let mut cleo = site.visitor();
     cleo.log_in("cleo").await;
     let page = format!("/settings/apps/{id}");
-    let fields =
-        [("name", "Writer"), ("redirect_uri", "https://app.example/cb"), ("description", "Reads the front page.")];
+    let fields = [
+        ("revision", "1"),
+        ("name", "Writer"),
+        ("redirect_uri", "https://app.example/cb"),
+        ("description", "Reads the front page."),
+    ];
     cleo.submitted(&page, &format!("{page}/edit"), &fields).await;
 
     let said = refused(&site.cli(&["review", "approve", &id, "--revision", "1", "--as", "rob"]), 1);

@@ -233,7 +233,12 @@ impl People {
                 (format!("/settings/apps/{id}/appeal"), vec![("text", "Please look again.")])
             }
             Deed::Owners(verb) => {
-                let fields = [("name", "Better"), ("redirect_uri", "https://app.example/cb"), ("purpose", "web")];
+                let fields = [
+                    ("name", "Better"),
+                    ("redirect_uri", "https://app.example/cb"),
+                    ("purpose", "web"),
+                    ("revision", revision.as_str()),
+                ];
                 (format!("/settings/apps/{id}/{}", verb.word()), fields.to_vec())
             }
             Deed::Reviewers(verb) => {

@@ -93,7 +93,9 @@ async fn overdue_false_means_not_overdue_in_the_api_as_well() {
     let cast = Cast::start().await;
     let old = given(&cast, "Old").await;
     cast.site.clock.advance(Duration::days(4));
-    let (fresh, denied) = (given(&cast, "Fresh").await, cast.given(&cast.cleo, State::Denied).await);
+    let fresh = given(&cast, "Fresh").await;
+    cast.site.clock.advance(Duration::seconds(1));
+    let denied = cast.given(&cast.cleo, State::Denied).await;
     for (query, wanted) in [
         ("overdue=true", vec![old]),
         ("overdue=false", vec![fresh, denied]),
@@ -497,7 +499,7 @@ async fn the_owner_reads_in_the_api_what_became_of_the_last_change_and_why() {
     assert_eq!(last().await, denied);
     cast.edit(&cast.cleo, id, "Renamed again").await;
     assert_eq!(last().await, denied);
-    cast.app().withdraw_change(&by(cast.cleo.id), cast.cleo.id, id).await.expect("taken back");
+    cast.app().withdraw_change(&by(cast.cleo.id), cast.cleo.id, id, None).await.expect("taken back");
     let withdrawn = last().await;
     assert_eq!((&withdrawn["outcome"], &withdrawn["by"]), (&json!("withdrawn"), &json!("cleo")));
     assert_eq!((&withdrawn["reason_code"], &withdrawn["reason"]), (&json!(null), &json!(null)));

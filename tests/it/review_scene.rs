@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser_double::{Answer, Browser},
+    databases::Database,
     support::{TestApp, by},
 };
 
@@ -55,7 +56,12 @@ impl Cast {
     }
 
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
-        let site = TestApp::start_with(&[&[ROOMY, BUSY], settings].concat()).await;
+        Self::start_in(Database::of_this_run(), settings).await
+    }
+
+    /// In a database that the test chooses.
+    pub async fn start_in(database: Database, settings: &[(&str, &str)]) -> Self {
+        let site = TestApp::start_in(database, &[&[ROOMY, BUSY], settings].concat()).await;
         let cleo = person(&site, "cleo", &[]).await;
         let rob = person(&site, "rob", &[Role::Reviewer]).await;
         let dee = person(&site, "dee", &[Role::Reviewer]).await;

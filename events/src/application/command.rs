@@ -38,13 +38,16 @@ pub enum ApplicationCommand {
         asked: Asked,
         at: Timestamp,
     },
-    /// An edit while it is under review, a proposed change once it is approved.
+    /// An edit while it is under review, a proposed change once it is approved. `seen` is the revision that its owner
+    /// read, if they said; of another one they are told, and nothing is overwritten.
     Edit {
         asked: Asked,
+        seen: Option<u32>,
         at: Timestamp,
     },
     Resubmit {
         asked: Asked,
+        seen: Option<u32>,
         at: Timestamp,
     },
     Appeal {
@@ -55,10 +58,13 @@ pub enum ApplicationCommand {
         at: Timestamp,
     },
     WithdrawChange {
+        seen: Option<u32>,
         at: Timestamp,
     },
+    /// `seen` is the client id that its owner wants replaced, if they said.
     RotateClientId {
         client_id: ClientId,
+        seen: Option<ClientId>,
         at: Timestamp,
     },
     Claim {

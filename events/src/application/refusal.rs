@@ -28,12 +28,10 @@ pub enum ApplicationRefusal {
         /// Until when.
         until: Timestamp,
     },
-    /// The reviewer read an older revision.
-    #[error(
-        "the application has changed since: it is at revision {now}, the decision names revision {seen}; read it again"
-    )]
+    /// Whoever decides or writes read an older revision.
+    #[error("the application has changed since: it is at revision {now}, and you read revision {seen}; read it again")]
     Revised {
-        /// The revision the decision named.
+        /// The revision that was read.
         seen: u32,
         /// The revision now.
         now: u32,

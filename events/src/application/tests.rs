@@ -146,7 +146,7 @@ fn an_id_is_asked_for_once() {
 #[test]
 fn nothing_can_be_done_with_an_application_that_nobody_asked_for() {
     let verdicts = VERDICTS.map(|verdict| verdict(decision(REVIEWER, 1, 10)));
-    let owners = [C::Edit { asked: asked("Reader"), at: at(1) }, C::Withdraw { at: at(1) }];
+    let owners = [C::Edit { asked: asked("Reader"), seen: None, at: at(1) }, C::Withdraw { at: at(1) }];
     for command in verdicts.into_iter().chain(owners) {
         given([]).when(command).refused(ApplicationRefusal::NotRequested);
     }
@@ -173,7 +173,7 @@ fn every_command_meets_every_standing() {
     let by = || decision(OTHER, 1, 30);
     for (standing, first, second) in matrix {
         let asks = [
-            (C::Edit { asked: asked("Better"), at: at(5) }, edited("Better", 2)),
+            (C::Edit { asked: asked("Better"), seen: None, at: at(5) }, edited("Better", 2)),
             (VERDICTS[0](by()), approved(OTHER, 30)),
             (VERDICTS[1](by()), denied(OTHER, 30)),
             (VERDICTS[2](by()), suspended(OTHER, 30)),
@@ -181,12 +181,12 @@ fn every_command_meets_every_standing() {
             (VERDICTS[4](by()), revoked(OTHER, 30)),
             (C::Withdraw { at: at(30) }, withdrawn(30)),
             (VERDICTS[5](by()), changes_requested(OTHER, 30)),
-            (C::Resubmit { asked: asked("Better"), at: at(30) }, resubmitted("Better", 2)),
+            (C::Resubmit { asked: asked("Better"), seen: None, at: at(30) }, resubmitted("Better", 2)),
             (C::Appeal { text: "Why?".into(), at: at(30) }, appealed()),
             (VERDICTS[6](by()), denied(OTHER, 30)),
             (VERDICTS[7](by()), denied(OTHER, 30)),
-            (C::WithdrawChange { at: at(30) }, denied(OTHER, 30)),
-            (C::RotateClientId { client_id: client(2), at: at(30) }, rotated()),
+            (C::WithdrawChange { seen: None, at: at(30) }, denied(OTHER, 30)),
+            (C::RotateClientId { client_id: client(2), seen: None, at: at(30) }, rotated()),
             (C::Claim { by: OTHER, bench: ONE, at: at(30) }, claimed(OTHER, 30)),
             (C::Release { by: OTHER, at: at(30) }, denied(OTHER, 30)),
         ];
@@ -220,14 +220,16 @@ fn nobody_decides_on_an_application_of_their_own_wherever_it_stands() {
 #[test]
 fn every_edit_raises_the_revision_by_one() {
     given([requested(), edited("Better", 2)])
-        .when(C::Edit { asked: asked("Best"), at: at(5) })
+        .when(C::Edit { asked: asked("Best"), seen: None, at: at(5) })
         .then([edited("Best", 3)]);
 }
 
 #[test]
 fn an_edit_that_changes_nothing_records_nothing() {
-    given([requested()]).when(C::Edit { asked: asked("Reader"), at: at(5) }).then_nothing();
-    given([requested(), edited("Better", 2)]).when(C::Edit { asked: asked("Better"), at: at(9) }).then_nothing();
+    given([requested()]).when(C::Edit { asked: asked("Reader"), seen: None, at: at(5) }).then_nothing();
+    given([requested(), edited("Better", 2)])
+        .when(C::Edit { asked: asked("Better"), seen: None, at: at(9) })
+        .then_nothing();
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) fn command(state: &Application, number: u8, (kind, by): (u8, u8)) -> 
     let decision = Decision { by, revision, reason_code: format!("policy-{number}"), reason: "Why".into(), at };
     match kind {
         _ if number == 1 => C::Request { application_id: application(7), owner: user(1), asked: asked(0), at },
-        0..=2 => C::Edit { asked: asked(which), at },
+        0..=2 => C::Edit { asked: asked(which), seen: None, at },
         3 => C::Withdraw { at },
         4 => C::Revoke { decision },
         5 => C::Deny { decision, bench: TWO },
@@ -47,12 +47,12 @@ pub(super) fn command(state: &Application, number: u8, (kind, by): (u8, u8)) -> 
         10 => C::Suspend { decision },
         11 => C::Reinstate { decision },
         12 => C::RequestChanges { decision, bench: TWO },
-        13 | 14 => C::Resubmit { asked: asked(which), at },
+        13 | 14 => C::Resubmit { asked: asked(which), seen: None, at },
         15 | 16 => C::Appeal { text: "Why?".into(), at },
         17..=19 => C::ApproveChange { decision, bench: TWO },
         20 => C::DenyChange { decision, bench: TWO },
-        21 => C::WithdrawChange { at },
-        22 => C::RotateClientId { client_id: client(number), at },
+        21 => C::WithdrawChange { seen: None, at },
+        22 => C::RotateClientId { client_id: client(number), seen: None, at },
         23 | 24 => C::Claim { by, bench: TWO, at },
         _ => C::Release { by, at },
     }

@@ -82,7 +82,7 @@ pub const GROUPS: &[Group] = &[
             door(
                 "PATCH /api/v1/applications/{id}",
                 "Edits what is asked for, or proposes a change of what is approved; what is left out stays",
-                &["wrong_state"],
+                &["wrong_state", "revised"],
             ),
             door(
                 "POST /api/v1/applications/{id}/withdraw",
@@ -92,10 +92,14 @@ pub const GROUPS: &[Group] = &[
             door(
                 "POST /api/v1/applications/{id}/resubmit",
                 "Comes back with what reviewers asked for; what is left out stays",
-                &["wrong_state"],
+                &["wrong_state", "revised"],
             ),
             door("POST /api/v1/applications/{id}/appeal", "Appeals against a denial, once", &["wrong_state"]),
-            door("POST /api/v1/applications/{id}/withdraw-change", "Takes a proposed change back", &["wrong_state"]),
+            door(
+                "POST /api/v1/applications/{id}/withdraw-change",
+                "Takes a proposed change back",
+                &["wrong_state", "revised"],
+            ),
             door(
                 "POST /api/v1/applications/{id}/rotate-client-id",
                 "Puts another client id in the place of this one; tokens stay",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use countersign_events::{
-    account::Role, application::Standing, ids::ApplicationId, redirect_uri::Purpose, scope::Scope,
+    account::Role, application::Standing, ids::ApplicationId, redirect_uri::Purpose, scope::Scope, token::ClientId,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,14 +20,14 @@ use super::{
 use crate::{
     app::{
         App, AppError, Done,
-        applications::Request,
+        applications::{self, Changes, Request},
         reviews::{Verb, Verdict},
     },
     store::rows::ApplicationRow,
     web::{
         describe::{one_of, parameter},
         error::ApiError,
-        extract::{ApiCaller, Fields, Id, Json, VerbName},
+        extract::{ApiCaller, Fields, Id, Json, MayJson, VerbName},
         review_query::{ALL, QueryError, cursor_at, review_filter},
     },
 };
@@ -133,19 +133,23 @@ pub(in crate::web) struct Edit {
     redirect_uris: Option<Vec<String>>,
     /// Separated by spaces.
     scopes: Option<String>,
+    /// The revision that was read. With it, an application that has moved on since is left as it is: 409 says what
+    /// differs. Without it, the fields above are changed of whatever it asks for by then.
+    #[schema(minimum = 1)]
+    revision: Option<u32>,
 }
 
-impl Edit {
-    /// What is asked for when this is changed of it.
-    fn after(self, before: Request) -> Request {
-        Request {
-            purpose: self.purpose.unwrap_or(before.purpose),
-            name: self.name.unwrap_or(before.name),
-            description: self.description.unwrap_or(before.description),
-            website: self.website.unwrap_or(before.website),
-            redirect_uri: self.redirect_uris.map_or(before.redirect_uri, |uris| uris.join("\n")),
-            scopes: self.scopes.map_or(before.scopes, |scopes| vec![scopes]),
-        }
+impl From<Edit> for applications::Edit {
+    fn from(edit: Edit) -> Self {
+        let changes = Changes {
+            purpose: edit.purpose,
+            name: edit.name,
+            description: edit.description,
+            website: edit.website,
+            redirect_uri: edit.redirect_uris.map(|uris| uris.join("\n")),
+            scopes: edit.scopes.map(|scopes| vec![scopes]),
+        };
+        Self::fields(changes).after_reading(edit.revision)
     }
 }
 
@@ -156,10 +160,8 @@ pub(in crate::web) async fn edit(
     Id(id): Id<ApplicationId>,
     Json { value, text }: Json<Edit>,
 ) -> Result<Changed<ApplicationShape>, ApiError> {
-    let before = Request::of(&app.my_application(caller.user_id, id).await?);
-    let asked = app.asked(&value.after(before)).map_err(as_in_json)?;
-    let edited =
-        app.edit_application(&caller.caller("PATCH /applications/{id}", &text), caller.user_id, id, asked).await?;
+    let sender = caller.caller("PATCH /applications/{id}", &text);
+    let edited = app.edit_application(&sender, caller.user_id, id, value).await.map_err(as_in_json)?;
     mine(&app, &caller, id, edited).await
 }
 
@@ -179,10 +181,8 @@ pub(in crate::web) async fn resubmit(
     Id(id): Id<ApplicationId>,
     Json { value, text }: Json<Edit>,
 ) -> Result<Changed<ApplicationShape>, ApiError> {
-    let before = Request::of(&app.my_application(caller.user_id, id).await?);
-    let asked = app.asked(&value.after(before)).map_err(as_in_json)?;
     let sender = caller.caller("POST /applications/{id}/resubmit", &text);
-    let done = app.resubmit_application(&sender, caller.user_id, id, asked).await?;
+    let done = app.resubmit_application(&sender, caller.user_id, id, value).await.map_err(as_in_json)?;
     mine(&app, &caller, id, done).await
 }
 
@@ -206,23 +206,43 @@ pub(in crate::web) async fn appeal(
     mine(&app, &caller, id, done).await
 }
 
+/// Which proposed change is meant.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct ChangeMeant {
+    /// Its revision; without it, whichever waits.
+    #[schema(minimum = 1)]
+    revision: Option<u32>,
+}
+
 pub(in crate::web) async fn withdraw_change(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
+    MayJson(Json { value, text }): MayJson<ChangeMeant>,
 ) -> Result<Changed<ApplicationShape>, ApiError> {
-    let sender = caller.caller("POST /applications/{id}/withdraw-change", b"");
-    let done = app.withdraw_change(&sender, caller.user_id, id).await?;
+    let sender = caller.caller("POST /applications/{id}/withdraw-change", &text);
+    let done = app.withdraw_change(&sender, caller.user_id, id, value.revision).await?;
     mine(&app, &caller, id, done).await
+}
+
+/// Which client id is meant.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct ClientIdMeant {
+    /// Without it, whichever the application has. One that was replaced already is not replaced again.
+    #[schema(value_type = Option<String>)]
+    client_id: Option<ClientId>,
 }
 
 pub(in crate::web) async fn rotate_client_id(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
+    MayJson(Json { value, text }): MayJson<ClientIdMeant>,
 ) -> Result<Changed<ApplicationShape>, ApiError> {
-    let sender = caller.caller("POST /applications/{id}/rotate-client-id", b"");
-    let done = app.rotate_client_id(&sender, caller.user_id, id).await?;
+    let sender = caller.caller("POST /applications/{id}/rotate-client-id", &text);
+    let done = app.rotate_client_id(&sender, caller.user_id, id, value.client_id).await?;
     mine(&app, &caller, id, done).await
 }
 

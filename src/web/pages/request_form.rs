@@ -10,7 +10,10 @@ use countersign_events::{
 };
 
 use crate::{
-    app::{App, AppError, applications::Request},
+    app::{
+        App, AppError,
+        applications::{Edit, Request},
+    },
     store::rows::ApplicationRow,
     web::{error::tell, extract::Fields},
 };
@@ -21,6 +24,8 @@ pub(super) struct Sent {
     asked: Result<Asked, AppError>,
     /// Only to be looked at, not to be asked for.
     preview: bool,
+    /// The revision of the application that the form was filled with.
+    seen: Option<u32>,
 }
 
 impl Sent {
@@ -35,15 +40,17 @@ impl Sent {
             scopes: form.all("scope"),
         };
         let asked = later_stage(form).and_then(|()| app.asked(&without_hidden(&typed)));
-        Self { typed, asked, preview: form.get("preview").is_some() }
+        let seen = form.text("revision").parse().ok();
+        Self { typed, asked, preview: form.get("preview").is_some(), seen }
     }
 
     /// What the browser wants, of an application that may be there already.
     pub(super) fn wish(self, holds: Option<&ApplicationRow>) -> Wish {
         if !self.preview {
-            return Wish::Send(Box::new(self.typed), self.asked);
+            return Wish::Send(Box::new(self));
         }
-        let form = RequestForm::of(self.typed, holds);
+        // Nobody who looks at a preview has read what the application asks for meanwhile.
+        let form = RequestForm::of(self.typed, holds).filled_at(self.seen);
         match self.asked {
             Ok(asked) => {
                 let differs = holds.map(|row| difference(&row.asked(), &asked)).unwrap_or_default();
@@ -59,8 +66,43 @@ impl Sent {
 pub(super) enum Wish {
     /// To see it again, with what a reviewer will see or with what is wrong.
     Preview(StatusCode, Box<RequestForm>),
+    /// To have it carried out.
+    Send(Box<Sent>),
+}
+
+impl Sent {
     /// What was typed, and what that asks for.
-    Send(Box<Request>, Result<Asked, AppError>),
+    pub(super) fn request(self) -> (Request, Result<Asked, AppError>) {
+        (self.typed, self.asked)
+    }
+
+    /// The same of an application that is there: every field of it, by somebody who read the revision that the form was
+    /// filled with.
+    pub(super) fn edit(self) -> (Typed, Result<Edit, AppError>) {
+        let Self { typed, asked, seen, .. } = self;
+        let unnamed = || FieldError {
+            field: "revision",
+            code: "required",
+            message: "This form does not say which revision it changes. It does now: look at it and send it again."
+                .to_owned(),
+        };
+        let edit = match (asked, seen) {
+            (Ok(asked), Some(revision)) => Ok(Edit::whole(asked).after_reading(revision)),
+            (Ok(_), None) => Err(unnamed().into()),
+            (Err(AppError::Fields(mut errors)), None) => {
+                errors.push(unnamed());
+                Err(AppError::Fields(errors))
+            }
+            (Err(error), _) => Err(error),
+        };
+        (Typed { request: typed, seen }, edit)
+    }
+}
+
+/// What was typed into the form of an application that is there, and over which revision of it.
+pub(super) struct Typed {
+    request: Request,
+    seen: Option<u32>,
 }
 
 /// A personal application has no redirect URI, and its form no field for one that anybody sees: what was typed there
@@ -89,6 +131,8 @@ fn later_stage(form: &Fields) -> Result<(), AppError> {
 /// The form as it is shown.
 pub(super) struct RequestForm {
     pub(super) typed: Request,
+    /// The revision that it is filled with, or typed over.
+    pub(super) revision: Option<u32>,
     /// What an approved application is for; it stays.
     pub(super) fixed: Option<Purpose>,
     /// What is offered, each with whether it is chosen.
@@ -112,6 +156,7 @@ impl RequestForm {
     /// With what was typed, for an application that may be there already.
     pub(super) fn of(typed: Request, row: Option<&ApplicationRow>) -> Self {
         Self {
+            revision: row.map(|row| row.revision),
             fixed: row.filter(|row| row.client_id.is_some()).map(|row| row.purpose),
             scopes: offered(&typed),
             typed,
@@ -119,6 +164,22 @@ impl RequestForm {
             problem: None,
             preview: None,
             busy: false,
+        }
+    }
+
+    /// With what was typed over an earlier revision, as far as that is known.
+    fn filled_at(self, seen: Option<u32>) -> Self {
+        Self { revision: seen.or(self.revision), ..self }
+    }
+
+    /// With what did not happen to an application because of this error, and what is wrong. Whoever is told what differs
+    /// has read it: sent again, the form replaces that too.
+    pub(super) fn unsent(typed: Typed, row: &ApplicationRow, error: &AppError) -> Self {
+        let form = Self { busy: true, ..Self::of(typed.request, Some(row)) };
+        match error {
+            AppError::Fields(errors) => Self { errors: errors.clone(), ..form.filled_at(typed.seen) },
+            AppError::Overtaken(_) => form,
+            _ => form.filled_at(typed.seen),
         }
     }
 

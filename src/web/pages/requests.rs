@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use countersign_events::{
-    application::{Asked, Difference, Standing, difference},
+    application::{Difference, Standing, difference},
     ids::ApplicationId,
     recorded::Timestamp,
     redirect_uri::Purpose,
@@ -18,11 +18,16 @@ use super::{
     cards::{TokenCard, claimed_by, last_answer, rotated_at, token_cards},
     portions::{HistoryPart, ListPart},
     render,
-    request_form::{RequestForm, Sent, Wish},
+    request_form::{RequestForm, Sent, Typed, Wish},
     see_other,
 };
 use crate::{
-    app::{App, AppError, Done, applications::Request, history::Happening, queue::Place},
+    app::{
+        App, AppError, Done,
+        applications::{Edit, Request},
+        history::Happening,
+        queue::Place,
+    },
     store::rows::ApplicationRow,
     web::{
         error::tell,
@@ -53,6 +58,8 @@ struct ApplicationPage {
     errors: Vec<FieldError>,
     appeal: String,
     problem: Option<String>,
+    /// What became another since the form was filled.
+    moved: Vec<Difference>,
     /// The reviewer who suspended it, and can be written to.
     suspended_by: Option<String>,
     /// The address that members are sent to.
@@ -118,6 +125,7 @@ async fn application_page(
         errors: vec![],
         appeal: String::new(),
         problem: None,
+        moved: vec![],
         row,
     })
 }
@@ -134,9 +142,9 @@ pub(in crate::web) async fn application(
 }
 
 /// What the page is shown again with, when a command did not happen.
-enum Typed {
+enum Kept {
     Nothing,
-    Request(Request),
+    Request(Typed),
     Appeal(String),
 }
 
@@ -146,7 +154,7 @@ async fn answer(
     member: &Member,
     id: ApplicationId,
     done: Result<Done<()>, AppError>,
-    typed: Typed,
+    kept: Kept,
 ) -> Result<Response, PageError> {
     let error = match done {
         Ok(done) => return Ok(see_other(app, &format!("/settings/apps/{id}"), done.cursor)),
@@ -157,19 +165,18 @@ async fn answer(
     };
     let told = tell(&error);
     let row = app.my_application(member.id(), id).await?;
-    let (form, appeal) = match typed {
-        Typed::Nothing => (None, String::new()),
-        Typed::Request(typed) => {
-            (Some(RequestForm { busy: true, ..RequestForm::of(typed, Some(&row)) }), String::new())
-        }
-        Typed::Appeal(text) => (None, text),
+    let (form, appeal) = match kept {
+        Kept::Nothing => (None, String::new()),
+        Kept::Request(typed) => (Some(RequestForm::unsent(typed, &row, &error)), String::new()),
+        Kept::Appeal(text) => (None, text),
     };
     let page = ApplicationPage { appeal, ..application_page(app, member, row, &Fields::default(), form).await? };
     let page = match error {
-        AppError::Fields(errors) if page.form.busy => {
-            ApplicationPage { form: page.form.with(AppError::Fields(errors)), ..page }
-        }
+        AppError::Fields(_) if page.form.busy => page,
         AppError::Fields(errors) => ApplicationPage { errors, ..page },
+        AppError::Overtaken(overtaken) => {
+            ApplicationPage { problem: Some(told.detail), moved: overtaken.difference, ..page }
+        }
         _ => ApplicationPage { problem: Some(told.detail), ..page },
     };
     Ok(render(app, &member.visitor, told.status, &page))
@@ -181,24 +188,24 @@ async fn send<F>(
     member: &Member,
     id: ApplicationId,
     sent: Sent,
-    command: impl FnOnce(Asked) -> F,
+    command: impl FnOnce(Edit) -> F,
 ) -> Result<Response, PageError>
 where
     F: Future<Output = Result<Done<()>, AppError>>,
 {
     let row = app.my_application(member.id(), id).await?;
-    let (typed, asked) = match sent.wish(Some(&row)) {
-        Wish::Send(typed, asked) => (typed, asked),
+    let (typed, edit) = match sent.wish(Some(&row)) {
+        Wish::Send(sent) => sent.edit(),
         Wish::Preview(status, form) => {
             let page = application_page(app, member, row, &Fields::default(), Some(*form)).await?;
             return Ok(render(app, &member.visitor, status, &page));
         }
     };
-    let done = match asked {
-        Ok(asked) => command(asked).await,
+    let done = match edit {
+        Ok(edit) => command(edit).await,
         Err(error) => Err(error),
     };
-    answer(app, member, id, done, Typed::Request(*typed)).await
+    answer(app, member, id, done, Kept::Request(typed)).await
 }
 
 pub(in crate::web) async fn edit(
@@ -208,7 +215,7 @@ pub(in crate::web) async fn edit(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/edit", &form);
-    let edit = |asked| app.edit_application(&caller, member.id(), id, asked);
+    let edit = |edit| app.edit_application(&caller, member.id(), id, edit);
     send(&app, &member, id, Sent::read(&app, &form), edit).await
 }
 
@@ -219,7 +226,7 @@ pub(in crate::web) async fn resubmit(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/resubmit", &form);
-    let resubmit = |asked| app.resubmit_application(&caller, member.id(), id, asked);
+    let resubmit = |edit| app.resubmit_application(&caller, member.id(), id, edit);
     send(&app, &member, id, Sent::read(&app, &form), resubmit).await
 }
 
@@ -232,7 +239,7 @@ pub(in crate::web) async fn appeal(
     let caller = member.visitor.caller("POST /settings/apps/{id}/appeal", &form);
     let text = form.text("text").replace("\r\n", "\n");
     let appealed = app.appeal(&caller, member.id(), id, &text).await;
-    answer(&app, &member, id, appealed, Typed::Appeal(text)).await
+    answer(&app, &member, id, appealed, Kept::Appeal(text)).await
 }
 
 pub(in crate::web) async fn withdraw(
@@ -243,7 +250,7 @@ pub(in crate::web) async fn withdraw(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/withdraw", &form);
     let withdrawn = app.withdraw_application(&caller, member.id(), id).await;
-    answer(&app, &member, id, withdrawn, Typed::Nothing).await
+    answer(&app, &member, id, withdrawn, Kept::Nothing).await
 }
 
 pub(in crate::web) async fn withdraw_change(
@@ -253,8 +260,8 @@ pub(in crate::web) async fn withdraw_change(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/withdraw-change", &form);
-    let withdrawn = app.withdraw_change(&caller, member.id(), id).await;
-    answer(&app, &member, id, withdrawn, Typed::Nothing).await
+    let withdrawn = app.withdraw_change(&caller, member.id(), id, form.text("revision").parse().ok()).await;
+    answer(&app, &member, id, withdrawn, Kept::Nothing).await
 }
 
 pub(in crate::web) async fn rotate_client_id(
@@ -264,6 +271,6 @@ pub(in crate::web) async fn rotate_client_id(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/rotate-client-id", &form);
-    let rotated = app.rotate_client_id(&caller, member.id(), id).await;
-    answer(&app, &member, id, rotated, Typed::Nothing).await
+    let rotated = app.rotate_client_id(&caller, member.id(), id, form.text("client_id").parse().ok()).await;
+    answer(&app, &member, id, rotated, Kept::Nothing).await
 }

@@ -122,7 +122,7 @@ pub(in crate::web) async fn request(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     let (typed, asked) = match Sent::read(&app, &form).wish(None) {
-        Wish::Send(typed, asked) => (typed, asked),
+        Wish::Send(sent) => sent.request(),
         Wish::Preview(status, form) => {
             let page = apps_page(&app, &member, &Fields::default(), *form).await?;
             return Ok(render(&app, &member.visitor, status, &page));
@@ -140,7 +140,7 @@ pub(in crate::web) async fn request(
             let status = tell(&error).status;
             let mut retry = HeaderMap::new();
             add_retry(&error, &mut retry);
-            let form = RequestForm::of(*typed, None).with(error);
+            let form = RequestForm::of(typed, None).with(error);
             let page = apps_page(&app, &member, &Fields::default(), form).await?;
             let mut response = render(&app, &member.visitor, status, &page);
             response.headers_mut().extend(retry);

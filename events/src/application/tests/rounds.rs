@@ -22,7 +22,7 @@ fn with_change() -> Vec<E> {
 #[test]
 fn a_resubmission_is_under_review_at_its_new_revision() {
     given([requested(), changes_requested(REVIEWER, 10)])
-        .when(C::Resubmit { asked: asked("Better"), at: at(30) })
+        .when(C::Resubmit { asked: asked("Better"), seen: None, at: at(30) })
         .then([resubmitted("Better", 2)]);
     let record = state([requested(), changes_requested(REVIEWER, 10), resubmitted("Better", 2)]);
     assert_eq!((record.standing, record.revision), (Standing::UnderReview, 2));
@@ -32,7 +32,7 @@ fn a_resubmission_is_under_review_at_its_new_revision() {
 #[test]
 fn resubmitting_without_a_change_is_an_answer_too_and_twice_is_once() {
     let answered = [requested(), changes_requested(REVIEWER, 10), resubmitted("Reader", 2)];
-    let again = C::Resubmit { asked: asked("Reader"), at: at(30) };
+    let again = C::Resubmit { asked: asked("Reader"), seen: None, at: at(30) };
     given(answered[..2].to_vec()).when(again.clone()).then([answered[2].clone()]);
     given(answered).when(again).then_nothing();
 }
@@ -87,7 +87,7 @@ fn an_approved_change_holds() {
 fn a_change_that_was_denied_or_withdrawn_leaves_what_holds_and_its_revision_number_is_spent() {
     given(with_change()).when(VERDICTS[7](decision(OTHER, 2, 30))).then([change_denied(OTHER, 2)]);
     let withdrawn = E::ChangeWithdrawn { application_id: ID, revision: 2, at: at(30) };
-    given(with_change()).when(C::WithdrawChange { at: at(30) }).then([withdrawn.clone()]);
+    given(with_change()).when(C::WithdrawChange { seen: None, at: at(30) }).then([withdrawn.clone()]);
     for ending in [change_denied(OTHER, 2), withdrawn] {
         let record = state([with_change(), vec![ending]].concat());
         assert_eq!((record.asked, record.proposed), (asked("Reader"), None));
@@ -106,7 +106,7 @@ fn a_change_is_decided_once_and_others_are_told_by_whom() {
         given(events.clone()).when(same(decision(REVIEWER, 2, 40))).then_nothing();
         given(events.clone()).when(other(decision(REVIEWER, 2, 40))).refused(over.clone());
         given(events.clone()).when(same(decision(OTHER, 2, 40))).refused(over.clone());
-        given(events.clone()).when(C::WithdrawChange { at: at(40) }).refused(over);
+        given(events.clone()).when(C::WithdrawChange { seen: None, at: at(40) }).refused(over);
         given(events).when(same(decision(OWNER, 2, 40))).refused(ApplicationRefusal::OwnApplication);
     }
 }
@@ -114,33 +114,32 @@ fn a_change_is_decided_once_and_others_are_told_by_whom() {
 #[test]
 fn taking_a_change_back_twice_takes_it_back_once() {
     let withdrawn = E::ChangeWithdrawn { application_id: ID, revision: 2, at: at(30) };
-    given([with_change(), vec![withdrawn]].concat()).when(C::WithdrawChange { at: at(40) }).then_nothing();
+    given([with_change(), vec![withdrawn]].concat()).when(C::WithdrawChange { seen: None, at: at(40) }).then_nothing();
 }
 
 #[test]
 fn proposing_what_holds_takes_the_change_back_and_proposing_the_same_does_nothing() {
-    given(with_change()).when(C::Edit { asked: asked("Reader"), at: at(30) }).then([E::ChangeWithdrawn {
+    given(with_change()).when(C::Edit { asked: asked("Reader"), seen: None, at: at(30) }).then([E::ChangeWithdrawn {
         application_id: ID,
         revision: 2,
         at: at(30),
     }]);
-    given(with_change()).when(C::Edit { asked: asked("Better"), at: at(30) }).then_nothing();
-    given(with_change()).when(C::Edit { asked: asked("Best"), at: at(30) }).then([proposed("Best", 3, 30)]);
-    given([requested(), approved(REVIEWER, 10)]).when(C::Edit { asked: asked("Reader"), at: at(30) }).then_nothing();
+    given(with_change()).when(C::Edit { asked: asked("Better"), seen: None, at: at(30) }).then_nothing();
+    given(with_change()).when(C::Edit { asked: asked("Best"), seen: None, at: at(30) }).then([proposed("Best", 3, 30)]);
+    given([requested(), approved(REVIEWER, 10)])
+        .when(C::Edit { asked: asked("Reader"), seen: None, at: at(30) })
+        .then_nothing();
 }
 
 #[test]
 fn what_an_approved_application_is_for_stays() {
     let personal = Asked { purpose: Purpose::Personal, redirect_uris: vec![], ..asked("Reader") };
     given([requested(), approved(REVIEWER, 10)])
-        .when(C::Edit { asked: personal.clone(), at: at(30) })
+        .when(C::Edit { asked: personal.clone(), seen: None, at: at(30) })
         .refused(ApplicationRefusal::PurposeHolds);
-    given([requested()]).when(C::Edit { asked: personal.clone(), at: at(30) }).then([E::ApplicationEdited {
-        application_id: ID,
-        asked: personal,
-        revision: 2,
-        at: at(30),
-    }]);
+    given([requested()])
+        .when(C::Edit { asked: personal.clone(), seen: None, at: at(30) })
+        .then([E::ApplicationEdited { application_id: ID, asked: personal, revision: 2, at: at(30) }]);
 }
 
 #[test]
@@ -195,4 +194,45 @@ fn differences_are_told_field_by_field() {
 fn nothing_happens_to_what_nobody_asked_for() {
     let spec::Given(state) = given([approved(REVIEWER, 10), withdrawn(20)]);
     assert_eq!(state, Application::NotRequested);
+}
+
+#[test]
+fn whoever_names_the_revision_that_they_read_overwrites_no_other() {
+    let under_review = vec![requested(), edited("Better", 2)];
+    let asked_back = [under_review.clone(), vec![changes_requested(REVIEWER, 10)]].concat();
+    let edit = |seen| C::Edit { asked: asked("Best"), seen, at: at(30) };
+    let resubmit = |seen| C::Resubmit { asked: asked("Best"), seen, at: at(30) };
+    let withdraw = |seen| C::WithdrawChange { seen, at: at(30) };
+    let commands: [(_, &dyn Fn(Option<u32>) -> C); 4] =
+        [(under_review, &edit), (asked_back, &resubmit), (with_change(), &edit), (with_change(), &withdraw)];
+    for (events, command) in commands {
+        for seen in [1, 3] {
+            given(events.clone()).when(command(Some(seen))).refused(ApplicationRefusal::Revised { seen, now: 2 });
+        }
+        for seen in [Some(2), None] {
+            let decided = Application::Requested(Box::new(state(events.clone()))).decide(command(seen));
+            assert_eq!(decided.expect("it was read").len(), 1);
+        }
+    }
+}
+
+#[test]
+fn what_is_there_already_is_asked_for_in_vain_whatever_was_read() {
+    let better = |seen| C::Edit { asked: asked("Better"), seen: Some(seen), at: at(30) };
+    for events in [vec![requested(), edited("Better", 2)], with_change()] {
+        given(events).when(better(1)).then_nothing();
+    }
+}
+
+#[test]
+fn a_client_id_that_was_replaced_is_not_replaced_again() {
+    let rotate = |seen| C::RotateClientId { client_id: client(3), seen: Some(seen), at: at(40) };
+    let events = [with_change(), vec![rotated()]].concat();
+    given(events.clone()).when(rotate(client(1))).then_nothing();
+    given(events).when(rotate(client(2))).then([E::ClientIdRotated {
+        application_id: ID,
+        client_id: client(3),
+        previous: client(2),
+        at: at(40),
+    }]);
 }
