@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{UnixListener, UnixStream},
+    signal::unix::{SignalKind, signal},
     sync::watch,
     task::{JoinHandle, JoinSet},
     time::timeout,
@@ -32,7 +33,7 @@ use super::{
     Misuse,
     execute::{Request, execute, execute_telling},
     is_misuse,
-    open::{self, Database, Lock, Missing, Place},
+    open::{self, CannotWrite, DataDir, Database, Lock, Look, Missing, Place},
     operator,
     output::Output,
     progress::Progress,
@@ -103,9 +104,14 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
     let data_dir = config.data_dir.clone();
     let mut last = None;
     for _ in 0..TRIES {
-        let holder = match open::lock(&data_dir, missing)? {
-            Lock::Ours(dir) => return carry_out_at(&Place::Directory(dir), config, request).await,
-            Lock::Held(holder) => holder,
+        let holder = match open::lock(&data_dir, missing) {
+            Ok(Lock::Ours(dir)) => return carry_out_at(&Place::Directory(dir), config, request).await,
+            Ok(Lock::Held(holder)) => holder,
+            Err(error) if error.is::<CannotWrite>() && request.only_looks() => match open::copied(&config)? {
+                Look::Copy(config, dir) => return look_at_copy(*config, dir, request).await,
+                Look::Held(holder) => holder,
+            },
+            Err(error) => return Err(error),
         };
         match connect(&data_dir).await {
             Ok(stream) => {
@@ -120,6 +126,20 @@ pub async fn carry_out(config: Config, request: Request, missing: Missing) -> an
     }
     let (holder, error) = last.unwrap_or_else(|| ("another process".to_owned(), ErrorKind::TimedOut.into()));
     Err(unanswered(&data_dir, &holder, error))
+}
+
+/// Carries a request out on a copy, which goes with it, also when it is interrupted.
+async fn look_at_copy(config: Config, dir: DataDir, request: Request) -> anyhow::Result<Output> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let place = Place::Directory(dir);
+    tokio::select! {
+        output = carry_out_at(&place, config, request) => output,
+        _ = hang_up.recv() => bail!("interrupted"),
+        _ = terminate.recv() => bail!("interrupted"),
+        _ = interrupt.recv() => bail!("interrupted"),
+    }
 }
 
 /// Carries a request out here.

@@ -86,6 +86,27 @@ impl Request {
             Self::Projections(asked) => asked.name(),
         }
     }
+
+    /// Whether it only looks at a site, so that a copy of it serves as well.
+    #[must_use]
+    pub const fn only_looks(&self) -> bool {
+        match self {
+            Self::AccountList | Self::TokenShow { .. } | Self::EventsList { .. } | Self::EventsShow { .. } => true,
+            Self::Review(request) => request.only_looks(),
+            Self::Projections(asked) => asked.only_looks(),
+            Self::AccountCreate { .. }
+            | Self::AccountGrant { .. }
+            | Self::AccountWithdraw { .. }
+            | Self::AccountSuspend { .. }
+            | Self::AccountReinstate { .. }
+            | Self::AccountReset { .. }
+            | Self::TokenIssue { .. }
+            | Self::TokenRevoke { .. }
+            | Self::Doctor
+            // What would come is not in a copy.
+            | Self::EventsFollow { .. } => false,
+        }
+    }
 }
 
 /// Carries a request out as `actor`.

@@ -1,6 +1,7 @@
 //! Opens a data directory: takes its lock, so that one process writes to it, finds the root key, opens the stores and
 //! starts the app. Also says who holds the lock when somebody else does.
 
+mod copy;
 mod database;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use countersign_events::codec::CODEC;
 use countersign_projections::Projection;
+use tempfile::TempDir;
 
 use crate::{
     app::{App, Stores},
@@ -26,6 +28,7 @@ use crate::{
     world::World,
 };
 
+pub use copy::{CannotWrite, Look, copied};
 pub use database::{Database, Levels};
 
 const LOG: &str = "log.db";
@@ -46,6 +49,8 @@ pub enum Missing {
 pub struct DataDir {
     path: PathBuf,
     _lock: File,
+    /// Of a copy: what goes with it.
+    _copy: Option<TempDir>,
 }
 
 /// Where a site lies, for whoever starts it here.
@@ -104,7 +109,7 @@ pub enum Lock {
 /// Takes the lock of a data directory without waiting for it.
 ///
 /// # Errors
-/// When the directory is missing and may not be made, or the system refuses.
+/// When the directory is missing and may not be made, nothing can be written in it ([`CannotWrite`]), or the system refuses.
 pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     may_enter(path)?;
     // Looked at before anything is written: a mistyped path stays as it was.
@@ -117,14 +122,14 @@ pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     }
     let lock_path = path.join(LOCK);
     let refused = || format!("cannot lock the data directory {}", path.display());
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&lock_path)
-        .with_context(refused)?;
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) => match CannotWrite::of(path, error) {
+            Ok(cannot) => bail!(cannot),
+            Err(error) => return Err(error).with_context(refused),
+        },
+    };
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Ok(Lock::Held(holder(&mut file))),
@@ -133,10 +138,11 @@ pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     if missing == Missing::Refuse && is_empty() {
         bail!(nothing_there(path));
     }
+    copy::look_writable(path)?;
     file.set_len(0).with_context(refused)?;
     writeln!(file, "{}", std::process::id()).with_context(refused)?;
     warn_if_open(path);
-    Ok(Lock::Ours(DataDir { path: path.to_owned(), _lock: file }))
+    Ok(Lock::Ours(DataDir { path: path.to_owned(), _lock: file, _copy: None }))
 }
 
 /// What somebody else's directory holds cannot be told from nothing.

@@ -124,6 +124,10 @@ impl Asked {
             Self::ParkedDiscard { .. } => "projections parked discard",
         }
     }
+
+    pub(super) const fn only_looks(&self) -> bool {
+        matches!(self, Self::Status | Self::Check { .. } | Self::ParkedList)
+    }
 }
 
 impl Projections {

@@ -104,7 +104,9 @@ pub enum LogFormat {
 pub struct HiddenText(Zeroizing<String>);
 
 impl HiddenText {
-    pub(super) fn new(text: &str) -> Self {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
         Self(Zeroizing::new(text.to_owned()))
     }
 

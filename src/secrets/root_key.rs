@@ -109,6 +109,12 @@ impl RootKey {
             .ok_or_else(|| RootKeyError::Nameless(data_dir.to_owned()))
     }
 
+    /// As a setting holds it, for whoever opens the site elsewhere.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        Zeroizing::new(HEXLOWER.encode(&*self.0))
+    }
+
     /// The key for one purpose, of [`context`](super::context).
     #[must_use]
     pub fn derive(&self, context: &'static str) -> SubKey {
@@ -152,8 +158,8 @@ impl RootKey {
         };
         std::fs::create_dir_all(parent)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        let line = Zeroizing::new(HEXLOWER.encode(&*self.0) + "\n");
-        file.write_all(line.as_bytes())?;
+        file.write_all(self.to_text().as_bytes())?;
+        file.write_all(b"\n")?;
         file.sync_all()?;
         File::open(parent)?.sync_all()
     }

@@ -53,6 +53,7 @@ mod prerequisites;
 mod projections;
 mod projections_real;
 mod rare_sites;
+mod read_only;
 mod readme;
 mod real_browser;
 mod real_events;

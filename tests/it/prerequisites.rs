@@ -54,6 +54,21 @@ pub fn require_python_module(module: &str) -> bool {
     }
 }
 
+/// Whether a program can do this here, such as mount something; the same rule as [`require`], which calls it `what`.
+///
+/// Panics when it cannot and `COUNTERSIGN_TEST_ALL=1`.
+pub fn require_success(what: &str, program: &str, arguments: &[&str]) -> bool {
+    let tried = std::process::Command::new(program).args(arguments).output();
+    if tried.is_ok_and(|output| output.status.success()) {
+        return true;
+    }
+    let everything = std::env::var_os("COUNTERSIGN_TEST_ALL").is_some_and(|value| value == "1");
+    match judge(what, OsStr::new(""), everything) {
+        Ok(found) => found,
+        Err(complaint) => panic!("{complaint}"),
+    }
+}
+
 /// The text of axe-core, which looks for faults of accessibility; the same rule as [`require`].
 ///
 /// Panics when it is missing and `COUNTERSIGN_TEST_ALL=1`.

@@ -108,6 +108,10 @@ pub struct Decision {
 }
 
 impl ReviewRequest {
+    pub(super) const fn only_looks(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Show { .. })
+    }
+
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::List(_) => "review list",
