@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The name of the sealed field of the envelope.
-const CLIENT_ADDRESS: &str = "client_address";
+pub const CLIENT_ADDRESS: &str = "client_address";
 
 /// The keys, and the vault behind them.
 pub struct Keyring {
@@ -63,6 +63,12 @@ impl Keyring {
         self.vault.put_data_key(id, &user.to_string(), &wrap_key(&self.wrap, id, &key, &self.world), at).await?;
         self.opened.pin().insert(id, Some(key));
         Ok(id)
+    }
+
+    /// What opens data keys.
+    #[must_use]
+    pub fn opener(&self) -> Opener {
+        Opener(self.wrap.clone())
     }
 
     async fn key(&self, id: DataKeyId) -> Result<Option<SubKey>, StoreError> {
@@ -216,6 +222,30 @@ fn associated(event_id: EventId, field: &str, key: DataKeyId) -> Vec<u8> {
 
 fn wrap_key(wrap: &SubKey, id: DataKeyId, key: &SubKey, world: &World) -> Vec<u8> {
     wrap.seal(world.random(), id.0.as_bytes(), key.as_bytes())
+}
+
+/// Opens data keys as the vault has them, and nothing else.
+#[derive(Clone)]
+pub struct Opener(SubKey);
+
+impl Opener {
+    /// Of a root key.
+    #[must_use]
+    pub fn of(root: &RootKey) -> Self {
+        Self(root.derive(context::DATA_KEY_WRAP))
+    }
+
+    /// A data key; `None` when another root key wrapped it.
+    #[must_use]
+    pub fn unwrap(&self, id: DataKeyId, wrapped: &[u8]) -> Option<SubKey> {
+        unwrap(&self.0, id, wrapped).ok()
+    }
+}
+
+/// Whether a key opens a sealed field of an event.
+#[must_use]
+pub fn opens_field(key: &SubKey, event_id: EventId, field: &str, id: DataKeyId, sealed: &[u8]) -> bool {
+    key.open(&associated(event_id, field, id), sealed).is_some_and(|plain| std::str::from_utf8(&plain).is_ok())
 }
 
 /// Whether a root key is the one that wrapped this data key.

@@ -14,6 +14,7 @@ pub mod policy;
 pub mod projector;
 pub mod rate_limit;
 pub mod secrets;
+pub mod soundness;
 pub mod store;
 pub mod telemetry;
 pub mod token_state;

@@ -5,6 +5,7 @@ mod ask;
 mod bulk;
 pub mod changes;
 mod convert;
+mod examine;
 pub mod facts;
 pub mod generations;
 mod log;

@@ -1,11 +1,15 @@
 //! `countersign doctor`: looks at a site, running or stopped, and says of each thing what it found and how to mend it.
 //! It changes nothing. What a running server alone knows, that server is asked for.
 
+mod deep;
 mod files;
 mod settings;
 mod stored;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -22,7 +26,7 @@ use crate::{
     config::Config,
     store::{
         facts::Facts,
-        sqlite::{Look, examine},
+        sqlite::{Look, examine, open_for_reading},
     },
     world::World,
 };
@@ -122,11 +126,6 @@ struct Running {
 }
 
 impl Site<'_> {
-    /// Whether it lies in a data directory of this machine.
-    const fn is_here(&self) -> bool {
-        self.config.database_url.is_none()
-    }
-
     fn findings(&self) -> Vec<Finding> {
         let mut findings = vec![];
         stored::programs(self, &mut findings);
@@ -137,19 +136,51 @@ impl Site<'_> {
     }
 }
 
+/// Whether it lies in a data directory of this machine.
+const fn is_here(config: &Config) -> bool {
+    config.database_url.is_none()
+}
+
+/// A command about this site, as it can be copied into a shell.
+fn command(config: &Config, words: &str) -> String {
+    if is_here(config) {
+        format!("`countersign {words} --data-dir {}`", quoted(&config.data_dir))
+    } else {
+        format!("`countersign {words}`")
+    }
+}
+
+/// A path as a shell takes it, from whatever directory.
+pub(super) fn quoted(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%=".contains(c);
+    if path.chars().all(is_plain) { path } else { format!("'{}'", path.replace('\'', "'\\''")) }
+}
+
 /// Looks at the site of these settings: through its server when one runs, else at what is stored.
 ///
 /// # Errors
-/// When there is no site, or the system refuses a look at it.
+/// When there is no site.
 pub async fn run(config: Config, deep: bool) -> anyhow::Result<Output> {
     if let Some(database) = Database::of(&config) {
         let facts = database.examine(deep).await;
         let site = Site { config: &config, facts: &facts, now: World::system().now(), running: None };
         let mut findings = site.findings();
-        stored::integrity(&config, &facts, &mut findings);
+        if deep {
+            stored::integrity(&config, &facts, &mut findings);
+            deep::look(&config, database.open_for_reading().await, &mut findings).await;
+        }
         return Ok(Output::Findings(findings));
     }
-    let presence = open::presence(&config.data_dir)?;
+    if let Some(finding) = files::out_of_reach(&config.data_dir) {
+        return Ok(Output::Findings(vec![finding]));
+    }
+    let presence = match open::presence(&config.data_dir) {
+        Ok(presence) => presence,
+        // Where something is left of a site, that is looked at.
+        Err(_) if files::has_remains(&config.data_dir) => Presence::Nobody(None),
+        Err(error) => return Err(error),
+    };
     let (mut findings, unwatched) = match &presence {
         Presence::Nobody(_) => (look_here(&config, true).await, true),
         Presence::Held(holder) => match control::ask_running(&config.data_dir, Request::Doctor).await {
@@ -168,8 +199,10 @@ pub async fn run(config: Config, deep: bool) -> anyhow::Result<Output> {
     };
     // Here and not in the server: it may take longer than a request to it is given.
     if deep {
-        let facts = examine(&config.data_dir, Look { unwatched, deep }).await;
+        let look = Look { unwatched, deep };
+        let facts = examine(&config.data_dir, look).await;
         stored::integrity(&config, &facts, &mut findings);
+        deep::look(&config, open_for_reading(&config.data_dir, look).await, &mut findings).await;
     }
     drop(presence);
     Ok(Output::Findings(findings))
@@ -225,6 +258,13 @@ mod tests {
             "",
         ];
         assert_eq!(String::from_utf8(out).unwrap(), lines.join("\n"));
+    }
+
+    #[test]
+    fn a_path_is_written_as_a_shell_takes_it() {
+        assert_eq!(quoted(Path::new("/var/lib/site-1.db")), "/var/lib/site-1.db");
+        assert_eq!(quoted(Path::new("/my site/it's")), r"'/my site/it'\''s'");
+        assert!(quoted(Path::new("site")).ends_with("/site") && quoted(Path::new("site")).starts_with('/'));
     }
 
     #[test]

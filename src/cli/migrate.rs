@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::Config,
     store::{
-        facts::Facts,
+        facts::{Again, Facts},
         postgres::Level,
         sqlite::{Look, SqliteStore, examine, vault::SqliteVault},
     },
@@ -29,18 +29,25 @@ pub async fn run(config: Config, check: bool) -> anyhow::Result<Output> {
 
 async fn of_database(database: &Database, check: bool) -> anyhow::Result<Vec<Finding>> {
     let before = database.levels().await?;
-    if !check && before.is_behind() {
+    let is_behind = before.is_behind();
+    if !check && (is_behind || lacks_something(&database.examine(false).await)) {
         database.migrate().await?;
     }
     let levels = database.levels().await?;
     let schemas = [("log", before.log, levels.log), ("vault", before.vault, levels.vault)];
-    Ok(schemas.map(|(name, before, now)| finding(name, before.done, now)).into())
+    let mut findings: Vec<_> = schemas.map(|(name, before, now)| finding(name, before.done, now)).into();
+    if !(check && is_behind) {
+        findings.extend(lacking(&database.examine(false).await));
+    }
+    Ok(findings)
 }
 
 async fn of_directory(config: &Config, check: bool) -> anyhow::Result<Vec<Finding>> {
     let look = Look { unwatched: false, deep: false };
-    let before = levels(&examine(&config.data_dir, look).await);
-    if !check && before.iter().any(|(_, level)| level.done < level.known) {
+    let facts = examine(&config.data_dir, look).await;
+    let before = levels(&facts);
+    let is_behind = before.iter().any(|(_, level)| level.done < level.known);
+    if !check && (is_behind || lacks_something(&facts)) {
         match open::lock(&config.data_dir, Missing::Refuse)? {
             Lock::Ours(dir) => {
                 SqliteStore::open(dir.path()).await?;
@@ -49,11 +56,30 @@ async fn of_directory(config: &Config, check: bool) -> anyhow::Result<Vec<Findin
             Lock::Held(holder) => anyhow::bail!("{holder} holds the data directory: stop it first"),
         }
     }
-    let after = levels(&examine(&config.data_dir, look).await);
+    let facts = examine(&config.data_dir, look).await;
+    let after = levels(&facts);
     if after.is_empty() {
         anyhow::bail!("there is no site in {}: `countersign serve` makes one", config.data_dir.display());
     }
-    Ok(before.iter().zip(after).map(|((_, before), (name, now))| finding(&name, before.done, now)).collect())
+    let mut findings: Vec<_> =
+        before.iter().zip(after).map(|((_, before), (name, now))| finding(&name, before.done, now)).collect();
+    findings.extend(lacking(&facts));
+    Ok(findings)
+}
+
+/// Whether what the steps made was dropped since, and can be made again.
+fn lacks_something(facts: &Facts) -> bool {
+    facts.databases.iter().flat_map(|database| &database.lacks).any(|lack| lack.again == Again::ByStep)
+}
+
+fn lacking(facts: &Facts) -> impl Iterator<Item = Finding> {
+    facts.databases.iter().filter(|database| !database.lacks.is_empty()).map(|database| {
+        let what: Vec<_> = database.lacks.iter().map(|lack| lack.what.as_str()).collect();
+        let name = database.file.file_stem().unwrap_or_default().to_string_lossy();
+        let remedy =
+            "`countersign migrate` makes triggers, functions and indexes again; `countersign doctor` says the rest";
+        Finding::problem(format!("schema of the {name}"), what.join("; "), remedy)
+    })
 }
 
 fn levels(facts: &Facts) -> Vec<(String, Level)> {

@@ -25,6 +25,14 @@ pub(crate) fn corrupt(column: impl Display, detail: impl Display) -> StoreError 
     StoreError::Corrupt { position: Position(0), detail: format!("column {column}: {detail}") }
 }
 
+/// What a database said that cannot make sense of what lies there.
+pub(crate) fn damaged(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(detail) => StoreError::Corrupt { position: Position(0), detail },
+        error => error,
+    }
+}
+
 fn missing(at: At<'_>) -> StoreError {
     corrupt(at, "is null")
 }

@@ -4,6 +4,7 @@
 
 mod bind;
 mod build;
+mod expected;
 mod facts;
 mod generations;
 mod left_over;
@@ -36,7 +37,7 @@ use super::{
 };
 
 use bind::Statement;
-pub use facts::examine;
+pub use facts::{examine, open_for_reading};
 use generations::Pointers;
 pub use schema::{Level, Part};
 use servers::{Servers, answer};

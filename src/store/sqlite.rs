@@ -4,6 +4,7 @@
 
 mod bind;
 mod build;
+mod expected;
 mod facts;
 mod generations;
 mod purge;
@@ -13,7 +14,7 @@ pub mod vault;
 mod writer;
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -30,7 +31,7 @@ use super::{
     statements::{JSON_LISTS, Lists},
 };
 
-pub use facts::{Look, examine};
+pub use facts::{Look, examine, open_for_reading};
 use generations::Models;
 pub use writer::SqliteWriter;
 
@@ -39,6 +40,8 @@ const READERS: u32 = 4;
 
 /// The store of one data directory.
 pub struct SqliteStore {
+    /// The file of the log.
+    log: PathBuf,
     readers: SqlitePool,
     models: Models,
     /// The one writing connection, until somebody takes it.
@@ -57,12 +60,17 @@ impl SqliteStore {
         schema::make_directory(&models_dir)?;
         let file = data_dir.join("log.db");
         schema::make_file(&file)?;
-        let mut connection = schema::log_writer(&file).connect().await.map_err(unavailable)?;
-        schema::migrate(&mut connection).await?;
-        // A crash may have left what was made null before it in the write-ahead log.
-        purge::truncate(&mut connection).await?;
+        let opened = async {
+            let mut connection = schema::log_writer(&file).connect().await.map_err(unavailable)?;
+            schema::migrate(&mut connection).await?;
+            // A crash may have left what was made null before it in the write-ahead log.
+            purge::truncate(&mut connection).await?;
+            Ok(connection)
+        };
+        let connection = opened.await.map_err(|error| of_file(&file, error))?;
         let store = Self {
             readers: schema::readers(&file, READERS),
+            log: file.clone(),
             models: Models::open(file, models_dir)?,
             writer: Mutex::new(Some(SqliteWriter::new(connection))),
         };
@@ -70,6 +78,14 @@ impl SqliteStore {
             store.models.ensure(projection).await?;
         }
         Ok(Arc::new(store))
+    }
+
+    fn damaged(&self, of: Of, error: sqlx::Error) -> StoreError {
+        let file = match of {
+            Of::Log => self.log.clone(),
+            Of::Model(name) => self.log.with_file_name(format!("models/{name}")),
+        };
+        of_file(&file, unavailable(error))
     }
 
     /// The one writing connection to the log's database.
@@ -90,11 +106,29 @@ impl Reads for SqliteStore {
 
     async fn rows(&self, of: Of, ask: Ask) -> Result<Vec<SqliteRow>, StoreError> {
         let statement = bind::statement(ask);
-        match of {
+        let rows = match of {
             Of::Log => statement.fetch_all(&self.readers).await,
             Of::Model(name) => statement.fetch_all(&*self.models.readers(name).await?).await,
-        }
-        .map_err(unavailable)
+        };
+        rows.map_err(|error| if is_damage(&error) { self.damaged(of, error) } else { unavailable(error) })
+    }
+}
+
+/// Whether a page makes no sense, or the file is no database.
+fn is_damage(error: &sqlx::Error) -> bool {
+    const CORRUPT: u32 = 11;
+    const NOT_A_DATABASE: u32 = 26;
+    let code = error.as_database_error().and_then(|told| told.code()?.parse::<u32>().ok());
+    matches!(code.map(|extended| extended & 0xFF), Some(CORRUPT | NOT_A_DATABASE))
+}
+
+/// An error of a file, which names it and says who looks closer.
+fn of_file(file: &Path, error: StoreError) -> StoreError {
+    let named = |told| format!("{}: {told}; `countersign doctor` says what is wrong with it", file.display());
+    match error {
+        StoreError::Unavailable(told) => StoreError::Unavailable(named(told)),
+        StoreError::Corrupt { position, detail } => StoreError::Corrupt { position, detail: named(detail) },
+        error @ StoreError::Conflict(_) => error,
     }
 }
 

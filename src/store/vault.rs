@@ -399,7 +399,7 @@ fn first_bytes(row: &impl Columns) -> Result<Vec<u8>, StoreError> {
     convert::bytes(row, 0).map(<[u8]>::to_vec)
 }
 
-fn id(row: &impl Columns, place: usize) -> Result<Uuid, StoreError> {
+pub(super) fn id(row: &impl Columns, place: usize) -> Result<Uuid, StoreError> {
     Uuid::from_slice(convert::bytes(row, place)?).map_err(|_| corrupt("an id is not of 16 bytes"))
 }
 

@@ -93,7 +93,7 @@ async fn rows_that_cannot_be_read_are_found_by_a_deep_look() {
     doctor(&site, &[]).is_healthy();
     let told = doctor(&site, &["--deep"]);
     told.has("problem", "integrity of log", "countersign_inbox_1.notifications: ", "look at the server's log");
-    told.has("problem", "integrity of vault", "countersign_vault.outcomes: ", "restore the database from your backup");
+    told.has("problem", "integrity of vault", "countersign_vault.outcomes: ", "restore the schema countersign_vault");
 }
 
 #[tokio::test]

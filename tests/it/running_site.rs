@@ -156,6 +156,11 @@ impl RunningSite {
         assert!(sent.expect("kill runs").success(), "SIG{name} can be sent");
     }
 
+    /// Whether it has ended, and how.
+    pub fn try_wait(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().expect("it is ours")
+    }
+
     /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.child.id()

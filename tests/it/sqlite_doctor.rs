@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use sqlx::{ConnectOptions as _, Connection as _, raw_sql, sqlite::SqliteConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, raw_sql, sqlite::SqliteConnectOptions};
 
 use crate::{
     databases::Database,
@@ -22,9 +22,9 @@ fn given_stopped() -> RunningSite {
 }
 
 /// Changes a database behind everybody's back, and puts what was changed into the file itself.
-async fn tamper(file: &Path, statements: &'static str) {
+pub async fn tamper(file: &Path, statements: &str) {
     let mut connection = SqliteConnectOptions::new().filename(file).connect().await.expect("a database");
-    raw_sql(statements).execute(&mut connection).await.expect("it can be changed");
+    raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await.expect("it can be changed");
     raw_sql("pragma wal_checkpoint(truncate)").execute(&mut connection).await.expect("a checkpoint");
     connection.close().await.expect("it closes");
 }
@@ -111,7 +111,7 @@ fn a_root_key_that_lies_inside_the_data_directory_is_a_problem() {
     let key = site.directory().join("site.key");
     fs::rename(&key, site.data_dir().join("hidden.key")).expect("it is ours");
     std::os::unix::fs::symlink(site.data_dir().join("hidden.key"), &key).expect("a link");
-    doctor(&site, &[]).has("problem", "place of the root key", "inside the data directory", "move it out");
+    doctor(&site, &[]).has("problem", "place of the root key", "inside the data directory", "`mv ");
 }
 
 #[test]
@@ -155,7 +155,7 @@ async fn damaged_pages_are_found_by_a_deep_look() {
 fn a_database_that_cannot_be_read_is_a_problem() {
     let site = given_stopped();
     fs::write(site.data_dir().join("vault.db"), "this is no database, and was never one; far from it").expect("ours");
-    doctor(&site, &[]).has("problem", "vault.db", "cannot be read", "restore it from your backup");
+    doctor(&site, &[]).has("problem", "vault.db", "vault.db is damaged", "put the newest copy of");
 }
 
 #[test]

@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
-use super::{Finding, Running, Site, size};
+use countersign_projections::TRAILING;
+
+use super::{Finding, Running, Site, command, deep, is_here, quoted, size};
 use crate::{
     config::Config,
-    store::facts::{Database, Facts, LogFacts, ModelFacts},
+    store::facts::{Again, Database, Facts, LogFacts, Members, ModelFacts, Named, Unreadable},
 };
 
 /// A write-ahead log is copied back at a quarter of this.
@@ -23,40 +25,101 @@ pub(super) fn programs(site: &Site<'_>, findings: &mut Vec<Finding>) {
     let found = format!("Countersign {}, {}; {running}", env!("CARGO_PKG_VERSION"), site.facts.engine);
     findings.push(Finding::ok("program", found));
     for database in &site.facts.databases {
-        let about = format!("schema of {}", name(database));
-        match (&database.error, database.schema) {
-            (Some(error), _) => findings.push(Finding::problem(
-                name(database),
-                format!("cannot be read: {error}"),
-                if site.is_here() {
-                    "run this as the account that runs the site; if the file is gone or damaged, restore it from your \
-                     backup"
-                } else {
-                    "see that its server runs and that database_url, or vault_url, names it with a role that may read; \
-                     `countersign migrate` makes tables where there are none"
-                },
-            )),
-            (None, Some((has, known))) if has > known => {
-                let found = format!("{has}, which a newer Countersign made; this one knows schemas up to {known}");
-                findings.push(if database.oldest.is_some_and(|oldest| oldest <= known) {
-                    Finding::ok(about, format!("{found}, and works with it"))
-                } else {
-                    let remedy = "run the newer program, or restore the backup from before the upgrade";
-                    Finding::problem(about, found, remedy)
-                });
-            }
-            (None, Some((has, known))) if has < known => findings.push(if site.is_here() {
-                let remedy = "make a backup before that start: an older program does not open the newer schema";
-                Finding::warning(about, format!("{has}; the next start of the site brings it to {known}"), remedy)
-            } else {
-                let remedy = "make a backup, then run `countersign migrate` as the owner of the tables; no node of this \
-                              program starts before";
-                Finding::warning(about, format!("{has}; this program wants {known}"), remedy)
-            }),
-            (None, Some((has, _))) => findings.push(Finding::ok(about, has.to_string())),
-            (None, None) => {}
+        if let Some(error) = &database.error {
+            findings.extend(unreadable(site, database, error));
         }
+        schema(site, database, findings);
     }
+}
+
+/// A database that cannot be read. Of a read model's its finding says so.
+fn unreadable(site: &Site<'_>, database: &Database, error: &Unreadable) -> Option<Finding> {
+    let config = site.config;
+    let about = name(database);
+    if !is_here(config) {
+        let remedy = match (error, about.as_str()) {
+            (Unreadable::Damaged(_), "log") => deep::restore_log(config),
+            (Unreadable::Damaged(_), _) => deep::restore_vault(config),
+            _ => "see that its server runs and that database_url, or vault_url, names it with a role that may read; \
+                  where there are no tables and never were, `countersign migrate` makes them"
+                .to_owned(),
+        };
+        return Some(Finding::problem(about, error.to_string(), remedy));
+    }
+    let path = quoted(&database.file);
+    let remedy = match (error, about.as_str()) {
+        (Unreadable::Denied(_), "log.db" | "vault.db") => {
+            format!("run this as the account that runs the site; if that is this one: `chmod u+rw {path}`")
+        }
+        (Unreadable::Silent(_), "log.db" | "vault.db") => {
+            "see what has it open, and look at the disk; it may be whole".to_owned()
+        }
+        (_, "log.db") => deep::restore_log(config),
+        (_, "vault.db") => deep::restore_vault(config),
+        _ => return None,
+    };
+    Some(Finding::problem(about, format!("{} {error}", database.file.display()), remedy))
+}
+
+fn schema(site: &Site<'_>, database: &Database, findings: &mut Vec<Finding>) {
+    let about = format!("schema of {}", name(database));
+    let Some((has, known)) = database.schema else {
+        return lacks(site, database, findings);
+    };
+    if has > known {
+        let found = format!("{has}, which a newer Countersign made; this one knows schemas up to {known}");
+        findings.push(if database.oldest.is_some_and(|oldest| oldest <= known) {
+            Finding::ok(about, format!("{found}, and works with it"))
+        } else {
+            let remedy = "run the newer program, or restore the backup from before the upgrade";
+            Finding::problem(about, found, remedy)
+        });
+    } else if has < known {
+        findings.push(if is_here(site.config) {
+            let remedy = "make a backup before that start: an older program does not open the newer schema";
+            Finding::warning(about, format!("{has}; the next start of the site brings it to {known}"), remedy)
+        } else {
+            let remedy = "make a backup, then run `countersign migrate` as the owner of the tables; no node of this \
+                          program starts before";
+            Finding::warning(about, format!("{has}; this program wants {known}"), remedy)
+        });
+    } else if database.lacks.is_empty() {
+        findings.push(Finding::ok(about, has.to_string()));
+    }
+    lacks(site, database, findings);
+}
+
+/// What was dropped or changed behind the program's back.
+fn lacks(site: &Site<'_>, database: &Database, findings: &mut Vec<Finding>) {
+    let about = format!("schema of {}", name(database));
+    if database.lacks.is_empty() {
+        return;
+    }
+    let config = site.config;
+    let told: Vec<_> = database.lacks.iter().map(|lack| lack.what.as_str()).collect();
+    let deep = command(config, "doctor --deep");
+    let again = |of: fn(&Again) -> bool| database.lacks.iter().all(|lack| of(&lack.again));
+    let remedy = if again(|again| *again == Again::ByStep) {
+        let migrate = command(config, "migrate");
+        let how = if is_here(config) {
+            format!("stop the site and run {migrate}")
+        } else {
+            format!("run {migrate} as the owner of the tables")
+        };
+        format!(
+            "{how}, which makes it again and changes no row; then {deep} tells whether anything was changed meanwhile"
+        )
+    } else if again(|again| matches!(again, Again::WithModel(_))) {
+        let mut models: Vec<_> = database.lacks.iter().filter_map(|lack| lack.again.model()).collect();
+        models.dedup();
+        let rebuild = command(config, &format!("projections rebuild {}", models.join(" ")));
+        format!("when log and keys are sound, which {0} tells, stop the site and run {rebuild}", deep.trim_matches('`'))
+    } else {
+        format!(
+            "somebody changed the tables: find out who, see what {deep} tells, and restore the database from your backup"
+        )
+    };
+    findings.push(Finding::problem(about, told.join("; "), remedy));
 }
 
 pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
@@ -67,6 +130,9 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
             findings.push(read_model(site, log, model));
         }
     }
+    if let Some(members) = &site.facts.members {
+        findings.push(keys(site, members));
+    }
     if let Some(running) = &site.running {
         server(running, findings);
     }
@@ -74,7 +140,7 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
         findings.push(Finding::warning(
             "left-over generation",
             format!("nothing reads {}", file.display()),
-            if site.is_here() {
+            if is_here(site.config) {
                 "the next start of the site removes it, unless a rebuild is under way that is still filling it"
             } else {
                 "a node that serves removes it within minutes, unless a rebuild is under way that is still filling it; \
@@ -82,7 +148,7 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
             },
         ));
     }
-    if site.is_here() {
+    if is_here(site.config) {
         write_ahead(site, findings);
     }
 }
@@ -109,19 +175,39 @@ fn clock(site: &Site<'_>, log: &LogFacts, findings: &mut Vec<Finding>) {
 fn head(site: &Site<'_>, log: &LogFacts, findings: &mut Vec<Finding>) {
     const ABOUT: &str = "end of the log";
     let (head, last) = (log.head.position, log.last.map(|(position, _)| position).unwrap_or_default());
+    let remedy = || deep::restore_log(site.config);
     if head == last {
         findings.push(Finding::ok(ABOUT, format!("position {head}, epoch {}", log.head.epoch)));
     } else {
-        findings.push(Finding::problem(
-            ABOUT,
-            format!("the head says position {head}, the last event is at {last}: something else has changed the log"),
-            if site.is_here() {
-                "stop the site, keep a copy of log.db, and restore it from your backup; do not edit it"
-            } else {
-                "stop all nodes, keep a copy of the database, and restore it from your backup; do not edit it"
-            },
-        ));
+        let found = format!("the head says {head}, and the last event is at {last}");
+        findings.push(Finding::problem(ABOUT, found, remedy()));
     }
+    if log.count < last.0 {
+        let place = log.hole.map_or(String::new(), |(before, after)| {
+            format!(", the first of them after {before}: the next one there is {after}")
+        });
+        let found = format!("{} of {last} events are missing{place}", last.0 - log.count);
+        findings.push(Finding::problem("events", found, remedy()));
+    }
+}
+
+/// Of every member who is not erased: their data key, and the verifier of their password.
+fn keys(site: &Site<'_>, members: &Members) -> Finding {
+    const ABOUT: &str = "keys of members";
+    let Members { count, without_key, without_verifier } = members;
+    let named = |what: &str, lost: &Named| {
+        let first: Vec<_> = lost.first.iter().map(ToString::to_string).collect();
+        let more = if lost.count > first.len() as u64 { ", …" } else { "" };
+        (lost.count > 0)
+            .then(|| format!("{} of {count} members have no {what} ({}{more})", lost.count, first.join(", ")))
+    };
+    let found: Vec<_> =
+        [named("data key", without_key), named("password verifier", without_verifier)].into_iter().flatten().collect();
+    if found.is_empty() {
+        return Finding::ok(ABOUT, format!("{count} members have theirs"));
+    }
+    let found = format!("{}: the vault is older than the log, or has lost rows", found.join("; "));
+    Finding::problem(ABOUT, found, deep::restore_vault(site.config))
 }
 
 fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
@@ -136,15 +222,8 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
     if !model.trailing {
         return Finding::ok(about, format!("revision {}, changes with the log", model.wanted));
     }
-    let rebuild = format!("`countersign projections rebuild {}`", model.name);
-    let Some(cursor) = model.cursor else {
-        let found = "its file is missing or cannot be read";
-        return Finding::warning(
-            about,
-            found,
-            format!("the next start of the site builds it from the log, or: {rebuild}"),
-        );
-    };
+    let rebuild = command(site.config, &format!("projections rebuild {}", model.name));
+    let Some(cursor) = model.cursor else { return lost_model(site, model, about, &rebuild) };
     let (position, head) = (cursor.position, log.head.position);
     // Of the epochs that began since, each may have cut off what it has read.
     let cut = log.epochs.iter().any(|(epoch, began_after)| *epoch > cursor.epoch && position > *began_after);
@@ -153,15 +232,25 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
             "its cursor {}.{position} is ahead of the log, which ends at {}.{head}: the log was replaced by an older one",
             cursor.epoch, log.head.epoch
         );
-        return Finding::problem(about, found, format!("it shows events that the log does not have: {rebuild}"));
+        let remedy = format!(
+            "it may be the last to know the events that the log lacks: put the newest copy of the log back. When the log is \
+             the one you want, {rebuild}"
+        );
+        return Finding::problem(about, found, remedy);
     }
     let following =
         site.running.as_ref().and_then(|running| running.following.iter().find(|one| one.name == model.name));
     let parked = following.map_or(model.parked, |following| following.parked);
     if parked > 0 && following.is_none_or(|following| following.progress.error.is_none()) {
         let found = format!("incomplete: {parked} {} parked", if parked == 1 { "stream is" } else { "streams are" });
-        let remedy = "`countersign projections parked list` says why; then `countersign projections parked retry ID`, or \
-                      `countersign projections parked discard ID --reason TEXT`";
+        let remedy = format!(
+            "{} says why. When the event is damaged in the log, put that right first ({}). When this program cannot apply it, \
+             {} after an upgrade that can; {} gives it up for good",
+            command(site.config, "projections parked list"),
+            command(site.config, "doctor --deep"),
+            command(site.config, "projections parked retry ID"),
+            command(site.config, "projections parked discard ID --reason TEXT"),
+        );
         return Finding::problem(about, found, remedy);
     }
     let Some(following) = following else {
@@ -172,7 +261,11 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
     let (events, seconds) = (following.behind_events, following.behind_seconds);
     if let Some(error) = &following.progress.error {
         let found = format!("stopped {events} events behind: {error}");
-        return Finding::problem(about, found, format!("mend what the error names; if the file is damaged: {rebuild}"));
+        let remedy = format!(
+            "mend what the error names; if {} finds log and keys sound and the read model damaged, {rebuild}",
+            command(site.config, "doctor --deep")
+        );
+        return Finding::problem(about, found, remedy);
     }
     let found = format!("revision {}, {events} events and {seconds:.1} s behind", model.wanted);
     if seconds >= LAG_WARNING_SECONDS {
@@ -189,7 +282,8 @@ fn server(running: &Running, findings: &mut Vec<Finding>) {
         findings.push(Finding::problem(
             "writer",
             "the last append failed, or the writer has stopped",
-            "look at the server's log lines for the cause, such as a full disk; mend it and restart the server",
+            "look at the server's log lines for the cause; when the disk is full, make room first. The next append tries \
+             again by itself; only where that fails with room on the disk, restart the server",
         ));
     }
 }
@@ -215,28 +309,55 @@ fn write_ahead(site: &Site<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// A trailing read model whose generation cannot be read.
+fn lost_model(site: &Site<'_>, model: &ModelFacts, about: String, rebuild: &str) -> Finding {
+    let prefix = format!("{}-", model.name);
+    let database = site.facts.databases.iter().find(|database| name(database).starts_with(&prefix));
+    let (found, denied) = match database.map(|database| (database, &database.error)) {
+        Some((database, Some(error))) => (
+            format!("{} {error}", database.file.display()),
+            matches!(error, Unreadable::Denied(_)).then(|| quoted(&database.file)),
+        ),
+        _ => ("it cannot be read".to_owned(), None),
+    };
+    let remedy = match denied {
+        Some(path) => format!("run this as the account that runs the site; if that is this one: `chmod u+rw {path}`"),
+        None => format!(
+            "nothing is lost while the log is whole: the next start of the site builds it from the log, or {rebuild}"
+        ),
+    };
+    Finding::problem(about, found, remedy)
+}
+
 /// Of every page of every file; of every row in a database.
 pub(super) fn integrity(config: &Config, facts: &Facts, findings: &mut Vec<Finding>) {
-    let (read, remedy) = if config.database_url.is_none() {
-        (
-            "every page was read",
-            "look at the disk; restore log.db or vault.db from your backup; what lies in models is built anew from \
-             the log when its file is removed while the site is stopped",
-        )
-    } else {
-        (
-            "every row was read",
-            "look at the server's log and its disk; restore the database from your backup, or go on with a standby; a \
-             read model alone is built anew from the log: countersign projections rebuild",
-        )
-    };
+    let read = if is_here(config) { "every page was read" } else { "every row was read" };
     for database in &facts.databases {
-        let about = format!("integrity of {}", name(database));
+        let name = name(database);
+        let about = format!("integrity of {name}");
         match &database.damage {
             Some(damage) if damage.is_empty() => findings.push(Finding::ok(about, read)),
-            Some(damage) => findings.push(Finding::problem(about, damage.join("; "), remedy)),
+            Some(damage) => findings.push(Finding::problem(about, damage.join("; "), mended(config, &name, damage))),
             // That it cannot be read was said before.
             None => {}
+        }
+    }
+}
+
+fn mended(config: &Config, name: &str, damage: &[String]) -> String {
+    let disk = if is_here(config) { "look at the disk" } else { "look at the server's log and its disk" };
+    let of_models = |told: &String| told.starts_with("countersign_") && !told.starts_with("countersign_vault");
+    match name {
+        "vault.db" | "vault" => format!("{disk}; {}", deep::restore_vault(config)),
+        "log.db" => format!("{disk}; {}", deep::restore_log(config)),
+        "log" if !damage.iter().all(of_models) => format!("{disk}; {}", deep::restore_log(config)),
+        _ => {
+            let model = TRAILING.iter().map(|trailing| trailing.name).find(|trailing| {
+                name.starts_with(&format!("{trailing}-"))
+                    || damage.iter().any(|told| told.starts_with(&format!("countersign_{trailing}_")))
+            });
+            let rebuild = command(config, &format!("projections rebuild {}", model.unwrap_or_default()));
+            format!("{disk}; when log and keys are sound, {rebuild} makes it anew from the log")
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     secrets::RootKey,
     store::{
         StoreError, Vault as _,
-        facts::Facts,
+        facts::{Facts, Opened, Unreadable},
         postgres::{self, Part, PostgresStore, PostgresVault},
     },
     world::World,
@@ -111,9 +111,19 @@ impl Database {
     pub async fn examine(&self, deep: bool) -> Facts {
         let mut facts = postgres::examine(self.log.urls(), self.vault.urls(), deep).await;
         for (database, named) in facts.databases.iter_mut().zip([&self.log, &self.vault]) {
-            database.error = database.error.take().map(|told| format!("{}: {told}", named.place));
+            if let Some(Unreadable::Silent(told)) = &mut database.error {
+                told.insert_str(0, &format!("{}: ", named.place));
+            }
         }
         facts
+    }
+
+    /// Opens log and vault for reading them through without changing either.
+    ///
+    /// # Errors
+    /// [`StoreError`] when one of them does not answer.
+    pub async fn open_for_reading(&self) -> Result<Box<dyn Opened>, StoreError> {
+        postgres::open_for_reading(self.log.urls(), self.vault.urls()).await
     }
 
     /// Opens the stores and starts the app on them, after these inline read models were built anew.

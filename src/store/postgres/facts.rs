@@ -2,25 +2,26 @@
 
 use std::path::PathBuf;
 
-use countersign_events::recorded::Position;
+use async_trait::async_trait;
 use countersign_projections::{INLINE, TRAILING};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query, query_scalar};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgRow, query, query_scalar};
 
 use super::{
     super::{
-        StoreError, convert,
-        facts::{Database, Facts, LogFacts, ModelFacts},
+        StoreError,
+        ask::Ask,
+        convert,
+        examine::{self, Both, Examined},
+        facts::{Database, Facts, ModelFacts, Opened},
         statements, vault,
     },
-    failed,
+    bind, expected, failed,
     generations::{self, CURSOR},
     schema::{self, Part},
     servers::Servers,
     signed,
 };
 
-pub(super) const LAST_EVENT: &str = "select position, recorded_at\nfrom events\norder by position desc\nlimit 1";
-pub(super) const EPOCHS: &str = "select epoch, began_after\nfrom epochs\norder by epoch";
 pub(super) const GENERATIONS: &str = "select revision, generation\nfrom generations\nwhere name = $1\n\
     order by revision = $2 desc, generation desc\nlimit 1";
 pub(super) const RESTING: &str =
@@ -32,42 +33,119 @@ pub(super) const SCHEMAS: &str = "select nspname::text as name\nfrom pg_namespac
 pub(super) const TABLES: &str = "select format('%I.%I', nspname, relname) as name\n\
     from pg_class\njoin pg_namespace on pg_namespace.oid = relnamespace\n\
     where nspname = any($1) and relkind = 'r' and has_table_privilege(pg_class.oid, 'select')\norder by name";
+/// Whether the extension that checks indexes is there, and this role may use it; in which schema.
+pub(super) const CHECKS_INDEXES: &str = "select nspname::text as name\nfrom pg_proc\n\
+    join pg_namespace on pg_namespace.oid = pronamespace\n\
+    where proname = 'bt_index_check' and pronargs = 2 and has_function_privilege(pg_proc.oid, 'execute')";
+/// Trees among the indexes of some schemas.
+pub(super) const INDEXES: &str = "select format('%I.%I', nspname, relname) as name\n\
+    from pg_class\njoin pg_namespace on pg_namespace.oid = relnamespace\njoin pg_am on pg_am.oid = relam\n\
+    where nspname = any($1) and relkind = 'i' and amname = 'btree'\norder by name";
+/// The events as the table has them and as each index of it has them.
+pub(super) const COUNTS: &[(&str, &str, &str)] = &[
+    ("events", "off", "select count(*) from events"),
+    ("events_pkey", "on", "select count(*) from events where position > -1"),
+    ("events_event_id_key", "on", "select count(*) from events where event_id >= ''"),
+    ("events_stream_version_key", "on", "select count(*) from events where stream >= ''"),
+];
 
 /// Gathers the facts of a site. What cannot be read is told as a fact as well. `deep` has every row of log, read models
 /// and vault read once.
 pub async fn examine(log_urls: &str, vault_urls: &str, deep: bool) -> Facts {
     let mut facts = Facts::default();
-    let mut log = Database { file: PathBuf::from("log"), ..Database::default() };
-    let read = async {
-        let mut connection = Servers::parse(log_urls)?.connect(&format!("{}, {}", schema::LOG, schema::INLINE)).await?;
-        facts.engine = schema::engine(&mut connection).await?;
-        level(&mut connection, Part::Log, &mut log).await?;
-        facts.log = Some(read_log(&mut connection).await?);
-        let pointed_at = models(&mut connection, &mut facts.models).await?;
-        facts.leftovers = leftovers(&mut connection, &pointed_at).await?;
-        if deep {
-            let mut schemas = vec![schema::LOG.to_owned(), schema::INLINE.to_owned()];
-            schemas.extend(pointed_at.iter().map(|(name, generation)| generations::schema_of(name, *generation)));
-            log.damage = Some(damage(&mut connection, &schemas).await?);
-        }
-        connection.close().await.map_err(failed)
-    };
-    log.error = read.await.err().map(told);
-    facts.databases.push(log);
-    let mut vault_database = Database { file: PathBuf::from("vault"), ..Database::default() };
-    let read = async {
-        let mut connection = Servers::parse(vault_urls)?.connect(schema::VAULT).await?;
-        level(&mut connection, Part::Vault, &mut vault_database).await?;
-        let row = query(vault::statements::SITE_KEY).fetch_optional(&mut connection).await.map_err(failed)?;
-        facts.site_key = row.as_ref().map(vault::site_key).transpose()?;
-        if deep {
-            vault_database.damage = Some(damage(&mut connection, &[schema::VAULT.to_owned()]).await?);
-        }
-        connection.close().await.map_err(failed)
-    };
-    vault_database.error = read.await.err().map(told);
-    facts.databases.push(vault_database);
+    let (mut log, mut log_database) = open(log_urls, Part::Log, "log").await;
+    if let Some(log) = &mut log {
+        let read = read_log(log, &mut facts, &mut log_database, deep).await;
+        note(&mut log_database, read);
+    }
+    let (mut vault, mut vault_database) = open(vault_urls, Part::Vault, "vault").await;
+    if let Some(vault) = &mut vault {
+        let read = async {
+            let row = query(vault::statements::SITE_KEY).fetch_optional(&mut vault.0).await.map_err(failed)?;
+            facts.site_key = row.as_ref().map(vault::site_key).transpose()?;
+            if deep {
+                vault_database.damage = Some(damage(&mut vault.0, &[schema::VAULT.to_owned()]).await?);
+            }
+            Ok(())
+        };
+        let read = read.await;
+        note(&mut vault_database, read);
+    }
+    let accounts = |model: &ModelFacts| model.name == "accounts" && model.revision == Some(model.wanted);
+    if let (Some(log), Some(vault)) = (&mut log, &mut vault)
+        && facts.models.iter().any(accounts)
+    {
+        facts.members = examine::members(log, vault).await.ok();
+    }
+    for opened in [log, vault].into_iter().flatten() {
+        drop(opened.0.close().await);
+    }
+    facts.databases.extend([log_database, vault_database]);
     facts
+}
+
+/// Opens log and vault for reading them through.
+///
+/// # Errors
+/// [`StoreError`] when one of them does not answer or has no tables.
+pub async fn open_for_reading(log_urls: &str, vault_urls: &str) -> Result<Box<dyn Opened>, StoreError> {
+    let opened = |(opened, database): (Option<Examining>, Database)| {
+        let told = || database.error.as_ref().map(ToString::to_string).unwrap_or_default();
+        opened.ok_or_else(|| StoreError::Unavailable(told()))
+    };
+    let log = opened(open(log_urls, Part::Log, "log").await)?;
+    let vault = opened(open(vault_urls, Part::Vault, "vault").await)?;
+    Ok(Box::new(Both { log, vault }))
+}
+
+/// A connection that only reads.
+struct Examining(PgConnection);
+
+#[async_trait]
+impl Examined for Examining {
+    type Row = PgRow;
+    const COUNT: &'static str = "select count(*) as number\nfrom events";
+    const VAULT: vault::statements::Texts = vault::statements::POSTGRES;
+
+    async fn rows(&mut self, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
+        bind::statement(ask).fetch_all(&mut self.0).await.map_err(told)
+    }
+}
+
+/// What a database said that is only looked at: what it cannot make sense of is damage.
+fn told(error: sqlx::Error) -> StoreError {
+    /// `data_corrupted`, `index_corrupted`, and a table or column that is not there.
+    const DAMAGED: [&str; 4] = ["XX001", "XX002", "42P01", "42703"];
+    match error.as_database_error().and_then(sqlx::error::DatabaseError::code) {
+        Some(code) if DAMAGED.contains(&&*code) => convert::damaged(failed(error)),
+        _ => failed(error),
+    }
+}
+
+fn note(database: &mut Database, read: Result<(), StoreError>) {
+    if let Err(error) = read {
+        database.error = Some(error.into());
+    }
+}
+
+async fn open(urls: &str, part: Part, name: &str) -> (Option<Examining>, Database) {
+    let mut database = Database { file: PathBuf::from(name), ..Database::default() };
+    let path = match part {
+        Part::Log => format!("{}, {}", schema::LOG, schema::INLINE),
+        Part::Vault => schema::VAULT.to_owned(),
+    };
+    let opened = async {
+        let mut connection = Servers::parse(urls)?.connect(&path).await?;
+        level(&mut connection, part, &mut database).await?;
+        Ok::<_, StoreError>(Examining(connection))
+    };
+    match opened.await {
+        Ok(opened) => (Some(opened), database),
+        Err(error) => {
+            database.error = Some(error.into());
+            (None, database)
+        }
+    }
 }
 
 async fn level(connection: &mut PgConnection, part: Part, database: &mut Database) -> Result<(), StoreError> {
@@ -76,27 +154,58 @@ async fn level(connection: &mut PgConnection, part: Part, database: &mut Databas
         return Err(StoreError::Unavailable("it has no tables of Countersign".to_owned()));
     }
     (database.schema, database.oldest) = (Some((level.done, level.known)), Some(level.oldest));
+    if level.done <= level.known {
+        database.lacks = expected::missing(connection, part, level.done).await.map_err(failed)?;
+    }
     Ok(())
 }
 
-fn told(error: StoreError) -> String {
-    match error {
-        StoreError::Unavailable(told) => told,
-        error => error.to_string(),
+async fn read_log(
+    log: &mut Examining,
+    facts: &mut Facts,
+    database: &mut Database,
+    deep: bool,
+) -> Result<(), StoreError> {
+    facts.engine = schema::engine(&mut log.0).await?;
+    let read = facts.log.insert(examine::log(log).await?);
+    examine::count(log, read).await?;
+    let pointed_at = models(&mut log.0, &mut facts.models).await?;
+    facts.leftovers = leftovers(&mut log.0, &pointed_at).await?;
+    if deep {
+        let mut schemas = vec![schema::LOG.to_owned(), schema::INLINE.to_owned()];
+        schemas.extend(pointed_at.iter().map(|(name, generation)| generations::schema_of(name, *generation)));
+        let mut damage = damage(&mut log.0, &schemas).await?;
+        damage.extend(miscounts(&mut log.0).await?);
+        database.damage = Some(damage);
     }
+    Ok(())
 }
 
-async fn read_log(connection: &mut PgConnection) -> Result<LogFacts, StoreError> {
-    let row = query(statements::HEAD).fetch_one(&mut *connection).await.map_err(failed)?;
-    let head = convert::head(&row)?;
-    let last = query(LAST_EVENT).fetch_optional(&mut *connection).await.map_err(failed)?;
-    let last = last.as_ref().map(|row| Ok((convert::position(row)?, convert::recorded_at(row)?))).transpose()?;
-    let rows = query(EPOCHS).fetch_all(connection).await.map_err(failed)?;
-    let epochs = rows
-        .iter()
-        .map(|row| Ok((convert::number(row, "epoch")?, Position(convert::number(row, "began_after")?))))
-        .collect::<Result<_, StoreError>>()?;
-    Ok(LogFacts { head, last, epochs })
+/// Counts the events by the table and by each of its indexes: an index that has others leads past events.
+async fn miscounts(connection: &mut PgConnection) -> Result<Vec<String>, StoreError> {
+    // One moment for all, and settings that end with it.
+    let mut tx = connection.begin_with("begin isolation level repeatable read, read only").await.map_err(failed)?;
+    let (mut counts, mut damage) = (vec![], vec![]);
+    for &(name, by_index, count) in COUNTS {
+        let by_table = if by_index == "on" { "off" } else { "on" };
+        let way = format!(
+            "set local enable_seqscan = {by_table}; set local enable_indexscan = {by_index}; \
+             set local enable_indexonlyscan = {by_index}; set local enable_bitmapscan = {by_index}"
+        );
+        sqlx::raw_sql(AssertSqlSafe(way)).execute(&mut *tx).await.map_err(failed)?;
+        match query_scalar::<_, i64>(count).fetch_one(&mut *tx).await {
+            Ok(count) => counts.push((name, count)),
+            Err(error) => {
+                damage.push(format!("{name}: {}", failed(error)));
+                break;
+            }
+        }
+    }
+    drop(tx.rollback().await);
+    let (table, indexes) = counts.split_first().map_or((0, counts.as_slice()), |((_, table), rest)| (*table, rest));
+    let differ = indexes.iter().filter(|(_, count)| *count != table);
+    damage.extend(differ.map(|(name, count)| format!("{name} leads to {count} events of {table}")));
+    Ok(damage)
 }
 
 /// The read models, and which generations are read.
@@ -157,6 +266,16 @@ async fn damage(connection: &mut PgConnection, schemas: &[String]) -> Result<Vec
         let read = query_scalar::<_, i64>(AssertSqlSafe(read)).fetch_one(&mut *connection).await;
         if let Err(error) = read {
             damage.push(format!("{table}: {}", failed(error)));
+        }
+    }
+    let rows = query(CHECKS_INDEXES).fetch_optional(&mut *connection).await.map_err(failed)?;
+    let Some(extension) = rows else { return Ok(damage) };
+    let check =
+        format!("select {}.bt_index_check($1::regclass, true)", schema::identifier(convert::text(&extension, "name")?));
+    for index in &query(INDEXES).bind(schemas).fetch_all(&mut *connection).await.map_err(failed)? {
+        let index = convert::text(index, "name")?;
+        if let Err(error) = query(AssertSqlSafe(check.clone())).bind(index).execute(&mut *connection).await {
+            damage.push(format!("{index}: {}", failed(error)));
         }
     }
     Ok(damage)

@@ -6,7 +6,7 @@ use sqlx::{
     query_scalar, raw_sql,
 };
 
-use super::{super::StoreError, failed};
+use super::{super::StoreError, expected, failed};
 
 /// The log with its bookkeeping, which the owner of the tables migrates.
 pub(super) const LOG: &str = "countersign";
@@ -15,14 +15,16 @@ pub(super) const INLINE: &str = "countersign_inline";
 /// The vault, unless it has a database of its own; there it is called so as well.
 pub(super) const VAULT: &str = "countersign_vault";
 
+/// A step of a schema: number, name, text.
+pub(super) type Step = (i64, &'static str, &'static str);
+
 /// The steps of the schema of the log: numbers and names are those of `SQLite`.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+const MIGRATIONS: &[Step] = &[
     (1, "log", include_str!("../../../migrations/postgres/0001_log.sql")),
     (2, "cut_off", include_str!("../../../migrations/postgres/0002_cut_off.sql")),
     (3, "token_uses", include_str!("../../../migrations/postgres/0003_token_uses.sql")),
 ];
-const VAULT_MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "vault", include_str!("../../../migrations/postgres/vault/0001_vault.sql"))];
+const VAULT_MIGRATIONS: &[Step] = &[(1, "vault", include_str!("../../../migrations/postgres/vault/0001_vault.sql"))];
 
 /// One of the two databases that are migrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Part {
         }
     }
 
-    const fn migrations(self) -> &'static [(i64, &'static str, &'static str)] {
+    pub(super) const fn migrations(self) -> &'static [Step] {
         match self {
             Self::Log => MIGRATIONS,
             Self::Vault => VAULT_MIGRATIONS,
@@ -135,6 +137,7 @@ pub(super) async fn migrate(connection: &mut PgConnection, part: Part, role: &st
         // Its own lock is taken already; a step that waits for a table's lock gives up with `lock_timeout`.
         let mut migrator = part.migrator();
         migrator.set_locking(false).run_direct(None, &mut *connection, false).await.map_err(told)?;
+        expected::restore(connection, part).await.map_err(owned)?;
         grant(connection, part, role).await
     }
     .await;

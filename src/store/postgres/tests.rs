@@ -8,12 +8,12 @@ use super::{
     super::{
         LogWriter as _,
         changes::Placeholders,
-        replay, statements as s,
+        examine, replay, statements as s,
         tests::{LOG, TRAILING, applied, pages, tables},
         throw_away::{self, TestDatabase},
         vault::statements as vault,
     },
-    Part, PostgresStore, facts, generations, left_over, migrate, role_of, schema,
+    Part, PostgresStore, expected, facts, generations, left_over, migrate, role_of, schema,
     servers::Servers,
     shared, writer,
 };
@@ -39,8 +39,8 @@ const DIALECT: &[&str] = &[
     writer::BE_TOGETHER,
     shared::LEASE,
     shared::RELEASE,
-    facts::LAST_EVENT,
-    facts::EPOCHS,
+    examine::LAST_EVENT,
+    examine::EPOCHS,
     facts::GENERATIONS,
     facts::RESTING,
     facts::SCHEMAS,
@@ -65,6 +65,7 @@ const DIALECT: &[&str] = &[
 const VAULT: &[&str] = &[
     vault::POSTGRES.data_key,
     vault::POSTGRES.data_keys_among,
+    vault::POSTGRES.verifiers_among,
     vault::POSTGRES.aged_data_keys,
     vault::POSTGRES.remove_data_key,
     vault::POSTGRES.hold,
@@ -122,6 +123,14 @@ async fn everything() -> Option<Everything> {
     let log = store.servers.connect(&generations::search_path(&store.readers.read().await.pointers)).await.unwrap();
     let vault = store.servers.connect(schema::VAULT).await.unwrap();
     Some(Everything { log, vault, _database: database })
+}
+
+#[tokio::test]
+async fn what_examines_a_site_prepares() {
+    let Some(mut everything) = everything().await else { return };
+    for statement in examine::ALL.iter().chain(&[expected::OBJECTS, facts::CHECKS_INDEXES, facts::INDEXES]) {
+        plan(&mut everything.log, statement).await;
+    }
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{super::StoreError, unavailable};
+use super::{super::StoreError, expected, unavailable};
 
 /// How long a connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,8 +90,11 @@ pub(super) fn examiner(file: &Path, unwatched: bool) -> SqliteConnectOptions {
     options(file).read_only(true).immutable(unwatched)
 }
 
-/// The steps of the schema of the log's database: number, name, text.
-const MIGRATIONS: &[(i64, &str, &str)] = &[
+/// A step of a schema: number, name, text.
+pub(super) type Step = (i64, &'static str, &'static str);
+
+/// The steps of the schema of the log's database.
+pub(super) const MIGRATIONS: &[Step] = &[
     (1, "log", include_str!("../../../migrations/sqlite/0001_log.sql")),
     (2, "cut_off", include_str!("../../../migrations/sqlite/0002_cut_off.sql")),
     (3, "token_uses", include_str!("../../../migrations/sqlite/0003_token_uses.sql")),
@@ -108,7 +111,7 @@ pub(super) fn migrator() -> Migrator {
 /// Brings the log's database to the schema of this program.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let newest = MIGRATIONS.len();
-    migrator().run(connection).await.map_err(|error| match error {
+    migrator().run(&mut *connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
             StoreError::Unavailable(format!(
                 "log.db has schema {version}, which a newer Countersign made; this one knows schemas up to {newest}: \
@@ -117,5 +120,6 @@ pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), Sto
         }
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => unavailable(error),
         error => StoreError::Unavailable(format!("the schema of log.db: {error}")),
-    })
+    })?;
+    expected::restore(connection, MIGRATIONS).await
 }

@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql};
 use super::{
     super::{
         changes::{Placeholders, ddl},
-        replay, statements as s,
+        examine, replay, statements as s,
         tests::{LOG, OF_SQLITE, TRAILING, applied, pages, tables},
     },
     generations, schema, uses, writer,
@@ -65,6 +65,14 @@ async fn every_statement_prepares() {
     let (_dir, mut connection) = everything().await;
     for statement in statements().into_iter().chain(pages(Placeholders::Anonymous)) {
         plan(&mut connection, &statement).await;
+    }
+}
+
+#[tokio::test]
+async fn what_examines_a_site_prepares() {
+    let (_dir, mut connection) = everything().await;
+    for statement in examine::ALL {
+        plan(&mut connection, statement).await;
     }
 }
 

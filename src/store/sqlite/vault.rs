@@ -22,7 +22,7 @@ use super::{
             statements::{SQLITE, Texts},
         },
     },
-    bind,
+    bind, of_file,
 };
 
 /// Answers one row: busy, frames in the write-ahead log, frames moved.
@@ -65,17 +65,21 @@ impl SqliteVault {
         let path = data_dir.join("vault.db");
         file::own(data_dir, &path)?;
         let options = SqliteConnectOptions::new().filename(&path).busy_timeout(LOCK_WAIT);
-        let mut connection = options
-            .clone()
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("secure_delete", "on")
-            .connect()
-            .await
-            .map_err(failed)?;
-        file::migrate(&mut connection).await?;
-        let mut writer = Writer { connection, residue: true };
-        writer.truncate().await?;
+        let opened = async {
+            let mut connection = options
+                .clone()
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .pragma("secure_delete", "on")
+                .connect()
+                .await
+                .map_err(failed)?;
+            file::migrate(&mut connection).await?;
+            let mut writer = Writer { connection, residue: true };
+            writer.truncate().await?;
+            Ok(writer)
+        };
+        let writer = opened.await.map_err(|error| of_file(&path, error))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .connect_with(options.read_only(true))

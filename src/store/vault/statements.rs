@@ -8,6 +8,8 @@ pub struct Texts {
     pub data_key: &'static str,
     /// Which of these data keys are there.
     pub data_keys_among: &'static str,
+    /// Which of these verifiers are there.
+    pub verifiers_among: &'static str,
     /// A batch of members' data keys by their age.
     pub aged_data_keys: &'static str,
     /// Destroys a data key.
@@ -29,6 +31,10 @@ select id
 from data_keys
 where id in (select unhex(value) from json_each($1))
 and wrapped <> zeroblob(length(wrapped))",
+    verifiers_among: "
+select id
+from verifiers
+where id in (select unhex(value) from json_each($1))",
     aged_data_keys: "
 select id, subject
 from data_keys
@@ -58,6 +64,10 @@ where id = $1",
     data_keys_among: "
 select id
 from data_keys
+where id = any($1)",
+    verifiers_among: "
+select id
+from verifiers
 where id = any($1)",
     aged_data_keys: "
 select id, subject

@@ -13,6 +13,7 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 
+use super::super::{expected, schema::Step};
 use crate::store::StoreError;
 
 const OWNERS_ALONE: u32 = 0o600;
@@ -35,16 +36,22 @@ fn create_or_restrict(data_dir: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
+/// The steps of the vault's schema.
+pub const STEPS: &[Step] = &[(1, "vault", include_str!("../../../../migrations/sqlite/vault/0001_vault.sql"))];
+
 /// The schemas that this program knows.
 pub fn migrator() -> Migrator {
-    let vault = include_str!("../../../../migrations/sqlite/vault/0001_vault.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "vault".into(), MigrationType::Simple, vault, false)])
+    let step = |(number, name, sql): &Step| {
+        Migration::new(*number, (*name).into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(STEPS.iter().map(step).collect())
 }
 
 /// Brings the tables to this version.
 pub async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     migrator()
-        .run_direct(None, connection, false)
+        .run_direct(None, &mut *connection, false)
         .await
-        .map_err(|error| StoreError::Unavailable(format!("the vault cannot be migrated: {error}")))
+        .map_err(|error| StoreError::Unavailable(format!("the vault cannot be migrated: {error}")))?;
+    expected::restore(connection, STEPS).await
 }

@@ -1,0 +1,147 @@
+//! What a site under examination is asked alike in both databases, over connections that only read.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use countersign_events::{
+    account::AccountStanding,
+    ids::{DataKeyId, SecretId},
+    recorded::Position,
+};
+use uuid::Uuid;
+
+use super::{
+    Head, StoreError, StoredEvent,
+    ask::{Ask, Columns, ask},
+    convert,
+    facts::{LogFacts, Members, Opened},
+    signed, statements, vault,
+};
+
+/// Members that are compared with the vault at once.
+const MEMBERS: i64 = 500;
+
+pub(super) const LAST_EVENT: &str = "select position, recorded_at\nfrom events\norder by position desc\nlimit 1";
+pub(super) const EPOCHS: &str = "select epoch, began_after\nfrom epochs\norder by epoch";
+pub(super) const FIRST_HOLE: &str = "select before, position\nfrom (\n    \
+    select position, lag(position, 1, cast(0 as bigint)) over (order by position) as before\n    from events\n\
+    ) as walked\nwhere position <> before + 1\norder by position\nlimit 1";
+/// A walk along the index of streams.
+pub(super) const DISORDERED_STREAMS: &str = "select distinct stream\nfrom (\n    \
+    select stream, version, position,\n    \
+    lag(version, 1, cast(0 as bigint)) over (partition by stream order by version) as version_before,\n    \
+    lag(position, 1, cast(0 as bigint)) over (partition by stream order by version) as position_before\n    \
+    from events\n) as walked\nwhere version <> version_before + 1 or position <= position_before\nlimit $1";
+#[cfg(test)]
+pub(super) const ALL: &[&str] = &[LAST_EVENT, EPOCHS, FIRST_HOLE, DISORDERED_STREAMS];
+
+/// A connection to one database of a site that only reads.
+#[async_trait]
+pub(super) trait Examined: Send {
+    /// Its rows.
+    type Row: Columns;
+    /// Counts the events; on `SQLite` by walking along the table, page by page.
+    const COUNT: &'static str;
+    /// What a vault of this kind is told.
+    const VAULT: vault::statements::Texts;
+
+    /// The rows that answer a statement.
+    async fn rows(&mut self, ask: Ask) -> Result<Vec<Self::Row>, StoreError>;
+}
+
+/// The end of the log, as the head row says.
+pub(super) async fn head(log: &mut impl Examined) -> Result<Head, StoreError> {
+    let rows = log.rows(ask(statements::HEAD)).await?;
+    rows.first().map(convert::head).transpose()?.ok_or_else(|| convert::corrupt("head", "has no row"))
+}
+
+/// What is true of the log as a whole, but for how many events it has.
+pub(super) async fn log(log: &mut impl Examined) -> Result<LogFacts, StoreError> {
+    let head = head(log).await?;
+    let last = match log.rows(ask(LAST_EVENT)).await?.first() {
+        Some(row) => Some((convert::position(row)?, convert::recorded_at(row)?)),
+        None => None,
+    };
+    let epochs = log.rows(ask(EPOCHS)).await?;
+    let epochs = epochs
+        .iter()
+        .map(|row| Ok((convert::number(row, "epoch")?, Position(convert::number(row, "began_after")?))))
+        .collect::<Result<_, StoreError>>()?;
+    Ok(LogFacts { head, last, count: last.map_or(0, |(position, _)| position.0), hole: None, epochs })
+}
+
+/// Counts the events, and looks for a hole where there are fewer than positions.
+pub(super) async fn count<E: Examined>(connection: &mut E, log: &mut LogFacts) -> Result<(), StoreError> {
+    let rows = connection.rows(ask(E::COUNT)).await?;
+    log.count = rows.first().map(|row| convert::number(row, "number")).transpose()?.unwrap_or_default();
+    // Beside a server that writes there may be more by now, and never fewer.
+    if log.last.is_some_and(|(last, _)| log.count < last.0) {
+        let found = connection.rows(ask(FIRST_HOLE)).await?;
+        let place = |row: &E::Row, name: &str| convert::number(row, name).map(Position);
+        log.hole = found.first().map(|row| Ok((place(row, "before")?, place(row, "position")?))).transpose()?;
+    }
+    Ok(())
+}
+
+/// Holds the members against the vault. The log is read first: beside a server that writes, the vault has more by then.
+pub(super) async fn members<E: Examined>(log: &mut E, vault: &mut E) -> Result<Members, StoreError> {
+    let mut members = Members::default();
+    let mut after = String::new();
+    loop {
+        let page = log.rows(ask(statements::ACCOUNTS).bind(after.as_str()).bind(MEMBERS)).await?;
+        let page = page.iter().map(convert::account).collect::<Result<Vec<_>, _>>()?;
+        let Some(last) = page.last() else { return Ok(members) };
+        after = last.user_id.to_string();
+        let kept: Vec<_> = page.iter().filter(|account| account.standing != AccountStanding::Erased).collect();
+        let keys: Vec<_> = kept.iter().map(|account| account.data_key.0).collect();
+        let verifiers: Vec<_> = kept.iter().map(|account| account.verifier.0).collect();
+        let keys = among(vault, E::VAULT.data_keys_among, &keys).await?;
+        let verifiers = among(vault, E::VAULT.verifiers_among, &verifiers).await?;
+        members.count += kept.len() as u64;
+        for account in kept {
+            if !keys.contains(&account.data_key.0) {
+                members.without_key.add(account.user_id);
+            }
+            if !verifiers.contains(&account.verifier.0) {
+                members.without_verifier.add(account.user_id);
+            }
+        }
+    }
+}
+
+async fn among<E: Examined>(vault: &mut E, text: &'static str, ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
+    let ids: Vec<_> = ids.iter().map(|id| id.as_bytes().to_vec()).collect();
+    vault.rows(ask(text).bind(ids)).await?.iter().map(|row| vault::id(row, 0)).collect()
+}
+
+/// A log and its vault, each over a connection of its own.
+pub(super) struct Both<E> {
+    pub log: E,
+    pub vault: E,
+}
+
+#[async_trait]
+impl<E: Examined> Opened for Both<E> {
+    async fn head(&mut self) -> Result<Head, StoreError> {
+        head(&mut self.log).await
+    }
+
+    async fn events(&mut self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        let page = ask(statements::READ_LOG).bind(signed(after.0)).bind(i64::from(limit));
+        self.log.rows(page).await?.iter().map(convert::event).collect()
+    }
+
+    async fn disordered_streams(&mut self, limit: u32) -> Result<Vec<String>, StoreError> {
+        let rows = self.log.rows(ask(DISORDERED_STREAMS).bind(i64::from(limit))).await?;
+        rows.iter().map(|row| convert::text(row, 0).map(ToOwned::to_owned)).collect()
+    }
+
+    async fn data_key(&mut self, id: DataKeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        let rows = self.vault.rows(ask(E::VAULT.data_key).bind(id.0.as_bytes().to_vec())).await?;
+        rows.first().map(|row| convert::bytes(row, 0).map(<[u8]>::to_vec)).transpose()
+    }
+
+    async fn holds(&mut self, id: SecretId) -> Result<bool, StoreError> {
+        Ok(!self.vault.rows(ask(vault::statements::HELD).bind(id.0.as_bytes().to_vec())).await?.is_empty())
+    }
+}
