@@ -188,6 +188,8 @@ async fn build_one(
     projection: &'static Projection,
     tell: &(dyn Fn(Position) + Send + Sync),
 ) -> Result<(), StoreError> {
+    // Before anything is dropped: what is there may be the last good copy.
+    read_all(log, keyring, projection).await?;
     writer.reset_inline(projection).await?;
     let mut after = Position(0);
     loop {
@@ -210,4 +212,33 @@ async fn build_one(
         while !writer.purge(table, PAGE).await?.is_empty() {}
     }
     writer.set_inline_revision(projection.name, projection.revision).await
+}
+
+/// Reads every event that a read model is made of, and applies none.
+async fn read_all(log: &dyn EventLog, keyring: &Keyring, projection: &'static Projection) -> Result<(), StoreError> {
+    let mut after = Position(0);
+    let kept = |error: StoreError| match error {
+        StoreError::Corrupt { position, detail } => {
+            let name = projection.name;
+            let detail = format!(
+                "{detail}. {name} was not built anew, and stays as it is: put the log right first; `countersign doctor \
+                 --deep` says what is damaged"
+            );
+            StoreError::Corrupt { position, detail }
+        }
+        error => error,
+    };
+    let head = log.head().await?.position;
+    while after < head {
+        let page = log.replay(after, PAGE).await.map_err(kept)?;
+        let Some(last) = page.last() else {
+            let detail = format!("the log ends before event {head}, which its head names");
+            return Err(kept(StoreError::Corrupt { position: after.next(), detail }));
+        };
+        after = last.envelope.position;
+        for stored in page.iter().filter(|one| projection.categories.contains(&one.envelope.stream.category())) {
+            keyring.read(stored).await.map_err(kept)?;
+        }
+    }
+    Ok(())
 }

@@ -3,8 +3,10 @@
 
 use std::{fmt, str::FromStr, sync::Weak, time::Duration};
 
+use async_trait::async_trait;
 use countersign_events::{
     decider::Decider,
+    ids::{DataKeyId, SecretId},
     projection::{self, ProjectionCommand, ProjectionRecord},
     recorded::{Position, Timestamp},
     sensitive::Personal,
@@ -17,7 +19,8 @@ use utoipa::ToSchema;
 use super::{App, AppError, Caller, Plan, READ_YOUR_WRITES};
 use crate::{
     projector::{self, Checked, Mended, Notice, Pace, Progress, Rebuilt, Tell},
-    store::{Cursor, Parked},
+    soundness::{Soundness, read_through},
+    store::{Cursor, EventLog, Head, Parked, StoreError, StoredEvent, Vault, facts::Opened},
 };
 
 /// A read model that is behind and has not moved for so long has an alarm.
@@ -266,6 +269,15 @@ impl App {
         Ok(projector::check(projection, &self.sources, tell).await?)
     }
 
+    /// Whether log and keys read: which side is damaged where a read model differs from the log.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn soundness(&self) -> Result<Soundness, AppError> {
+        let mut site = Here { log: self.log.as_ref(), vault: self.vault.as_ref() };
+        Ok(read_through(&mut site, Some(&self.keyring.opener())).await?)
+    }
+
     /// Builds a trailing read model anew, beside the one that is read, and switches to it. `None` when that is being
     /// done already.
     ///
@@ -388,6 +400,36 @@ impl App {
         })
         .await?;
         Ok(())
+    }
+}
+
+/// The log and the vault of this process, for reading them through.
+struct Here<'a> {
+    log: &'a dyn EventLog,
+    vault: &'a dyn Vault,
+}
+
+#[async_trait]
+impl Opened for Here<'_> {
+    async fn head(&mut self) -> Result<Head, StoreError> {
+        self.log.head().await
+    }
+
+    async fn events(&mut self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
+        self.log.read_log(after, limit).await
+    }
+
+    /// A look at every stream is for `doctor`; no read model shows versions.
+    async fn disordered_streams(&mut self, _limit: u32) -> Result<Vec<String>, StoreError> {
+        Ok(vec![])
+    }
+
+    async fn data_key(&mut self, id: DataKeyId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.vault.data_key(id).await
+    }
+
+    async fn holds(&mut self, id: SecretId) -> Result<bool, StoreError> {
+        Ok(self.vault.held(id).await?.is_some())
     }
 }
 

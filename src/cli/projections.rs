@@ -2,7 +2,7 @@
 //! running server and without one, but for inline read models: those change with the log itself, and are built
 //! anew only while the site is stopped.
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Subcommand;
 use countersign_events::text;
 use countersign_projections::{INLINE, Projection, TRAILING};
@@ -286,17 +286,36 @@ async fn check(app: &App, names: &[String], tell: Tell<'_>) -> anyhow::Result<Ou
     let mut table = Table::new(&["projection", "table", "key", "column", "live", "log"]);
     let mut about = vec![];
     let mut found = false;
+    let mut unsound = None;
     for projection in named(INLINE, names).into_iter().chain(named(TRAILING, names)) {
         let name = projection.name;
-        let checked = app.check_projection(name, tell).await?;
+        let checked = app.check_projection(name, tell).await.with_context(|| {
+            format!(
+                "{name} cannot be held against the log; if the log is damaged, rebuild nothing: `countersign doctor --deep` \
+                 says what there is to put right"
+            )
+        })?;
         let (rows, through) = (checked.rows, checked.through);
         let parked = app.parked().await?.iter().filter(|(id, _)| id.name == name).count();
         let without = if parked == 0 { String::new() } else { format!(", but for {parked} parked events") };
         about.push(match checked.found {
             0 => format!("{name} is as the log has it: {rows} rows, through event {through}{without}."),
-            count => format!(
-                "{name} differs from the log in {count} places: `countersign projections rebuild {name}` mends it."
-            ),
+            count => {
+                if unsound.is_none() {
+                    unsound = Some(app.soundness().await?);
+                }
+                match unsound.as_ref().filter(|read| !read.is_sound()) {
+                    None => format!(
+                        "{name} differs from the log in {count} places, and the log and its keys read from end to end: \
+                         `countersign projections rebuild {name}` mends it."
+                    ),
+                    Some(read) => format!(
+                        "{name} differs from the log in {count} places, and the log or its keys are damaged: {read}. Put them \
+                         right first, as `countersign doctor --deep` says; {name} may be the last good copy, so do not \
+                         rebuild it before."
+                    ),
+                }
+            }
         });
         found |= checked.found > 0;
         for one in checked.differences {
@@ -316,7 +335,13 @@ async fn rebuild(
     let mut said = vec![];
     for projection in projections {
         let name = projection.name;
-        let Some(rebuilt) = app.rebuild_projection(caller, name, tell).await? else {
+        let rebuilt = app.rebuild_projection(caller, name, tell).await.with_context(|| {
+            format!(
+                "{name} was not built anew, and what is there stays; if the log is damaged, `countersign doctor --deep` says \
+                 what there is to put right first"
+            )
+        })?;
+        let Some(rebuilt) = rebuilt else {
             bail!("{name} is being built anew already; `countersign projections status` shows how far it is");
         };
         let (generation, through) = (rebuilt.generation, rebuilt.through);

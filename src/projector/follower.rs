@@ -274,6 +274,13 @@ impl Opened {
         let limit = u32::try_from(through.0.saturating_sub(from.position.0)).unwrap_or(PAGE).min(PAGE);
         let page = sources.log.replay(from.position, limit).await?;
         let Some(last) = page.last() else {
+            if limit > 0 && from.position < head.position {
+                let detail = format!(
+                    "the log ends before event {}, which its head names; `countersign doctor --deep` says what is missing",
+                    head.position
+                );
+                return Err(StoreError::Corrupt { position: from.position.next(), detail });
+            }
             let cursor = Cursor { epoch, ..from };
             return Ok(Advanced { cursor, at_the_end: true, parked: vec![] });
         };

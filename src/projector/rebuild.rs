@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     Follower, Meter, Sources, Tell,
-    follower::{Advanced, discarded},
+    follower::{Advanced, Opened, discarded},
     judge::{Effect, Judged, judge},
 };
 use crate::store::{Build, BuildPurpose, Cursor, Parked, StoreError, StoredEvent};
@@ -223,6 +223,7 @@ impl Follower {
         while !last.at_the_end {
             last = new.advance(projection, sources, Position(u64::MAX)).await?;
         }
+        lacks_nothing(projection, sources, &mut new).await?;
         let generation = build.number();
         sources.models.switch(projection, build).await?;
         self.tell(&last, new.resting.len());
@@ -230,4 +231,25 @@ impl Follower {
         say(last.cursor.position);
         Ok(Rebuilt { generation, through: last.cursor.position })
     }
+}
+
+/// Refuses to switch to a generation that lacks what the one that is read shows: then the log does not read any more, and
+/// that one may be the last good copy. What cannot be read has nothing to lose.
+async fn lacks_nothing(projection: &'static Projection, sources: &Sources, new: &mut Opened) -> Result<(), StoreError> {
+    let name = projection.name;
+    let kept = format!(
+        "{name} was not built anew, and stays as it is: put the log right first; `countersign doctor --deep` says what is \
+         damaged"
+    );
+    let (Ok(shown), Ok(parked)) = (sources.models.cursor(projection).await, sources.models.parked(projection).await)
+    else {
+        return Ok(());
+    };
+    let parked: HashSet<_> = parked.iter().map(|one| one.position).collect();
+    let is_lost = |one: &&Parked| one.position <= shown.position && !parked.contains(&one.position);
+    let lost = new.generation.parked().await?;
+    let Some(first) = lost.iter().find(is_lost) else { return Ok(()) };
+    let error = first.error.as_deref().unwrap_or("waits behind another event of its stream");
+    let detail = format!("{name} shows this event, which cannot be applied any more ({error}): {kept}");
+    Err(StoreError::Corrupt { position: first.position, detail })
 }

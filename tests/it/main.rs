@@ -10,6 +10,7 @@ mod access_pages;
 mod apps_pages;
 mod audit_pages;
 mod auditor;
+mod broken_sites;
 mod browser;
 mod browser_double;
 mod checks_api;
