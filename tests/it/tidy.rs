@@ -196,6 +196,22 @@ fn no_module_is_called_mod_rs() {
     none(&named_mod_rs(&sources(&EVERYTHING)));
 }
 
+#[test]
+fn the_drill_runs_every_module_of_tests_that_has_a_factor() {
+    let drill = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("script/drill")).unwrap();
+    let (_, listed) = drill.split_once("longer=(").unwrap();
+    let (listed, _) = listed.split_once("\n)").unwrap();
+    let listed: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let asks = |line: &str| names(uncommented(line), "times") && line.contains("times(");
+    let mut missing = offending_paths(&sources(&["tests/it"]), |source| source.text.lines().any(asks));
+    missing.retain(|path| {
+        let module = Path::new(path).file_stem().and_then(|stem| stem.to_str()).unwrap();
+        !["prerequisites", "tidy"].contains(&module) && !listed.contains(&module)
+    });
+    assert!(missing.is_empty(), "script/drill does not run {missing:?}");
+    assert!(listed.contains(&"real_kill"), "{listed:?}");
+}
+
 /// Told, and no more: where to cut a file is a matter of judgement.
 #[test]
 fn long_files_are_told() {

@@ -100,13 +100,13 @@ fn every_command_meets_a_proposed_change() {
         other => other,
     };
     let taken_back = E::ChangeWithdrawn { application_id: ID, revision: 2, at: at(30) };
-    let resubmit = C::Resubmit { asked: asked("Best"), at: at(30) };
-    let rotate = C::RotateClientId { client_id: client(2), at: at(30) };
+    let resubmit = C::Resubmit { asked: asked("Best"), seen: None, at: at(30) };
+    let rotate = C::RotateClientId { client_id: client(2), seen: None, at: at(30) };
     let by = || decision(OTHER, 2, 30);
     #[rustfmt::skip]
     let matrix = [
         // What is asked for; what comes of it while approved, and while suspended.
-        (C::Edit { asked: asked("Best"), at: at(30) }, Some(proposed("Best", 3, 30)), None),
+        (C::Edit { asked: asked("Best"), seen: None, at: at(30) }, Some(proposed("Best", 3, 30)), None),
         (VERDICTS[0](by()), None, None),
         (VERDICTS[1](by()), None, None),
         (VERDICTS[2](by()), Some(suspended(OTHER, 30)), None),
@@ -118,7 +118,7 @@ fn every_command_meets_a_proposed_change() {
         (C::Appeal { text: "Why?".into(), at: at(30) }, None, None),
         (VERDICTS[6](by()), Some(change_approved(OTHER, 2)), Some(change_approved(OTHER, 2))),
         (VERDICTS[7](by()), Some(change_denied(OTHER, 2)), Some(change_denied(OTHER, 2))),
-        (C::WithdrawChange { at: at(30) }, Some(taken_back.clone()), Some(taken_back)),
+        (C::WithdrawChange { seen: None, at: at(30) }, Some(taken_back.clone()), Some(taken_back)),
         (rotate, Some(rotated()), None),
         (C::Claim { by: OTHER, bench: ONE, at: at(30) }, Some(claimed(OTHER, 30)), Some(claimed(OTHER, 30))),
     ];
