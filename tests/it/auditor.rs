@@ -1,5 +1,4 @@
-//! Looks at pages in headless Chromium, each in light and dark, on a desk and on a phone, and gathers what is wrong
-//! with them. Which pages there are, and how they come about, is `page_list`'s; the site is the test's.
+//! Looks at pages in headless Chromium, in light and dark, on a desk and on a phone, and gathers what is wrong with them. Which pages there are, and how they come about, is `page_list`'s; the site is the test's.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +9,12 @@ use std::{
 use data_encoding::BASE64;
 use serde_json::{Value, json};
 
-use crate::{browser::Chromium, page_list::Page, prerequisites::require_axe, running_site::Visitor};
+use crate::{
+    browser::Chromium,
+    page_list::Page,
+    prerequisites::{require_axe, times},
+    running_site::Visitor,
+};
 
 /// What axe-core looks for.
 const TAGS: [&str; 6] = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -50,6 +54,8 @@ pub struct Auditor {
     /// Which kind of page has a title.
     titles: BTreeMap<String, &'static str>,
     faults: Vec<Fault>,
+    /// How many pages have been looked at.
+    looked: usize,
 }
 
 impl Auditor {
@@ -65,7 +71,7 @@ impl Auditor {
         // Into every page from now on: sent to each of them it would take longer than what it does there.
         chromium.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": axe })).await;
         let origin = url::Url::parse(url).expect("an address").origin().ascii_serialization();
-        Some(Self { chromium, origin, pictures, titles: BTreeMap::new(), faults: vec![] })
+        Some(Self { chromium, origin, pictures, titles: BTreeMap::new(), faults: vec![], looked: 0 })
     }
 
     /// Somebody sits down at the browser, who is signed in elsewhere.
@@ -77,7 +83,7 @@ impl Auditor {
         }
     }
 
-    /// Looks at a page on every screen in every scheme.
+    /// Looks at a page on every screen and in every scheme.
     pub async fn look_at(&mut self, page: &Page, address: &str) {
         for (index, screen) in SCREENS.into_iter().enumerate() {
             self.set_screen(screen).await;
@@ -87,12 +93,21 @@ impl Auditor {
                 self.open(page, address).await;
                 self.measure(page, address, screen).await;
             }
-            for scheme in SCHEMES {
+            for scheme in self.schemes_on(index) {
                 self.set_scheme(scheme).await;
                 self.examine(page, screen, scheme).await;
                 self.take_picture(page, screen, scheme).await;
             }
         }
+        self.looked += 1;
+    }
+
+    /// A scheme changes colours and a screen where things are. So a page is examined in light on one and in dark on the
+    /// other, the next page the other way round; in a longer run, or for pictures, each on both.
+    fn schemes_on(&self, screen: usize) -> Vec<&'static str> {
+        let ways = if self.pictures.is_some() { SCHEMES.len() } else { times(1) };
+        let in_turn = |scheme: &usize| (self.looked + screen + scheme) % SCHEMES.len() < ways;
+        (0..SCHEMES.len()).filter(in_turn).map(|scheme| SCHEMES[scheme]).collect()
     }
 
     /// Fails with everything that is wrong.

@@ -17,15 +17,16 @@ use tokio::task::JoinSet;
 
 use crate::{
     databases::Tool,
+    prerequisites::times,
     projections::{LOCK_HEAD, SOME_ID},
     running_site::{RunningSite, answer, http, text_of, try_answer, with_token},
 };
 
-/// Events of the log that is rebuilt under load; `COUNTERSIGN_TEST_EVENTS` has it tried with another number.
-const EVENTS: u64 = 100_000;
+/// Events of the log that is rebuilt under load.
+const EVENTS: u64 = 25_000;
 const WRITERS: usize = 16;
 const READERS: usize = 4;
-const KILLS: u32 = 10;
+const KILLS: u32 = 2;
 const SETTINGS: [(&str, &str); 2] = [("LIMITS_API_PER_MINUTE", "1000000"), ("LOG", "warn")];
 
 /// Somebody else's connection to the generation of a read model that came last.
@@ -236,7 +237,7 @@ impl Load {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rebuild_under_load_that_is_killed_again_and_again_loses_nothing() {
-    let events = std::env::var("COUNTERSIGN_TEST_EVENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(EVENTS);
+    let events = times(EVENTS);
     let mut site = RunningSite::start_with(&SETTINGS, &[]);
     let mut tokens = vec![];
     for name in ["ada", "ben", "cleo", "dora"] {
@@ -255,12 +256,12 @@ async fn a_rebuild_under_load_that_is_killed_again_and_again_loses_nothing() {
     site.restart();
     settle(&site).await;
     let mut entropy = blake3::Hasher::new().update(b"kills").finalize_xof();
-    for round in 0..KILLS {
+    for round in 0..times(KILLS) {
         let load = Load::start(&site, &tokens, &post);
         let mut rebuild = site.cli_that_goes_on(&["projections", "rebuild"]);
         let mut random = [0; 2];
         entropy.fill(&mut random);
-        tokio::time::sleep(Duration::from_millis(200 + u64::from(u16::from_le_bytes(random)) % 2_000)).await;
+        tokio::time::sleep(Duration::from_millis(100 + u64::from(u16::from_le_bytes(random)) % times(500))).await;
         site.kill9();
         if site.home.database.is_some() {
             // The command is a node itself: nobody else's end is its own.

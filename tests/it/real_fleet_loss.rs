@@ -1,5 +1,5 @@
 //! Nothing is lost, doubled or overlooked while nodes and their connections die: four nodes, sixteen writers at each, four
-//! followers, and a minute of delays, freezes, cuts, kills and pauses, all made from outside.
+//! followers, and delays, freezes, cuts, kills and pauses, all made from outside.
 
 use std::{
     collections::BTreeMap,
@@ -30,12 +30,13 @@ use crate::{
     cuts::{Lost, mix},
     fleet::{Node, PATIENCE, Place, given_member, given_token, is_ready, node_in_this_process, until_ready},
     postgres_server::{TestDatabase, connect, require},
+    prerequisites::times,
     running_site::try_answer,
     serial_history::{Asked, Sent, Told, faults},
 };
 
-/// How long everything is tormented.
-const TORMENT: Duration = Duration::from_mins(1);
+/// How often each node is tormented: two of them in each of the eight ways, at least.
+const TORMENTS: u64 = 4;
 const NODES: usize = 4;
 const WRITERS_A_NODE: usize = 16;
 const FOLLOWERS: usize = 4;
@@ -254,15 +255,15 @@ pub async fn follow(number: usize, token: String, places: Vec<Place>, head: watc
 type Done = BTreeMap<&'static str, u64>;
 
 /// Does one thing after another to a node and its connections; leaves it free.
-fn torment(mut node: Node, seed: u64, until: Instant) -> (Node, Done) {
+fn torment(mut node: Node, seed: u64) -> (Node, Done) {
     let mut dice = Dice(seed);
     let mut done = Done::new();
     let pause = |time| std::thread::sleep(time);
-    while Instant::now() < until {
+    for act in 0..times(TORMENTS) {
         pause(dice.millis(200, 1_500));
         // Now and then longer than a lock is waited for.
         let long = if dice.draw(10) == 0 { dice.millis(5_500, 7_000) } else { dice.millis(100, 800) };
-        let name = match dice.draw(8) {
+        let name = match (seed * TORMENTS + act) % 8 {
             0 => {
                 node.cuts.delay(dice.millis(5, 40));
                 pause(long);
@@ -365,10 +366,9 @@ async fn four_nodes_lose_double_and_overlook_nothing_while_they_and_their_connec
     for number in 0..FOLLOWERS {
         followers.spawn(follow(number, scene.auditor.clone(), places.clone(), head.clone()));
     }
-    let until = Instant::now() + TORMENT;
     let terminator = tokio::spawn(terminate(database.url.clone(), database.name.clone(), over.clone()));
     let tormentors: Vec<_> =
-        (1..).zip(nodes).map(|(seed, node)| tokio::task::spawn_blocking(move || torment(node, seed, until))).collect();
+        (1..).zip(nodes).map(|(seed, node)| tokio::task::spawn_blocking(move || torment(node, seed))).collect();
     let (mut nodes, mut done) = (vec![], Done::new());
     for tormentor in tormentors {
         let (node, acts) = tormentor.await.expect("a tormentor ends");
@@ -404,7 +404,7 @@ async fn four_nodes_lose_double_and_overlook_nothing_while_they_and_their_connec
     let faults = faults(&log, &sent, &seen);
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(20)].join("\n"));
     assert!(acknowledged > 200, "{acknowledged} commands are no load");
-    assert!(unknown > 50, "{unknown} lost answers are no torment");
+    assert!(unknown > 10, "{unknown} lost answers are no torment");
 }
 
 #[tokio::test(flavor = "multi_thread")]

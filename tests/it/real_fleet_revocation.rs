@@ -17,12 +17,13 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::{
     fleet::{Node, PATIENCE, Place, given_member, given_token, node_in_this_process, until_ready},
     postgres_server::{TestDatabase, require},
+    prerequisites::times,
     running_site::{PASSWORD, http, try_answer},
 };
 
 /// The promise.
 const AT_MOST: Duration = Duration::from_secs(1);
-const REVOCATIONS: usize = 1_000;
+const REVOCATIONS: usize = 100;
 /// More, for nodes that are frozen.
 const EACH_TIME_FROZEN: usize = 10;
 const MEMBERS: usize = 20;
@@ -54,7 +55,7 @@ struct Scene {
 async fn found(database: &TestDatabase) -> Scene {
     let app = node_in_this_process(&database.url).await;
     let (mut doomed, mut living) = (vec![], String::new());
-    let each = (REVOCATIONS + 2 * EACH_TIME_FROZEN).div_ceil(MEMBERS);
+    let each = (times(REVOCATIONS) + 2 * EACH_TIME_FROZEN).div_ceil(MEMBERS);
     let mut owners = vec![];
     for number in 0..MEMBERS {
         let name = format!("member-{number}");
@@ -219,8 +220,8 @@ async fn a_revocation_is_honoured_by_every_node_within_a_second_also_by_one_that
     let Scene { mut doomed, living } = found(&database).await;
     let nodes: Vec<_> = (0..3).map(|_| Node::start(&database)).collect();
     let places: Vec<_> = nodes.iter().map(|node| node.url.clone()).collect();
-    let while_cut_off = doomed.split_off(REVOCATIONS + EACH_TIME_FROZEN);
-    let while_paused = doomed.split_off(REVOCATIONS);
+    let while_cut_off = doomed.split_off(times(REVOCATIONS) + EACH_TIME_FROZEN);
+    let while_paused = doomed.split_off(times(REVOCATIONS));
 
     let over = Arc::new(AtomicBool::new(false));
     let mut meanwhile = load(&places, &living, &over);

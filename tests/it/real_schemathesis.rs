@@ -9,7 +9,7 @@ use countersign_events::scope::Scope;
 use serde_json::{Value, json};
 
 use crate::{
-    prerequisites::require_python_module,
+    prerequisites::{require_python_module, times},
     running_site::{RunningSite, Visitor},
 };
 
@@ -64,11 +64,12 @@ impl Stage {
     }
 
     /// Runs it with these headers in every request; `phases` and `examples` bound it.
-    fn run(&self, name: &str, headers: &[String], phases: &str, examples: &str) {
+    fn run(&self, name: &str, headers: &[String], phases: &str, examples: u32) {
+        let examples = times(examples).to_string();
         let mut command = Command::new("python3");
         command.args(["-c", "import sys; from schemathesis.cli import schemathesis; sys.exit(schemathesis())"]);
         command.args(["--config-file", "schemathesis.toml", "run"]).arg(format!("{}/openapi.json", self.site.url()));
-        command.args(["--checks", CHECKS, "--phases", phases, "--max-examples", examples, "--seed", "20260101"]);
+        command.args(["--checks", CHECKS, "--phases", phases, "--max-examples", &examples, "--seed", "20260101"]);
         command.args(["--workers", "1", "--request-timeout", "30", "--no-shrink", "--suppress-health-check", "all"]);
         command.args(headers.iter().flat_map(|header| ["-H", header]));
         command.current_dir(self.site.directory()).env("NO_PROXY", "*");
@@ -94,7 +95,7 @@ async fn schemathesis_finds_nothing_with_a_token_of_each_scope() {
     let stage = Stage::set().await;
     for scope in Scope::ALL {
         let (token, _) = stage.site.given_token("ada", scope.as_str());
-        stage.run(&format!("a token with {scope}"), &[format!("Authorization: {token}")], "fuzzing", "3");
+        stage.run(&format!("a token with {scope}"), &[format!("Authorization: {token}")], "fuzzing", 3);
     }
 }
 
@@ -106,5 +107,5 @@ async fn schemathesis_finds_nothing_with_a_session() {
     let stage = Stage::set().await;
     let cookies: Vec<_> = stage.ada.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let headers = [format!("Cookie: {}", cookies.join("; ")), format!("X-CSRF-Token: {}", stage.csrf)];
-    stage.run("a session", &headers, "coverage,fuzzing", "6");
+    stage.run("a session", &headers, "coverage,fuzzing", 6);
 }

@@ -83,6 +83,63 @@ fn an_approved_change_holds() {
     assert_eq!(record.holds, 2);
 }
 
+/// With a proposed change, every command but those on the change meets the standing as it does without one, and the change
+/// can be decided on and taken back.
+#[test]
+fn every_command_meets_a_proposed_change() {
+    let at_second = |event: &E| match event.clone() {
+        E::ApplicationSuspended { application_id, .. } => {
+            E::ApplicationSuspended { application_id, decision: decision(OTHER, 2, 30) }
+        }
+        E::ApplicationReinstated { application_id, .. } => {
+            E::ApplicationReinstated { application_id, decision: decision(OTHER, 2, 30) }
+        }
+        E::ApplicationRevoked { application_id, .. } => {
+            E::ApplicationRevoked { application_id, decision: decision(OTHER, 2, 30) }
+        }
+        other => other,
+    };
+    let taken_back = E::ChangeWithdrawn { application_id: ID, revision: 2, at: at(30) };
+    let resubmit = C::Resubmit { asked: asked("Best"), seen: None, at: at(30) };
+    let rotate = C::RotateClientId { client_id: client(2), seen: None, at: at(30) };
+    let by = || decision(OTHER, 2, 30);
+    #[rustfmt::skip]
+    let matrix = [
+        // What is asked for; what comes of it while approved, and while suspended.
+        (C::Edit { asked: asked("Best"), seen: None, at: at(30) }, Some(proposed("Best", 3, 30)), None),
+        (VERDICTS[0](by()), None, None),
+        (VERDICTS[1](by()), None, None),
+        (VERDICTS[2](by()), Some(suspended(OTHER, 30)), None),
+        (VERDICTS[3](by()), None, Some(reinstated(OTHER, 30))),
+        (VERDICTS[4](by()), Some(revoked(OTHER, 30)), Some(revoked(OTHER, 30))),
+        (C::Withdraw { at: at(30) }, Some(withdrawn(30)), Some(withdrawn(30))),
+        (VERDICTS[5](by()), None, None),
+        (resubmit, None, None),
+        (C::Appeal { text: "Why?".into(), at: at(30) }, None, None),
+        (VERDICTS[6](by()), Some(change_approved(OTHER, 2)), Some(change_approved(OTHER, 2))),
+        (VERDICTS[7](by()), Some(change_denied(OTHER, 2)), Some(change_denied(OTHER, 2))),
+        (C::WithdrawChange { seen: None, at: at(30) }, Some(taken_back.clone()), Some(taken_back)),
+        (rotate, Some(rotated()), None),
+        (C::Claim { by: OTHER, bench: ONE, at: at(30) }, Some(claimed(OTHER, 30)), Some(claimed(OTHER, 30))),
+    ];
+    let suspension = E::ApplicationSuspended { application_id: ID, decision: decision(REVIEWER, 2, 25) };
+    for (command, approved, suspended) in matrix {
+        for (events, standing, since, outcome) in [
+            (with_change(), Standing::Approved, 10, approved),
+            ([with_change(), vec![suspension.clone()]].concat(), Standing::Suspended, 25, suspended),
+        ] {
+            let told = given(events).when(command.clone());
+            match outcome {
+                Some(event) => told.then([at_second(&event)]),
+                None => told.refused(ApplicationRefusal::WrongStanding { standing, by: REVIEWER, at: at(since) }),
+            }
+        }
+    }
+    for events in [with_change(), [with_change(), vec![suspension]].concat()] {
+        given(events).when(C::Release { by: OTHER, at: at(30) }).then_nothing();
+    }
+}
+
 #[test]
 fn a_change_that_was_denied_or_withdrawn_leaves_what_holds_and_its_revision_number_is_spent() {
     given(with_change()).when(VERDICTS[7](decision(OTHER, 2, 30))).then([change_denied(OTHER, 2)]);
