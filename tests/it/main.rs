@@ -80,6 +80,7 @@ mod review_scene;
 mod running_site;
 mod serial_history;
 mod served_app;
+mod simulator;
 mod sqlite_doctor;
 mod sqlite_store;
 mod sqlite_vault;
