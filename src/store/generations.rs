@@ -165,6 +165,8 @@ pub trait Generations: Send + Sync {
     /// Has a finished generation read from now on, by moving the pointer in one transaction. Readers of the old one
     /// finish undisturbed; then it is removed.
     async fn switch(&self, projection: &'static Projection, build: Box<dyn Build>) -> Result<(), StoreError>;
+    /// Leaves nothing beside the files of generations, before a stop, as far as nobody reads them.
+    async fn rest(&self) {}
     /// The live rows of a projection, inline or trailing.
     async fn snapshot(&self, projection: &'static Projection) -> Result<Box<dyn Snapshot>, StoreError>;
 }

@@ -28,6 +28,7 @@ enum Harm {
     Lost(&'static str),
     Empty(&'static str),
     NoDatabase(&'static str),
+    CutInHalf(&'static str),
     AllLost,
 }
 
@@ -51,6 +52,10 @@ impl Harm {
             Self::Lost(name) => std::fs::remove_file(file(name).await).expect("it goes"),
             Self::Empty(name) => std::fs::write(file(name).await, "").expect("it is emptied"),
             Self::NoDatabase(name) => std::fs::write(file(name).await, "no database. ".repeat(999)).expect("written"),
+            Self::CutInHalf(name) => {
+                let file = std::fs::OpenOptions::new().write(true).open(file(name).await).expect("it opens");
+                file.set_len(file.metadata().expect("it is there").len() / 2).expect("it is cut");
+            }
         }
     }
 }
@@ -171,6 +176,7 @@ async fn no_answer_of_a_start_that_builds_anew_is_wrong_and_the_old_generation_a
             Harm::Lost("front_page"),
             Harm::Empty("inbox"),
             Harm::NoDatabase("front_page"),
+            Harm::CutInHalf("front_page"),
             Harm::AllLost,
         ],
     };

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -54,6 +55,8 @@ const TRIES: u32 = 12;
 /// How often it is looked whether the readers of an old generation are done, and for how long.
 const LOOK: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 6_000;
+/// How long a stop waits for readers to let go of write-ahead logs.
+const RESTING: Duration = Duration::from_secs(5);
 
 /// The generations that are read.
 pub(super) struct Models {
@@ -183,6 +186,10 @@ async fn look(file: &Path, projection: &Projection) -> Result<Option<Cursor>, St
     if fs::metadata(file).map_or(true, |about| about.len() == 0) {
         return Ok(None);
     }
+    if is_cut(file) {
+        anew("it is shorter than it says");
+        return Ok(None);
+    }
     let read = async {
         let mut connection = schema::model_writer(file).connect().await?;
         let mut fits = !columns(&mut connection, "cursor").await?.is_empty();
@@ -217,6 +224,24 @@ async fn look(file: &Path, projection: &Projection) -> Result<Option<Cursor>, St
             })
         }
     }
+}
+
+/// Whether a file has fewer pages than its head says: a connection finds out when it first reads one of those. One that
+/// cannot be read, or is no database, says so itself.
+fn is_cut(file: &Path) -> bool {
+    let mut head = [0; 32];
+    let read = fs::File::open(file).and_then(|mut file| {
+        file.read_exact(&mut head)?;
+        file.metadata()
+    });
+    let Ok(about) = read else { return false };
+    let [.., high, low] = *head.first_chunk::<18>().expect("it is longer");
+    let page = match u16::from_be_bytes([high, low]) {
+        1 => 65_536,
+        page => u64::from(page),
+    };
+    let pages = u32::from_be_bytes(*head.last_chunk().expect("it is longer"));
+    head.starts_with(b"SQLite format 3") && about.len() < page * u64::from(pages)
 }
 
 /// The columns of a table with their types, sorted; none when there is no such table.
@@ -477,6 +502,22 @@ impl Generations for SqliteStore {
             tokio::spawn(retire(old.readers, file));
         }
         Ok(())
+    }
+
+    async fn rest(&self) {
+        let known: Vec<_> = self.models.open.read().await.iter().map(|(name, known)| (*name, known.clone())).collect();
+        let rested = async {
+            for (name, known) in known.into_iter().filter(|(_, known)| known.readers.is_some()) {
+                let file = self.models.file(name, known.generation);
+                let mut connection = schema::model_writer(&file).connect().await.map_err(unavailable)?;
+                purge::truncate(&mut connection).await?;
+                connection.close().await.map_err(unavailable)?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(RESTING, rested).await {
+            tracing::debug!(%error, "a read model keeps its write-ahead log");
+        }
     }
 
     async fn snapshot(&self, projection: &'static Projection) -> Result<Box<dyn Snapshot>, StoreError> {
