@@ -218,10 +218,17 @@ impl App {
         self.write_last_uses().await;
         self.leave_fleet().await;
         let task = self.writer_task.lock().ok().and_then(|mut task| task.take());
+        let (vault, models) = (self.vault.clone(), self.models.clone());
         drop(self);
-        if let Some(task) = task {
-            // Handlers that still run hold the app; the task ends with the last of them.
-            let _ = tokio::time::timeout(Duration::from_secs(10), task).await;
+        // Handlers that still run hold the app; the task ends with the last of them.
+        let writer = async {
+            if let Some(task) = task {
+                let _ = tokio::time::timeout(Duration::from_secs(10), task).await;
+            }
+        };
+        let ((), vault, ()) = tokio::join!(writer, vault.rest(), models.rest());
+        if let Err(error) = vault {
+            tracing::warn!(%error, "what was written last lies in vault.db-wal, and a copy of vault.db alone lacks it");
         }
     }
 

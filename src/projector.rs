@@ -2,6 +2,7 @@
 //! trailing ones are followed by one loop that serves catching up and live alike. Wake-ups carry no
 //! position: a follower reads after its cursor until there is nothing more.
 
+mod build;
 mod check;
 mod follower;
 mod judge;
@@ -22,7 +23,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     keyring::Keyring,
-    store::{Cursor, EventLog, LogWriter, Parked, ReadModels, StoreError},
+    store::{Availability, Cursor, EventLog, LogWriter, Made, Parked, ReadModels, StoreError},
     world::World,
 };
 
@@ -35,10 +36,14 @@ pub use rebuild::{Rebuilt, replay_in_memory};
 const AGAIN: Duration = Duration::from_millis(200);
 /// So many events are read and applied at once.
 const PAGE: u32 = 1_000;
+/// How long a start waits for read models that lack a few events.
+const AT_START: Duration = Duration::from_secs(2);
 
 /// How a trailing read model does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
+    /// What there is of it, and whether it is read.
+    pub availability: Availability,
     /// How far it came.
     pub cursor: Cursor,
     /// What stopped it, while it is stopped.
@@ -97,7 +102,12 @@ impl Projector {
         for projection in TRAILING {
             followers.push(Follower::start(projection, sources, woken, notices).await?);
         }
-        Ok(Self { followers })
+        let projector = Self { followers };
+        // What was committed right before a stop is there when the first reader comes.
+        if *sources.moves.borrow() {
+            projector.wait(sources.log.head().await?.into(), AT_START).await;
+        }
+        Ok(projector)
     }
 
     /// Has every follower look again at what is read: another node moved a pointer, or gave up what was parked.
@@ -119,18 +129,34 @@ impl Projector {
         self.followers.iter().map(|follower| (follower.projection().name, follower.progress())).collect()
     }
 
-    /// Waits until every trailing read model has seen `wanted`, at most `patience`. Whether it has.
+    /// Waits until every trailing read model that is read has seen `wanted`, at most `patience`. Whether it has. One that
+    /// other nodes move, until this release has built its own, is not waited for.
     pub async fn wait(&self, wanted: Cursor, patience: Duration) -> bool {
         let all_there = async {
             for follower in &self.followers {
                 let mut progress = follower.watch();
-                if progress.wait_for(|progress| progress.cursor >= wanted).await.is_err() {
+                let settled = |progress: &Progress| {
+                    progress.cursor >= wanted
+                        || !progress.availability.answers
+                        || progress.availability.made == Made::Lent
+                };
+                let Ok(now) = progress.wait_for(settled).await else { return false };
+                if now.availability.answers && now.cursor < wanted {
                     return false;
                 }
             }
             true
         };
         tokio::time::timeout(patience, all_there).await.unwrap_or(false)
+    }
+
+    /// Waits until every trailing read model is read, or something stops it.
+    pub async fn built(&self) {
+        for follower in &self.followers {
+            let is_built = |progress: &Progress| progress.availability.answers || progress.error.is_some();
+            // The follower is here, and its sender with it.
+            let _ = follower.watch().wait_for(is_built).await;
+        }
     }
 }
 

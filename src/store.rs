@@ -34,7 +34,7 @@ use countersign_events::{
 };
 use countersign_projections::{Change, Projection, Table, Value, history::Subject};
 
-pub use generations::{Build, BuildPurpose, Generation, Generations, Parked, Snapshot, Step};
+pub use generations::{Availability, Build, BuildPurpose, Generation, Generations, Made, Parked, Snapshot, Step};
 use rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow};
 pub use vault::{Aged, Belongings, Link, Vault};
 
@@ -47,6 +47,9 @@ pub enum StoreError {
     /// The database does not answer, is full, or is held by somebody else.
     #[error("the store is not available: {0}")]
     Unavailable(String),
+    /// A read model is not there yet: it is being built from the log.
+    #[error("the read model {0} is being built from the log")]
+    Building(&'static str),
     /// What is stored cannot be read.
     #[error("the log or a read model is corrupt at position {position}: {detail}")]
     Corrupt {
@@ -360,6 +363,14 @@ pub trait ReadModels: Generations {
     async fn positions_of(&self, subject: &Subject, span: Span, limit: u32) -> Result<Vec<Position>, StoreError>;
     /// Trailing `history`: those of these positions whose events are of a subject, in any order.
     async fn among(&self, subject: &Subject, positions: &[Position]) -> Result<Vec<Position>, StoreError>;
+}
+
+/// What was asked of a read model, for whoever can do without an answer while it is being built.
+///
+/// # Errors
+/// Every other error.
+pub fn unless_building<T: Default>(asked: Result<T, StoreError>) -> Result<T, StoreError> {
+    if let Err(StoreError::Building(_)) = asked { Ok(T::default()) } else { asked }
 }
 
 /// The recorded form of a stored event: its type read, its personal fields as given by `open`.

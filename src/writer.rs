@@ -37,6 +37,8 @@ const BATCH_BYTES: usize = 1 << 20;
 /// So many commands may wait before senders do.
 const QUEUE: usize = 4096;
 
+/// How long it tries to empty the write-ahead log when it ends.
+const RESTING: std::time::Duration = std::time::Duration::from_secs(5);
 /// How long it is tried to find out whether a commit happened, and the pauses in between.
 const FINDING_OUT: std::time::Duration = std::time::Duration::from_secs(30);
 const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
@@ -188,7 +190,7 @@ impl Task {
                 Some(first) => first,
                 None => match waiting.recv().await {
                     Some(first) => first,
-                    None => return,
+                    None => return self.rest().await,
                 },
             };
             let first = match first {
@@ -216,6 +218,21 @@ impl Task {
                 }
             }
             self.commit(batch).await;
+        }
+    }
+
+    /// Leaves nothing in a write-ahead log: whoever copies the log's database alone has everything.
+    async fn rest(&mut self) {
+        let attempts = async {
+            while !matches!(self.log.truncate().await, Ok(true)) {
+                tokio::time::sleep(FIRST_PAUSE).await;
+            }
+        };
+        if tokio::time::timeout(RESTING, attempts).await.is_err() {
+            tracing::warn!(
+                "somebody reads log.db or its disk is full: what was written last lies in log.db-wal, and a copy of log.db \
+                 alone lacks it"
+            );
         }
     }
 

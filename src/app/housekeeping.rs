@@ -21,7 +21,7 @@ use countersign_events::{
 use countersign_projections::INLINE;
 
 use super::{App, AppError, Caller, Plan, letters, reviews::send};
-use crate::store::Aged;
+use crate::store::{Aged, unless_building};
 
 /// How often the site looks after itself.
 const EVERY: Duration = Duration::from_mins(1);
@@ -76,7 +76,7 @@ impl App {
         if !self.leads() {
             return Ok(());
         }
-        for (user, message) in self.models.overdue_secrets(self.world.destroying(), AT_ONCE).await? {
+        for (user, message) in unless_building(self.models.overdue_secrets(self.world.destroying(), AT_ONCE).await)? {
             // One that cannot be expired keeps nothing else from being done.
             if let Err(error) = self.expire_secret(user, message).await {
                 tracing::warn!(%error, "an unrevealed token could not be ended; it is tried again");

@@ -21,6 +21,7 @@ use super::{
 use crate::store::{
     decode,
     rows::{CommentRow, PostRow},
+    unless_building,
 };
 
 /// The longest body, in characters.
@@ -214,7 +215,7 @@ impl App {
         let at = self.now();
         self.execute(caller, || async {
             // The read model may not know yet what the log knows.
-            if self.models.posts(&[post_id]).await?.is_empty()
+            if unless_building(self.models.posts(&[post_id]).await)?.is_empty()
                 && self.load::<Post>(&post::stream(post_id)).await?.0 == Post::default()
             {
                 return Err(AppError::NotFound);

@@ -37,6 +37,8 @@ pub enum State {
     Live,
     /// It is on the way there.
     CatchingUp,
+    /// It is built, and nothing is there to be read until then.
+    Building,
     /// It is read while a new one is built beside it.
     Rebuilding,
     /// Something stops it.
@@ -52,6 +54,7 @@ impl State {
         match self {
             Self::Live => "live",
             Self::CatchingUp => "catching_up",
+            Self::Building => "building",
             Self::Rebuilding => "rebuilding",
             Self::Stopped => "stopped",
             Self::Incomplete => "incomplete",
@@ -179,9 +182,14 @@ impl App {
         self.projector.progress()
     }
 
-    /// Waits until the trailing read models have seen `wanted`. Whether they have.
+    /// Waits until the trailing read models that are read have seen `wanted`. Whether they have.
     pub async fn wait_for(&self, wanted: Cursor) -> bool {
         self.wait_until_fed(wanted.position).await && self.projector.wait(wanted, READ_YOUR_WRITES).await
+    }
+
+    /// Waits until every trailing read model is read, or something stops it.
+    pub async fn built(&self) {
+        self.projector.built().await;
     }
 
     /// How every read model does, inline ones first.
@@ -238,6 +246,7 @@ impl App {
         streams.dedup();
         let state = match () {
             () if progress.error.is_some() => State::Stopped,
+            () if !progress.availability.answers => State::Building,
             () if progress.rebuilding.is_some() => State::Rebuilding,
             () if !parked.is_empty() => State::Incomplete,
             () if cursor < head => State::CatchingUp,
@@ -254,7 +263,7 @@ impl App {
         status.parked_streams = streams.len();
         status.parked_events = parked.len();
         status.detail = in_words(&status, &progress);
-        status.generation = Some(self.models.current(projection).await?);
+        status.generation = Some(self.models.current(projection).await?).filter(|generation| *generation > 0);
         status.last_error = progress.error;
         status.rebuilding = progress.rebuilding;
         Ok(status)
@@ -436,9 +445,10 @@ impl Opened for Here<'_> {
 fn in_words(status: &ProjectionStatus, progress: &Progress) -> Option<String> {
     match (&progress.error, &progress.rebuilding, status.parked_streams) {
         (Some(error), ..) => Some(format!("stopped: {error}")),
+        (None, None, _) if status.state == State::Building => Some("not read until it has caught up".to_owned()),
         (None, Some(pace), _) => {
             let left = pace.seconds_left.map(|left| format!(", {left} s left")).unwrap_or_default();
-            Some(format!("rebuilding: {} of {} events{left}", pace.done, pace.of))
+            Some(format!("{}: {} of {} events{left}", status.state.as_str(), pace.done, pace.of))
         }
         (None, None, 0) if status.stalled => Some("behind, and has not moved for half a minute".to_owned()),
         (None, None, 0) => None,

@@ -139,7 +139,8 @@ pub(super) async fn list(
     limit: u32,
 ) -> anyhow::Result<Output> {
     let head = app.head().await?;
-    // Without a server the read models have only begun to follow.
+    // Without a server the read models have only begun to follow, or are being built.
+    app.built().await;
     app.wait_for(head).await;
     let page = page(app, typed, after.map(Position), newest_first, limit).await?;
     let mut notes = vec![];

@@ -201,6 +201,7 @@ pub(super) async fn carry_out(place: &Place, config: Config, asked: Asked) -> an
 
 /// On a stopped site nobody has followed the log meanwhile: waits until that is done, or cannot be.
 async fn catch_up(app: &App) -> anyhow::Result<()> {
+    app.built().await;
     let head = app.head().await?;
     while !app.wait_for(head).await {
         if app.progress().iter().any(|(_, progress)| progress.error.is_some()) {

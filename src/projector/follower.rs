@@ -17,14 +17,14 @@ use super::{
     judge::{Effect, Judged, judge, settle},
 };
 use crate::{
-    store::{Cursor, Generation, Head, Parked, Step, StoreError, StoredEvent, decode},
+    store::{Availability, Cursor, Generation, Head, Made, Parked, Step, StoreError, StoredEvent, decode},
     telemetry::SPANS,
 };
 
 /// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The pause between two looks at what another node moves.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
@@ -72,8 +72,9 @@ impl Follower {
         woken: &watch::Receiver<()>,
         notices: &mpsc::UnboundedSender<Notice>,
     ) -> Result<Arc<Self>, StoreError> {
-        let cursor = sources.models.cursor(projection).await?;
-        let (progress, _) = watch::channel(Progress { cursor, moved_at: sources.world.now(), ..Progress::default() });
+        let availability = sources.models.availability(projection).await?;
+        let (cursor, moved_at) = (sources.models.cursor(projection).await?, sources.world.now());
+        let (progress, _) = watch::channel(Progress { availability, cursor, moved_at, ..Progress::default() });
         let follower = Arc::new(Self {
             projection,
             sources: sources.clone(),
@@ -83,6 +84,7 @@ impl Follower {
             notices: notices.clone(),
         });
         tokio::spawn(follower.clone().follow(woken.clone()));
+        tokio::spawn(follower.clone().keep_built(woken.clone()));
         Ok(follower)
     }
 
@@ -151,23 +153,53 @@ impl Follower {
         let resting: HashSet<_> = parked.iter().map(|parked| &parked.stream).collect();
         let at_the_end = cursor.position >= self.sources.log.head().await?.position;
         self.tell(&Advanced { cursor, at_the_end, parked: vec![] }, resting.len());
-        Ok(())
+        self.let_read().await
     }
 
     /// Applies everything after the cursor, page by page; others get their turn in between.
-    async fn catch_up(&self) -> Result<(), StoreError> {
+    pub(super) async fn catch_up(&self) -> Result<(), StoreError> {
         loop {
-            if !*self.sources.moves.borrow() {
+            let availability = self.look().await?;
+            if !*self.sources.moves.borrow() || availability.made == Made::Lent {
                 return self.watch_another().await;
+            }
+            // What is built meanwhile comes further, sooner.
+            let is_built_anew = !availability.answers && self.progress.borrow().rebuilding.is_some();
+            if availability.made == Made::Missing || is_built_anew {
+                return Ok(());
             }
             let mut turn = self.opened.lock().await;
             let opened = self.open(&mut turn).await?;
             let advanced = opened.advance(self.projection, &self.sources, Position(u64::MAX)).await?;
             self.tell(&advanced, opened.resting.len());
             if advanced.at_the_end {
-                return opened.generation.scrub().await;
+                opened.generation.scrub().await?;
+                drop(turn);
+                return self.let_read().await;
             }
         }
+    }
+
+    /// What there is to read; another node may have switched.
+    pub(super) async fn look(&self) -> Result<Availability, StoreError> {
+        let availability = self.sources.models.availability(self.projection).await?;
+        if self.progress.borrow().availability != availability {
+            self.progress.send_modify(|progress| progress.availability = availability);
+        }
+        Ok(availability)
+    }
+
+    /// Has it read once it lacks little.
+    async fn let_read(&self) -> Result<(), StoreError> {
+        let Progress { availability, cursor, .. } = self.progress();
+        if availability.made == Made::Missing || availability.answers {
+            return Ok(());
+        }
+        if cursor.is_close_to(self.sources.log.head().await?.position) {
+            self.sources.models.let_read(self.projection).await?;
+            self.look().await?;
+        }
+        Ok(())
     }
 
     /// The generation, opened when it is not. What was given up before a crash could let it go is let go here.

@@ -226,6 +226,7 @@ impl Follower {
         lacks_nothing(projection, sources, &mut new).await?;
         let generation = build.number();
         sources.models.switch(projection, build).await?;
+        self.look().await?;
         self.tell(&last, new.resting.len());
         *turn = Some(new);
         say(last.cursor.position);

@@ -12,6 +12,7 @@ use countersign_projections::{Change, Kind, Source, Table, Value, change::Set};
 use marks::Marks;
 pub use marks::Placeholders;
 pub(crate) use marks::value_rows;
+pub(crate) use tables::{column, postgres_column};
 pub use tables::{ddl, postgres_ddl, purge};
 
 #[cfg(test)]

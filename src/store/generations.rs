@@ -104,16 +104,60 @@ pub trait Snapshot: Send {
     ) -> Result<Vec<Row>, StoreError>;
 }
 
+/// What there is of a trailing projection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Made {
+    /// Nothing that this program can read: it is lost, damaged, or has other tables.
+    #[default]
+    Missing,
+    /// A generation that nodes of another release follow, with the tables of this one. It is read until one of this
+    /// revision is built, and not moved.
+    Lent,
+    /// A generation of another revision with the tables of this one. It is read and moved until one of this revision
+    /// is built.
+    Outdated,
+    /// A generation of this revision.
+    Current,
+}
+
+/// What there is of a trailing projection, and whether it is read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Availability {
+    /// What there is.
+    pub made: Made,
+    /// Whether reads are answered from it. What lacks more than [`CLOSE`] events when it is opened is not read before
+    /// it has caught up: what it says may be long over.
+    pub answers: bool,
+}
+
+/// A generation that lacks at most so many events is read: it has them in a moment.
+pub const CLOSE: u64 = 2_000;
+
+impl Cursor {
+    /// Whether a generation that came so far can be read.
+    #[must_use]
+    pub const fn is_close_to(self, head: Position) -> bool {
+        head.0.saturating_sub(self.position.0) <= CLOSE
+    }
+}
+
 /// The generations of read models.
 #[async_trait]
 pub trait Generations: Send + Sync {
-    /// The current generation of a trailing projection, made when it is not there or is of another revision.
+    /// What there is of a trailing projection. On an empty log its first generation is made.
+    async fn availability(&self, projection: &'static Projection) -> Result<Availability, StoreError>;
+    /// Reads of a trailing projection are answered from now on.
+    async fn let_read(&self, projection: &'static Projection) -> Result<(), StoreError>;
+    /// The generation of a trailing projection that is to be moved.
+    ///
+    /// # Errors
+    /// [`StoreError::Building`] when there is none.
     async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError>;
-    /// How far the current generation of a trailing projection came.
+    /// How far the generation of a trailing projection came; nowhere when there is none.
     async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError>;
-    /// The number of the current generation of a trailing projection.
+    /// The number of the generation of a trailing projection; 0 when there is none.
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError>;
-    /// What is parked in the current generation of a trailing projection, in the order of the log.
+    /// What is parked in the generation of a trailing projection, in the order of the log.
     async fn parked(&self, projection: &'static Projection) -> Result<Vec<Parked>, StoreError>;
     /// Begins a generation beside the current one; what an earlier, broken-off build left is removed.
     async fn build(&self, projection: &'static Projection, purpose: BuildPurpose)
@@ -121,6 +165,8 @@ pub trait Generations: Send + Sync {
     /// Has a finished generation read from now on, by moving the pointer in one transaction. Readers of the old one
     /// finish undisturbed; then it is removed.
     async fn switch(&self, projection: &'static Projection, build: Box<dyn Build>) -> Result<(), StoreError>;
+    /// Leaves nothing beside the files of generations, before a stop, as far as nobody reads them.
+    async fn rest(&self) {}
     /// The live rows of a projection, inline or trailing.
     async fn snapshot(&self, projection: &'static Projection) -> Result<Box<dyn Snapshot>, StoreError>;
 }

@@ -17,7 +17,7 @@ mod vault;
 mod writer;
 
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -25,7 +25,7 @@ use std::{
 use async_trait::async_trait;
 use countersign_events::recorded::Position;
 use countersign_projections::TRAILING;
-use sqlx::{Connection as _, PgPool, postgres::PgRow};
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgRow};
 use tokio::sync::RwLock;
 
 use super::{
@@ -72,6 +72,24 @@ struct Readers {
     /// Where they lead to.
     server: usize,
     pointers: Pointers,
+    /// Generations that are read. What lacks much when it is found is not, until its follower says so.
+    answering: HashSet<(&'static str, u64)>,
+}
+
+/// Adds what lacks so little that it can be read.
+async fn note_close(
+    connection: &mut PgConnection,
+    pointers: &Pointers,
+    answering: &mut HashSet<(&'static str, u64)>,
+) -> Result<(), StoreError> {
+    for (name, pointer) in pointers {
+        if !answering.contains(&(*name, pointer.generation))
+            && generations::is_close(connection, name, pointer.generation).await?
+        {
+            answering.insert((*name, pointer.generation));
+        }
+    }
+    Ok(())
 }
 
 impl PostgresStore {
@@ -84,14 +102,15 @@ impl PostgresStore {
         let servers = Arc::new(Servers::parse(urls)?);
         let mut connection = servers.connect(schema::LOG).await?;
         schema::must_fit(schema::level(&mut connection, Part::Log).await?)?;
-        let mut pointers = HashMap::new();
         for projection in TRAILING {
-            pointers.insert(projection.name, generations::point(&mut connection, projection).await?);
+            generations::begin(&mut connection, projection).await?;
         }
+        let (pointers, mut answering) = (generations::pointers(&mut connection).await?, HashSet::new());
+        note_close(&mut connection, &pointers, &mut answering).await?;
         drop(connection.close().await);
         let (server, pool) = servers.readers(&generations::search_path(&pointers), READERS).await?;
         let writer = PostgresWriter::new(servers.clone());
-        let readers = RwLock::new(Readers { pool, server, pointers });
+        let readers = RwLock::new(Readers { pool, server, pointers, answering });
         Ok(Arc::new(Self { servers, readers, writer: Mutex::new(Some(writer)), ears: Ears::default() }))
     }
 
@@ -138,9 +157,13 @@ impl PostgresStore {
         if !failed.is_closed() {
             let mut connection = self.servers.connect(schema::LOG).await?;
             let pointers = generations::pointers(&mut connection).await?;
+            let mut answering = std::mem::take(&mut readers.answering);
+            let noted = note_close(&mut connection, &pointers, &mut answering).await;
+            readers.answering.clone_from(&answering);
+            noted?;
             drop(connection.close().await);
             let (server, pool) = self.servers.readers(&generations::search_path(&pointers), READERS).await?;
-            let old = std::mem::replace(&mut *readers, Readers { pool, server, pointers });
+            let old = std::mem::replace(&mut *readers, Readers { pool, server, pointers, answering });
             // Whoever reads finishes; nobody begins on it any more.
             tokio::spawn(async move { old.pool.close().await });
         }
@@ -171,7 +194,14 @@ impl Reads for PostgresStore {
     const LISTS: Lists = ARRAY_LISTS;
     const REPLAY: &'static str = AGGREGATED;
 
-    async fn rows(&self, _of: Of, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
+    async fn rows(&self, of: Of, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
+        if let Of::Model(name) = of {
+            let readers = self.readers.read().await;
+            let pointer = readers.pointers.get(name);
+            if !pointer.is_some_and(|pointer| readers.answering.contains(&(name, pointer.generation))) {
+                return Err(StoreError::Building(name));
+            }
+        }
         self.fetch(|| bind::statement(ask.clone())).await
     }
 }

@@ -32,6 +32,11 @@ pub enum Link {
 /// them, and destroyed after the event that ends them. Callers seal: no plain secret comes in.
 #[async_trait]
 pub trait Vault: Send + Sync {
+    /// Leaves nothing beside its database, before a stop.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] when somebody reads it all the time.
+    async fn rest(&self) -> Result<(), StoreError>;
     /// Keeps a wrapped data key; `subject` is `site` or a member's id.
     async fn put_data_key(&self, id: DataKeyId, subject: &str, wrapped: &[u8], at: Timestamp)
     -> Result<(), StoreError>;
@@ -137,6 +142,10 @@ pub(super) trait Keeps: Send + Sync {
     async fn rows(&self, ask: Ask) -> Result<Vec<Self::Row>, StoreError>;
     /// Runs these statements, all or none, durably. How many rows they changed.
     async fn write(&self, asks: Vec<Ask>, copies: Copies) -> Result<u64, StoreError>;
+    /// Leaves nothing beside its database.
+    async fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 async fn put<V: Keeps>(vault: &V, ask: Ask) -> Result<(), StoreError> {
@@ -153,6 +162,10 @@ async fn first<V: Keeps, T>(
 
 #[async_trait]
 impl<V: Keeps> Vault for V {
+    async fn rest(&self) -> Result<(), StoreError> {
+        self.settle().await
+    }
+
     async fn put_data_key(
         &self,
         id: DataKeyId,

@@ -73,6 +73,11 @@ pub const CODES: &[Code] = &[
     code(429, "too_many_open_requests", "As many requests are open as a member may have; withdraw one, or wait."),
     code(500, "internal", "Something went wrong here; it was logged."),
     code(503, "unavailable", "The site cannot answer just now; nothing was lost."),
+    code(
+        503,
+        "building",
+        "What this shows is being built anew from the log, after an upgrade or a loss; nothing was lost.",
+    ),
     code(503, "behind", "The answer is not as far as Countersign-Position wants; retry."),
     code(503, "timeout", "It took too long and was given up."),
 ];

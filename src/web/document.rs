@@ -187,7 +187,7 @@ fn problems(door: &Door, sketch: &Sketch, about: &About) -> BTreeMap<u16, Value>
     if is_command(door) {
         words.extend(["cross_site", "csrf_token", "command_id_malformed", "command_id_reused", "lost_race"]);
     } else {
-        words.extend(["position_malformed", "position_beyond_head", "behind"]);
+        words.extend(["position_malformed", "position_beyond_head", "behind", "building"]);
     }
     if !matches!(door.who, Who::Anyone | Who::AnyoneOrToken(_)) {
         words.push("command_id_malformed");

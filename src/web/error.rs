@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 use crate::{
     app::{AppError, Refused, queue::Overtaken, tokens::BearerError},
     rate_limit::TooMany,
+    store::StoreError,
     token_state::TokenError,
 };
 
@@ -141,6 +142,11 @@ pub fn tell(error: &AppError) -> Told {
         AppError::Setting(_) | AppError::Codec(_) => {
             hidden(error, StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here; it was logged.")
         }
+        AppError::Store(StoreError::Building(_)) => told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "building",
+            "What this shows is being built anew from the log; nothing was lost. Try again in a moment",
+        ),
         AppError::Store(_) => hidden(
             error,
             StatusCode::SERVICE_UNAVAILABLE,
@@ -398,6 +404,9 @@ pub fn add_retry(error: &AppError, headers: &mut axum::http::HeaderMap) {
             headers.insert("ratelimit-limit", (*limit).into());
             headers.insert("ratelimit-remaining", 0.into());
             headers.insert("ratelimit-reset", 86_400.into());
+        }
+        AppError::Store(StoreError::Building(_)) => {
+            headers.insert(header::RETRY_AFTER, 5.into());
         }
         AppError::Behind | AppError::Store(_) => {
             headers.insert(header::RETRY_AFTER, 1.into());

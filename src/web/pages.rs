@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     app::{App, AppError},
+    projector::{Pace, Progress},
     store::Cursor,
 };
 use frame::{Frame, instant, message_for, span};
@@ -177,7 +178,7 @@ impl Answers for Readiness {
     }
 }
 
-/// Ready: log and vault answer, and every read model follows.
+/// Ready: log and vault answer, and every read model is read and follows.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
     let all = app.progress();
     let behind = all.iter().find(|(_, progress)| progress.error.is_some());
@@ -190,7 +191,13 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
         return Readiness::NotReady("this node cannot prove that what it knows of tokens is recent".to_owned());
     }
     Readiness::NotReady(match (app.head().await, app.vault.ping().await, behind) {
-        (Ok(_), Ok(()), None) => return Readiness::Ready(rests.map(|(name, _)| *name)),
+        (Ok(_), Ok(()), None) => match all.iter().find(|(_, progress)| !progress.availability.answers) {
+            None => return Readiness::Ready(rests.map(|(name, _)| *name)),
+            Some((name, Progress { rebuilding: Some(Pace { done, of, .. }), .. })) => {
+                format!("the read model {name} is being built: {done} of {of} events")
+            }
+            Some((name, _)) => format!("the read model {name} is catching up with the log"),
+        },
         (Err(_), ..) => "the log does not answer".to_owned(),
         (_, Err(_), _) => "the vault does not answer".to_owned(),
         (.., Some((name, _))) => format!("the read model {name} does not follow the log"),

@@ -67,6 +67,8 @@ mod real_kill;
 mod real_pages;
 mod real_schemathesis;
 mod real_secrets;
+mod real_start_anew;
+mod real_stop;
 mod real_two_reviewers;
 mod rebuild;
 mod requests_at_once;

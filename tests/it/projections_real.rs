@@ -133,7 +133,7 @@ async fn the_state_of_read_models_is_for_operators_in_a_browser() {
 
 /// Many votes and comments at once, as rows of the log: comments on the newest post and votes of members who never
 /// were. Texts of copied comments open for nobody.
-async fn grow(site: &RunningSite, events: u64) {
+pub async fn grow(site: &RunningSite, events: u64) {
     let mut log = site.home.log().await;
     let (begin, event_id) = (log.either("begin immediate", LOCK_HEAD), log.either("randomblob(16)", SOME_ID));
     let drawn = log.either("lower(hex(randomblob(16)))", "md5(random()::text)");

@@ -150,6 +150,12 @@ impl RunningSite {
         self.child.wait().expect("it ends");
     }
 
+    /// Has it stop as an operator does, and waits for it.
+    pub fn stop(&mut self) {
+        self.signal("TERM");
+        self.child.wait().expect("it ends");
+    }
+
     /// Sends it a signal, such as `STOP`.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();

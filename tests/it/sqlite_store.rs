@@ -7,9 +7,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use countersign::store::{EventLog, Generations as _, LogWriter, StoreError, sqlite::SqliteStore};
+use countersign::store::{
+    Availability, BuildPurpose, Cursor, EventLog, Generations as _, LogWriter, Made, ReadModels as _, StoreError,
+    sqlite::SqliteStore,
+};
 use countersign_events::recorded::Position;
-use countersign_projections::{INLINE, Projection, front_page};
+use countersign_projections::{INLINE, Projection, TRAILING, front_page, inbox};
 use sqlx::{AssertSqlSafe, ConnectOptions, SqliteConnection, raw_sql, sqlite::SqliteConnectOptions};
 
 /// A second connection to the log's database, as an operator's tool would open it.
@@ -100,20 +103,42 @@ async fn only_the_owner_can_read_the_data_directory() {
     }
 }
 
-static OF_LATER: Projection = Projection { revision: 99, ..front_page::PROJECTION };
+static OTHER_TABLES: Projection =
+    Projection { revision: 99, tables: inbox::PROJECTION.tables, ..front_page::PROJECTION };
+
+/// Has the log say that it holds an event.
+async fn grow(dir: &Path) {
+    let mut tool = a_tool(dir).await;
+    raw_sql(AssertSqlSafe(insertion("insert", 1, 1, "site", 1))).execute(&mut tool).await.unwrap();
+    raw_sql("update head set position = 1").execute(&mut tool).await.unwrap();
+}
 
 #[tokio::test]
-async fn files_of_a_generation_that_is_over_go_and_a_lost_one_is_made_anew() {
+async fn nothing_is_read_of_a_generation_that_is_lost_or_has_other_tables() {
     let dir = tempfile::tempdir().unwrap();
     let models = dir.path().join("models");
+    drop(SqliteStore::open(dir.path()).await.unwrap());
+    grow(dir.path()).await;
+    fs::write(models.join("front_page-1.db"), "").unwrap();
+    fs::write(models.join("history-1.db"), "no database, and long enough to be taken for the head of one".repeat(9))
+        .unwrap();
+    fs::remove_file(models.join("inbox-1.db")).unwrap();
     let store = SqliteStore::open(dir.path()).await.unwrap();
-    store.generation(&OF_LATER).await.unwrap();
-    let of_front_page = |path: &PathBuf| path.to_string_lossy().contains("front_page-1.");
-    assert!(!files(&models).iter().any(of_front_page), "{:?}", files(&models));
-    assert!(models.join("front_page-2.db").exists());
+    for projection in TRAILING {
+        let Availability { made, answers } = store.availability(projection).await.unwrap();
+        let is_there = projection.name == "statistics";
+        assert_eq!((made == Made::Current, answers), (is_there, is_there), "{}", projection.name);
+    }
+    let read = store.post_counts(None).await;
+    assert!(matches!(read, Err(StoreError::Building("front_page"))), "{read:?}");
+    assert_eq!(store.cursor(&front_page::PROJECTION).await.unwrap(), Cursor::default());
+    assert_eq!(store.availability(&OTHER_TABLES).await.unwrap().made, Made::Missing);
     drop(store);
     fs::remove_dir_all(&models).unwrap();
     let store = SqliteStore::open(dir.path()).await.unwrap();
-    assert_eq!(store.cursor(&front_page::PROJECTION).await.unwrap().position, Position(0));
-    assert!(models.join("front_page-3.db").exists() && models.join("inbox-2.db").exists());
+    assert_eq!(store.availability(&inbox::PROJECTION).await.unwrap(), Availability::default());
+    let mut build = store.build(&inbox::PROJECTION, BuildPurpose::Switch).await.unwrap();
+    build.finish(&[], Cursor { epoch: 1, position: Position(1) }).await.unwrap();
+    store.switch(&inbox::PROJECTION, build).await.unwrap();
+    assert!(models.join("inbox-2.db").exists(), "no number is used twice: {:?}", files(&models));
 }

@@ -312,6 +312,7 @@ impl TestApp {
 
     /// Waits until the trailing read models are with the log.
     pub async fn settle(&self) {
+        self.app.built().await;
         let head = self.app.head().await.expect("a head");
         assert!(self.app.wait_for(head).await, "the read models follow");
     }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use countersign_projections::{Kind, Table};
+use countersign_projections::{Column, Kind, Table};
 
 use super::list;
 
@@ -49,6 +49,16 @@ pub(super) const fn postgres_kind(kind: Kind) -> &'static str {
         Kind::Text => "text",
         Kind::Bytes => "bytea",
     }
+}
+
+/// A column as `SQLite` tells it of a table: its name and its type.
+pub(crate) fn column(column: &Column) -> (String, String) {
+    (column.name.to_owned(), kind(column.kind).to_owned())
+}
+
+/// The same for `PostgreSQL`.
+pub(crate) fn postgres_column(column: &Column) -> (String, String) {
+    (column.name.to_owned(), postgres_kind(column.kind).to_owned())
 }
 
 const fn kind(kind: Kind) -> &'static str {

@@ -5,15 +5,16 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_trait::async_trait;
-use countersign_projections::{INLINE, Projection, TRAILING};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query, raw_sql};
+use countersign_events::recorded::Position;
+use countersign_projections::{INLINE, Projection, TRAILING, Table};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, query, query_as, raw_sql};
 use tokio::sync::watch;
 
 use super::{
     super::{
-        Build, BuildPurpose, Cursor, Generation, Generations, Parked, Snapshot, Step, StoreError,
-        changes::{Placeholders, Planner, postgres_ddl},
-        convert, signed,
+        Availability, Build, BuildPurpose, Cursor, Generation, Generations, Made, Parked, Snapshot, Step, StoreError,
+        changes::{Placeholders, Planner, postgres_column, postgres_ddl},
+        convert, signed, statements,
     },
     FOLLOWED, PostgresStore, SWITCHED, bind,
     build::{PostgresBuild, PostgresSnapshot},
@@ -23,7 +24,13 @@ use super::{
     writer::leaves_open,
 };
 
-pub(super) const GENERATION: &str = "select generation\nfrom generations\nwhere name = $1 and revision = $2";
+/// Of this revision first, then of the others, the newest first.
+pub(super) const GENERATIONS: &str = "select revision, generation\nfrom generations\nwhere name = $1\n\
+    order by revision = $2 desc, generation desc";
+/// The columns of a schema's tables, as they are declared.
+pub(super) const COLUMNS: &str = "select relname::text, attname::text, format_type(atttypid, null)\n\
+    from pg_attribute\njoin pg_class on pg_class.oid = attrelid\njoin pg_namespace on pg_namespace.oid = relnamespace\n\
+    where nspname = $1 and relkind = 'r' and attnum > 0 and not attisdropped";
 pub(super) const NEWEST: &str = "select coalesce(max(generation), 0) as generation\nfrom generations\nwhere name = $1";
 pub(super) const SET_GENERATION: &str = "insert into generations (name, revision, generation)\nvalues ($1, $2, $3)\n\
     on conflict (name, revision) do update set generation = excluded.generation";
@@ -49,8 +56,16 @@ const LONGEST_STEP: Duration = Duration::from_mins(5);
 /// How long those who read a generation that is read no longer have to finish.
 const FAREWELL: Duration = Duration::from_secs(10);
 
-/// The current generation of each trailing read model.
-pub(super) type Pointers = HashMap<&'static str, u64>;
+/// The generation of each trailing read model that this node reads.
+pub(super) type Pointers = HashMap<&'static str, Pointer>;
+
+/// A generation that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pointer {
+    pub(super) generation: u64,
+    /// It is of another revision: nodes of another release move it.
+    pub(super) lent: bool,
+}
 
 /// The schema of a generation.
 pub(super) fn schema_of(name: &str, generation: u64) -> String {
@@ -59,50 +74,96 @@ pub(super) fn schema_of(name: &str, generation: u64) -> String {
 
 /// Where one who reads looks for tables: names of tables are each in one place only.
 pub(super) fn search_path(pointers: &Pointers) -> String {
-    let mut schemas: Vec<_> = pointers.iter().map(|(name, generation)| schema_of(name, *generation)).collect();
+    let mut schemas: Vec<_> = pointers.iter().map(|(name, pointer)| schema_of(name, pointer.generation)).collect();
     schemas.sort();
-    format!("{}, {}, {}", schema::INLINE, schema::LOG, schemas.join(", "))
+    schemas.splice(0..0, [schema::INLINE.to_owned(), schema::LOG.to_owned()]);
+    schemas.join(", ")
 }
 
-/// The current generations, as far as there are any.
+/// The generations that can be read.
 pub(super) async fn pointers(connection: &mut PgConnection) -> Result<Pointers, StoreError> {
     let mut pointers = HashMap::new();
     for projection in TRAILING {
-        if let Some(generation) = pointer(connection, projection).await? {
-            pointers.insert(projection.name, generation);
+        if let Some(pointer) = pointer(connection, projection).await? {
+            pointers.insert(projection.name, pointer);
         }
     }
     Ok(pointers)
 }
 
-async fn pointer(connection: &mut PgConnection, projection: &Projection) -> Result<Option<u64>, StoreError> {
-    let statement = query(GENERATION).bind(projection.name).bind(i64::from(projection.revision));
-    let row = statement.fetch_optional(connection).await.map_err(failed)?;
-    row.map(|row| convert::number(&row, "generation")).transpose()
+/// The generation of this revision, or else the newest one of another whose tables are those of this one. One whose
+/// schema is gone is none.
+async fn pointer(connection: &mut PgConnection, projection: &Projection) -> Result<Option<Pointer>, StoreError> {
+    let revision = i64::from(projection.revision);
+    let statement = query(GENERATIONS).bind(projection.name).bind(revision);
+    for row in statement.fetch_all(&mut *connection).await.map_err(failed)? {
+        let generation = convert::number(&row, "generation")?;
+        if fits(connection, projection, generation).await? {
+            let lent = convert::number::<u32>(&row, "revision")? != projection.revision;
+            return Ok(Some(Pointer { generation, lent }));
+        }
+    }
+    Ok(None)
 }
 
-/// Finds the pointer, or makes a generation for it to point at.
-pub(super) async fn point(connection: &mut PgConnection, projection: &'static Projection) -> Result<u64, StoreError> {
-    if let Some(generation) = pointer(connection, projection).await? {
-        return Ok(generation);
+async fn fits(connection: &mut PgConnection, projection: &Projection, generation: u64) -> Result<bool, StoreError> {
+    let statement = query_as(COLUMNS).bind(schema_of(projection.name, generation));
+    let mut there: Vec<(String, (String, String))> = vec![];
+    for (table, name, kind) in statement.fetch_all(&mut *connection).await.map_err(failed)? {
+        there.push((table, (name, kind)));
+    }
+    let declared = |table: &&'static Table| {
+        let columns = table.key.iter().chain(table.columns);
+        columns.map(|column| (table.name.to_owned(), postgres_column(column))).collect::<Vec<_>>()
+    };
+    let mut wanted: Vec<_> = projection.tables.iter().flat_map(declared).collect();
+    there.sort();
+    wanted.sort();
+    if there != wanted {
+        return Ok(false);
+    }
+    let cursor = query(CURSOR).bind(projection.name).bind(signed(generation));
+    Ok(cursor.fetch_optional(connection).await.map_err(failed)?.is_some())
+}
+
+/// Whether a generation lacks so little that it can be read.
+pub(super) async fn is_close(connection: &mut PgConnection, name: &str, generation: u64) -> Result<bool, StoreError> {
+    let cursor = query(CURSOR).bind(name.to_owned()).bind(signed(generation));
+    let Some(row) = cursor.fetch_optional(&mut *connection).await.map_err(failed)? else { return Ok(false) };
+    let cursor = convert::cursor(&row)?;
+    let row = query(statements::HEAD).fetch_one(connection).await.map_err(failed)?;
+    Ok(cursor.is_close_to(convert::head(&row)?.position))
+}
+
+/// Where there is no event yet, an empty generation is all that there is to show: makes it. Else nothing is made: what
+/// lacks events must not be read.
+pub(super) async fn begin(connection: &mut PgConnection, projection: &'static Projection) -> Result<(), StoreError> {
+    let is_empty = async |connection: &mut PgConnection| {
+        let row = query(statements::HEAD).fetch_one(connection).await.map_err(failed)?;
+        Ok::<_, StoreError>(convert::head(&row)?.position == Position(0))
+    };
+    let is_there = async |connection: &mut PgConnection| {
+        Ok::<_, StoreError>(pointer(connection, projection).await?.is_some_and(|pointer| !pointer.lent))
+    };
+    if !is_empty(connection).await? || is_there(connection).await? {
+        return Ok(());
     }
     raw_sql("begin").execute(&mut *connection).await.map_err(failed)?;
-    let pointed = async {
+    let begun = async {
         query(ONE_AT_A_TIME).bind(projection.name).execute(&mut *connection).await.map_err(failed)?;
-        // Another node may have been faster.
-        if let Some(generation) = pointer(connection, projection).await? {
-            return Ok(generation);
+        // Another node may have been faster, and appended by now.
+        if is_empty(connection).await? && !is_there(connection).await? {
+            let next = next(connection, projection).await?;
+            create(connection, projection, next, true).await?;
+            set_cursor(connection, projection, next, Cursor::default()).await?;
+            set_pointer(connection, projection, next).await?;
         }
-        let next = next(connection, projection).await?;
-        create(connection, projection, next, true).await?;
-        set_cursor(connection, projection, next, Cursor::default()).await?;
-        set_pointer(connection, projection, next).await?;
-        Ok(next)
+        Ok(())
     }
     .await;
-    let end = if pointed.is_ok() { "commit" } else { "rollback" };
+    let end = if begun.is_ok() { "commit" } else { "rollback" };
     raw_sql(end).execute(&mut *connection).await.map_err(failed)?;
-    pointed
+    begun
 }
 
 /// The number of the generation after all that were ever pointed at.
@@ -332,15 +393,15 @@ impl Generation for PostgresGeneration {
 }
 
 impl PostgresStore {
-    /// The generation that this node reads; of another revision than its own, the one that nodes of that release read.
-    async fn generation_of(&self, projection: &'static Projection) -> Result<u64, StoreError> {
+    /// The generation that this node reads, if there is one.
+    async fn pointer_of(&self, projection: &'static Projection) -> Result<Option<Pointer>, StoreError> {
         let is_ours = |known: &Projection| known.name == projection.name && known.revision == projection.revision;
-        let generation = if TRAILING.iter().any(is_ours) {
-            self.readers.read().await.pointers.get(projection.name).copied()
-        } else {
-            pointer(&mut self.servers.connect(schema::LOG).await?, projection).await?
-        };
-        generation.ok_or_else(|| StoreError::Unavailable(format!("there is no read model {}", projection.name)))
+        if TRAILING.iter().any(is_ours) {
+            return Ok(self.readers.read().await.pointers.get(projection.name).copied());
+        }
+        let mut connection = self.servers.connect(schema::LOG).await?;
+        begin(&mut connection, projection).await?;
+        pointer(&mut connection, projection).await
     }
 
     /// Looks whether another node has moved a pointer, and reads what it points at from now on.
@@ -357,27 +418,43 @@ impl PostgresStore {
 
 #[async_trait]
 impl Generations for PostgresStore {
+    async fn availability(&self, projection: &'static Projection) -> Result<Availability, StoreError> {
+        let Some(pointer) = self.pointer_of(projection).await? else { return Ok(Availability::default()) };
+        let made = if pointer.lent { Made::Lent } else { Made::Current };
+        let answers = self.readers.read().await.answering.contains(&(projection.name, pointer.generation));
+        Ok(Availability { made, answers })
+    }
+
+    async fn let_read(&self, projection: &'static Projection) -> Result<(), StoreError> {
+        if let Some(pointer) = self.pointer_of(projection).await? {
+            self.readers.write().await.answering.insert((projection.name, pointer.generation));
+        }
+        Ok(())
+    }
+
     async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError> {
-        // Asked anew: another node may have moved the pointer, and no node may have made one of this revision.
+        // Asked anew: another node may have moved the pointer.
         let mut connection = self.servers.connect(schema::LOG).await?;
-        let generation = point(&mut connection, projection).await?;
+        begin(&mut connection, projection).await?;
+        let pointer = pointer(&mut connection, projection).await?;
         drop(connection.close().await);
-        Ok(Box::new(PostgresGeneration::open(&self.servers, projection, generation).await?))
+        let own = pointer.filter(|pointer| !pointer.lent).ok_or(StoreError::Building(projection.name))?;
+        Ok(Box::new(PostgresGeneration::open(&self.servers, projection, own.generation).await?))
     }
 
     async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
-        let generation = self.generation_of(projection).await?;
+        let Some(Pointer { generation, .. }) = self.pointer_of(projection).await? else { return Ok(Cursor::default()) };
         let rows = self.fetch(|| query(CURSOR).bind(projection.name).bind(signed(generation))).await?;
         let lost = || StoreError::Unavailable(format!("the cursor of {} is gone", projection.name));
         convert::cursor(rows.first().ok_or_else(lost)?)
     }
 
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {
-        self.generation_of(projection).await
+        Ok(self.pointer_of(projection).await?.map_or(0, |pointer| pointer.generation))
     }
 
     async fn parked(&self, projection: &'static Projection) -> Result<Vec<Parked>, StoreError> {
-        let generation = self.generation_of(projection).await?;
+        let Some(Pointer { generation, .. }) = self.pointer_of(projection).await? else { return Ok(vec![]) };
         let rows = self.fetch(|| query(PARKED).bind(projection.name).bind(signed(generation))).await?;
         rows.iter().map(convert::parked).collect()
     }
@@ -395,7 +472,7 @@ impl Generations for PostgresStore {
     }
 
     async fn switch(&self, projection: &'static Projection, mut build: Box<dyn Build>) -> Result<(), StoreError> {
-        let old = self.generation_of(projection).await?;
+        let old = self.pointer_of(projection).await?;
         let mut connection = self.servers.connect(schema::LOG).await?;
         raw_sql("begin").execute(&mut connection).await.map_err(failed)?;
         query(ONE_AT_A_TIME).bind(projection.name).execute(&mut connection).await.map_err(failed)?;
@@ -403,12 +480,15 @@ impl Generations for PostgresStore {
         let end = format!("notify {SWITCHED};\ncommit");
         raw_sql(AssertSqlSafe(end)).execute(&mut connection).await.map_err(failed)?;
         build.keep();
+        self.readers.write().await.answering.insert((projection.name, build.number()));
         let pool = self.pool().await;
         self.renew(&pool).await?;
         let name = projection.name;
+        // What nodes of another release read is theirs.
+        let Some(old) = old.filter(|old| !old.lent) else { return Ok(()) };
         tokio::spawn(async move {
             tokio::time::sleep(FAREWELL).await;
-            if let Err(error) = remove(&mut connection, name, old).await {
+            if let Err(error) = remove(&mut connection, name, old.generation).await {
                 tracing::warn!(%error, "an old generation stays until whoever keeps house removes it");
             }
         });
@@ -419,7 +499,8 @@ impl Generations for PostgresStore {
         let generation = if INLINE.iter().any(|inline| inline.name == projection.name) {
             None
         } else {
-            Some(self.generation_of(projection).await?)
+            let pointer = self.pointer_of(projection).await?;
+            Some(pointer.ok_or(StoreError::Building(projection.name))?.generation)
         };
         Ok(Box::new(PostgresSnapshot::open(&self.servers, projection, generation).await?))
     }

@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     fs,
+    io::Read as _,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -15,12 +16,12 @@ use std::{
 use async_trait::async_trait;
 use countersign_events::recorded::Position;
 use countersign_projections::{INLINE, Projection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection, SqlitePool, query, raw_sql};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _, SqliteConnection, SqlitePool, query, raw_sql};
 use tokio::sync::RwLock;
 
 use super::{
     super::{
-        Build, BuildPurpose, Cursor, Generation, Generations, Parked, Snapshot, Step, StoreError,
+        Availability, Build, BuildPurpose, Cursor, Generation, Generations, Made, Parked, Snapshot, Step, StoreError,
         changes::{self, Placeholders, Planner, ddl},
         convert, statements,
     },
@@ -35,7 +36,7 @@ pub(super) const CREATE_CURSOR: &str = "create table cursor (\n\
     epoch integer not null,\n\
     position integer not null\n) strict;\n\
     insert into cursor (id, epoch, position) values (1, 0, 0)";
-/// A generation that an earlier release made has no such table yet.
+/// One that an earlier release made may have no such table yet.
 pub(super) const CREATE_PARKED: &str = "create table if not exists parked (\n\
     position integer primary key not null,\n\
     stream text not null,\n\
@@ -43,6 +44,10 @@ pub(super) const CREATE_PARKED: &str = "create table if not exists parked (\n\
 /// Begins; answers with a row only when the cursor was where it had to be.
 pub(super) const MOVE_CURSOR: &str = "begin immediate;\nupdate cursor\nset epoch = ?, position = ?\n\
     where epoch = ? and position = ?\nreturning position";
+pub(super) const COLUMNS: &str = "select name, lower(type)\nfrom pragma_table_info(?)\norder by name";
+/// The revision of a generation that was begun by one release and is moved by another until its own is built. No
+/// release has it.
+const NO_REVISION: u32 = 0;
 /// What is built only to be compared lies in files that begin with this.
 const SCRATCH: &str = "check-";
 /// A pointer is moved between two commits of the log; so often it is tried.
@@ -50,21 +55,27 @@ const TRIES: u32 = 12;
 /// How often it is looked whether the readers of an old generation are done, and for how long.
 const LOOK: Duration = Duration::from_millis(10);
 const LOOKS: u32 = 6_000;
+/// How long a stop waits for readers to let go of write-ahead logs.
+const RESTING: Duration = Duration::from_secs(5);
 
-/// The current generations.
+/// The generations that are read.
 pub(super) struct Models {
     log: PathBuf,
     directory: PathBuf,
-    open: RwLock<HashMap<&'static str, Current>>,
+    open: RwLock<HashMap<&'static str, Known>>,
     scratches: AtomicU64,
 }
 
+/// What there is of a read model.
 #[derive(Clone)]
-struct Current {
+struct Known {
+    /// The revision that was asked for.
     revision: u32,
+    availability: Availability,
+    /// The one that is pointed at; 0 when there is no pointer.
     generation: u64,
-    /// Whoever reads holds it; a generation is removed when nobody does any more.
-    readers: Arc<SqlitePool>,
+    /// Whoever reads holds it; a generation is removed when nobody does any more. None where nothing can be read.
+    readers: Option<Arc<SqlitePool>>,
 }
 
 impl Models {
@@ -78,31 +89,30 @@ impl Models {
         self.directory.join(format!("{name}-{generation}.db"))
     }
 
-    /// The current generation of a projection; a new one when there is none of its revision.
-    pub(super) async fn ensure(&self, projection: &'static Projection) -> Result<u64, StoreError> {
-        if let Some(current) = self.open.read().await.get(projection.name)
-            && current.revision == projection.revision
-        {
-            return Ok(current.generation);
-        }
-        let mut open = self.open.write().await;
-        let generation = self.point(projection).await?;
-        let file = self.file(projection.name, generation);
-        let mut connection = schema::model_writer(&file).connect().await.map_err(unavailable)?;
-        raw_sql(CREATE_PARKED).execute(&mut connection).await.map_err(unavailable)?;
-        connection.close().await.map_err(unavailable)?;
-        let readers = Arc::new(schema::readers(&file, READERS));
-        let current = Current { revision: projection.revision, generation, readers };
-        if let Some(old) = open.insert(projection.name, current) {
-            old.readers.close().await;
-        }
-        let is_other = |file: &str| number_of(file, projection.name).is_some_and(|number| number != generation);
-        remove_matching(&self.directory, is_other)?;
-        Ok(generation)
+    /// What there is of a projection; looked for when it is first asked for.
+    pub(super) async fn ensure(&self, projection: &'static Projection) -> Result<(), StoreError> {
+        self.known(projection).await.map(drop)
     }
 
-    /// Finds the pointer, or moves it to a generation that it makes, under the lock of the log's database.
-    async fn point(&self, projection: &'static Projection) -> Result<u64, StoreError> {
+    async fn known(&self, projection: &'static Projection) -> Result<Known, StoreError> {
+        if let Some(known) = self.open.read().await.get(projection.name)
+            && known.revision == projection.revision
+        {
+            return Ok(known.clone());
+        }
+        let mut open = self.open.write().await;
+        let known = self.find(projection).await?;
+        if let Some(old) = open.insert(projection.name, known.clone()).and_then(|old| old.readers) {
+            old.close().await;
+        }
+        let is_other = |file: &str| number_of(file, projection.name).is_some_and(|number| number != known.generation);
+        remove_matching(&self.directory, is_other)?;
+        Ok(known)
+    }
+
+    /// Follows the pointer, under the lock of the log's database. Where there is no event yet, an empty generation is
+    /// all that there is to show; else nothing is made here: what lacks events must not be read.
+    async fn find(&self, projection: &'static Projection) -> Result<Known, StoreError> {
         let mut connection = schema::log_writer(&self.log).connect().await.map_err(unavailable)?;
         raw_sql("begin immediate").execute(&mut connection).await.map_err(unavailable)?;
         let row = query(statements::GENERATION)
@@ -110,26 +120,32 @@ impl Models {
             .fetch_optional(&mut connection)
             .await
             .map_err(unavailable)?;
-        let before: Option<(u32, u64)> = match &row {
-            Some(row) => Some((convert::number(row, "revision")?, convert::number(row, "generation")?)),
-            None => None,
+        let (revision, mut generation): (u32, u64) = match &row {
+            Some(row) => (convert::number(row, "revision")?, convert::number(row, "generation")?),
+            None => (NO_REVISION, 0),
         };
-        let generation = match before {
-            Some((revision, generation))
-                if revision == projection.revision && is_readable(&self.file(projection.name, generation)).await? =>
-            {
-                generation
-            }
-            _ => {
-                let next = before.map_or(1, |(_, generation)| generation + 1);
-                create(&self.file(projection.name, next), projection).await?;
-                set_pointer(&mut connection, projection, next).await?;
-                next
-            }
+        let row = query(statements::HEAD).fetch_one(&mut connection).await.map_err(unavailable)?;
+        let head = convert::head(&row)?.position;
+        let mut cursor = look(&self.file(projection.name, generation), projection).await?;
+        let mut made = match cursor {
+            None => Made::Missing,
+            Some(_) if revision == projection.revision => Made::Current,
+            Some(_) => Made::Outdated,
         };
+        if head == Position(0) && made != Made::Current {
+            generation += 1;
+            create(&self.file(projection.name, generation), projection).await?;
+            set_pointer(&mut connection, projection.name, projection.revision, generation).await?;
+            (made, cursor) = (Made::Current, Some(Cursor::default()));
+        } else if made == Made::Outdated && revision != NO_REVISION {
+            // This release moves it from here on: no other must take it for its own.
+            set_pointer(&mut connection, projection.name, NO_REVISION, generation).await?;
+        }
         raw_sql("commit").execute(&mut connection).await.map_err(unavailable)?;
         connection.close().await.map_err(unavailable)?;
-        Ok(generation)
+        let answers = cursor.is_some_and(|cursor| cursor.is_close_to(head));
+        let readers = cursor.map(|_| Arc::new(schema::readers(&self.file(projection.name, generation), READERS)));
+        Ok(Known { revision: projection.revision, availability: Availability { made, answers }, generation, readers })
     }
 
     /// Moves the pointer. The log's writer commits all the time; in between there is room for a short transaction.
@@ -142,51 +158,105 @@ impl Models {
             }
             tries += 1;
         }
-        set_pointer(&mut connection, projection, generation).await?;
+        set_pointer(&mut connection, projection.name, projection.revision, generation).await?;
         raw_sql("commit").execute(&mut connection).await.map_err(unavailable)?;
         // It is done; what closing says changes nothing of that.
         let _ = connection.close().await;
         Ok(())
     }
 
-    /// Connections that read the current generation. Hold it while you read.
-    pub(super) async fn readers(&self, name: &str) -> Result<Arc<SqlitePool>, StoreError> {
-        let missing = || StoreError::Unavailable(format!("there is no read model {name}"));
-        self.open.read().await.get(name).map(|current| current.readers.clone()).ok_or_else(missing)
+    /// Connections that read a generation. Hold it while you read.
+    ///
+    /// # Errors
+    /// [`StoreError::Building`] when there is none that can be read.
+    pub(super) async fn readers(&self, name: &'static str) -> Result<Arc<SqlitePool>, StoreError> {
+        let open = self.open.read().await;
+        let known = open.get(name).filter(|known| known.availability.answers);
+        known.and_then(|known| known.readers.clone()).ok_or(StoreError::Building(name))
     }
 }
 
-/// Whether a generation is there and is a database. One that is damaged is made anew like one that is lost: the log
-/// has everything.
-async fn is_readable(file: &Path) -> Result<bool, StoreError> {
+/// How far the generation in a file came; nothing when it is lost, damaged or has not the tables of this projection. What
+/// is damaged is made anew like what is lost: the log has everything.
+async fn look(file: &Path, projection: &Projection) -> Result<Option<Cursor>, StoreError> {
     const CORRUPT: u32 = 11;
     const NOT_A_DATABASE: u32 = 26;
-    if !file.exists() {
-        return Ok(false);
+    let anew = |why: &str| tracing::warn!(file = %file.display(), why, "a read model is built anew from the log");
+    // Opening an empty file makes a database of it.
+    if fs::metadata(file).map_or(true, |about| about.len() == 0) {
+        return Ok(None);
+    }
+    if is_cut(file) {
+        anew("it is shorter than it says");
+        return Ok(None);
     }
     let read = async {
         let mut connection = schema::model_writer(file).connect().await?;
-        query(statements::CURSOR).fetch_one(&mut connection).await?;
-        connection.close().await
+        let mut fits = !columns(&mut connection, "cursor").await?.is_empty();
+        for table in projection.tables {
+            let mut wanted: Vec<_> = table.key.iter().chain(table.columns).map(changes::column).collect();
+            wanted.sort();
+            fits &= columns(&mut connection, table.name).await? == wanted;
+        }
+        let mut row = None;
+        if fits {
+            raw_sql(CREATE_PARKED).execute(&mut connection).await?;
+            row = query(statements::CURSOR).fetch_optional(&mut connection).await?;
+        }
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(row)
     };
-    let Err(error) = read.await else { return Ok(true) };
-    let code = error.as_database_error().and_then(|told| told.code()?.parse::<u32>().ok());
-    if matches!(code.map(|extended| extended & 0xFF), Some(CORRUPT | NOT_A_DATABASE)) {
-        tracing::warn!(file = %file.display(), "a read model is damaged; it is built anew from the log");
-        return Ok(false);
+    match read.await {
+        Ok(Some(row)) => convert::cursor(&row).map(Some),
+        Ok(None) => {
+            anew("it has not the tables of this release");
+            Ok(None)
+        }
+        Err(error) => {
+            let code = error.as_database_error().and_then(|told| told.code()?.parse::<u32>().ok());
+            if matches!(code.map(|extended| extended & 0xFF), Some(CORRUPT | NOT_A_DATABASE)) {
+                anew("it is damaged");
+                return Ok(None);
+            }
+            Err(match unavailable(error) {
+                StoreError::Unavailable(told) => StoreError::Unavailable(format!("{}: {told}", file.display())),
+                error => error,
+            })
+        }
     }
-    Err(unavailable(error))
+}
+
+/// Whether a file has fewer pages than its head says: a connection finds out when it first reads one of those. One that
+/// cannot be read, or is no database, says so itself.
+fn is_cut(file: &Path) -> bool {
+    let mut head = [0; 32];
+    let read = fs::File::open(file).and_then(|mut file| {
+        file.read_exact(&mut head)?;
+        file.metadata()
+    });
+    let Ok(about) = read else { return false };
+    let [.., high, low] = *head.first_chunk::<18>().expect("it is longer");
+    let page = match u16::from_be_bytes([high, low]) {
+        1 => 65_536,
+        page => u64::from(page),
+    };
+    let pages = u32::from_be_bytes(*head.last_chunk().expect("it is longer"));
+    head.starts_with(b"SQLite format 3") && about.len() < page * u64::from(pages)
+}
+
+/// The columns of a table with their types, sorted; none when there is no such table.
+async fn columns(connection: &mut SqliteConnection, table: &str) -> Result<Vec<(String, String)>, sqlx::Error> {
+    let rows = query(COLUMNS).bind(table.to_owned()).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 async fn set_pointer(
     connection: &mut SqliteConnection,
-    projection: &Projection,
+    name: &str,
+    revision: u32,
     generation: u64,
 ) -> Result<(), StoreError> {
-    let statement = query(statements::SET_GENERATION)
-        .bind(projection.name)
-        .bind(i64::from(projection.revision))
-        .bind(signed(generation));
+    let statement = query(statements::SET_GENERATION).bind(name).bind(i64::from(revision)).bind(signed(generation));
     statement.execute(connection).await.map(drop).map_err(unavailable)
 }
 
@@ -232,7 +302,9 @@ async fn create(file: &Path, projection: &Projection) -> Result<(), StoreError> 
     for statement in projection.tables.iter().flat_map(|table| ddl(table)) {
         raw_sql(AssertSqlSafe(statement)).execute(&mut *transaction).await.map_err(unavailable)?;
     }
-    raw_sql(CREATE_CURSOR).execute(&mut *transaction).await.map_err(unavailable)?;
+    for create in [CREATE_CURSOR, CREATE_PARKED] {
+        raw_sql(create).execute(&mut *transaction).await.map_err(unavailable)?;
+    }
     transaction.commit().await.map_err(unavailable)?;
     connection.close().await.map_err(unavailable)
 }
@@ -345,14 +417,16 @@ impl Generation for SqliteGeneration {
 }
 
 /// Waits until nobody reads an old generation any more, then removes it. What is cut short here, the next start tidies.
-async fn retire(old: Current, file: PathBuf) {
-    for _ in 0..LOOKS {
-        if Arc::strong_count(&old.readers) == 1 {
-            break;
+async fn retire(readers: Option<Arc<SqlitePool>>, file: PathBuf) {
+    if let Some(readers) = readers {
+        for _ in 0..LOOKS {
+            if Arc::strong_count(&readers) == 1 {
+                break;
+            }
+            tokio::time::sleep(LOOK).await;
         }
-        tokio::time::sleep(LOOK).await;
+        readers.close().await;
     }
-    old.readers.close().await;
     if let Err(error) = remove(&file) {
         tracing::warn!(%error, "an old generation stays until the next start");
     }
@@ -360,25 +434,38 @@ async fn retire(old: Current, file: PathBuf) {
 
 #[async_trait]
 impl Generations for SqliteStore {
+    async fn availability(&self, projection: &'static Projection) -> Result<Availability, StoreError> {
+        Ok(self.models.known(projection).await?.availability)
+    }
+
+    async fn let_read(&self, projection: &'static Projection) -> Result<(), StoreError> {
+        if let Some(known) = self.models.open.write().await.get_mut(projection.name) {
+            known.availability.answers = known.readers.is_some();
+        }
+        Ok(())
+    }
+
     async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError> {
-        let generation = self.models.ensure(projection).await?;
-        Ok(Box::new(SqliteGeneration::open(&self.models.file(projection.name, generation)).await?))
+        let known = self.models.known(projection).await?;
+        if known.availability.made == Made::Missing {
+            return Err(StoreError::Building(projection.name));
+        }
+        Ok(Box::new(SqliteGeneration::open(&self.models.file(projection.name, known.generation)).await?))
     }
 
     async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
-        self.models.ensure(projection).await?;
-        let readers = self.models.readers(projection.name).await?;
+        let Some(readers) = self.models.known(projection).await?.readers else { return Ok(Cursor::default()) };
         let row = query(statements::CURSOR).fetch_one(&*readers).await.map_err(unavailable)?;
         convert::cursor(&row)
     }
 
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {
-        self.models.ensure(projection).await
+        let known = self.models.known(projection).await?;
+        Ok(if known.availability.made == Made::Missing { 0 } else { known.generation })
     }
 
     async fn parked(&self, projection: &'static Projection) -> Result<Vec<Parked>, StoreError> {
-        self.models.ensure(projection).await?;
-        let readers = self.models.readers(projection.name).await?;
+        let Some(readers) = self.models.known(projection).await?.readers else { return Ok(vec![]) };
         let rows = query(statements::PARKED).fetch_all(&*readers).await.map_err(unavailable)?;
         rows.iter().map(convert::parked).collect()
     }
@@ -388,9 +475,11 @@ impl Generations for SqliteStore {
         projection: &'static Projection,
         purpose: BuildPurpose,
     ) -> Result<Box<dyn Build>, StoreError> {
+        // Whoever took the directory away while the site ran has it back.
+        schema::make_directory(&self.models.directory)?;
         let (number, file) = match purpose {
             BuildPurpose::Switch => {
-                let number = self.models.ensure(projection).await? + 1;
+                let number = self.models.known(projection).await?.generation + 1;
                 (number, self.models.file(projection.name, number))
             }
             BuildPurpose::Compare => {
@@ -403,22 +492,42 @@ impl Generations for SqliteStore {
 
     async fn switch(&self, projection: &'static Projection, mut build: Box<dyn Build>) -> Result<(), StoreError> {
         let generation = build.number();
-        let readers = Arc::new(schema::readers(&self.models.file(projection.name, generation), READERS));
-        let current = Current { revision: projection.revision, generation, readers };
+        let readers = Some(Arc::new(schema::readers(&self.models.file(projection.name, generation), READERS)));
+        let availability = Availability { made: Made::Current, answers: true };
+        let known = Known { revision: projection.revision, availability, generation, readers };
         self.models.repoint(projection, generation).await?;
         build.keep();
-        if let Some(old) = self.models.open.write().await.insert(projection.name, current) {
+        if let Some(old) = self.models.open.write().await.insert(projection.name, known) {
             let file = self.models.file(projection.name, old.generation);
-            tokio::spawn(retire(old, file));
+            tokio::spawn(retire(old.readers, file));
         }
         Ok(())
+    }
+
+    async fn rest(&self) {
+        let known: Vec<_> = self.models.open.read().await.iter().map(|(name, known)| (*name, known.clone())).collect();
+        let rested = async {
+            for (name, known) in known.into_iter().filter(|(_, known)| known.readers.is_some()) {
+                let file = self.models.file(name, known.generation);
+                let mut connection = schema::model_writer(&file).connect().await.map_err(unavailable)?;
+                purge::truncate(&mut connection).await?;
+                connection.close().await.map_err(unavailable)?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(RESTING, rested).await {
+            tracing::debug!(%error, "a read model keeps its write-ahead log");
+        }
     }
 
     async fn snapshot(&self, projection: &'static Projection) -> Result<Box<dyn Snapshot>, StoreError> {
         if INLINE.iter().any(|inline| inline.name == projection.name) {
             return Ok(Box::new(SqliteSnapshot::open(&self.models.log, true).await?));
         }
-        let generation = self.models.ensure(projection).await?;
-        Ok(Box::new(SqliteSnapshot::open(&self.models.file(projection.name, generation), false).await?))
+        let known = self.models.known(projection).await?;
+        if known.availability.made == Made::Missing {
+            return Err(StoreError::Building(projection.name));
+        }
+        Ok(Box::new(SqliteSnapshot::open(&self.models.file(projection.name, known.generation), false).await?))
     }
 }

@@ -159,6 +159,11 @@ impl Keeps for SqliteVault {
         bind::statement(ask).fetch_all(&self.readers).await.map_err(failed)
     }
 
+    async fn settle(&self) -> Result<(), StoreError> {
+        self.writer().await.residue = true;
+        self.truncated().await
+    }
+
     async fn write(&self, asks: Vec<Ask>, copies: Copies) -> Result<u64, StoreError> {
         let mut writer = self.writer().await;
         if copies == Copies::Harmless {

@@ -66,6 +66,7 @@ const fn in_words(state: ModelState) -> &'static str {
     match state {
         ModelState::Live => "with the log",
         ModelState::CatchingUp => "catching up",
+        ModelState::Building => "being built",
         ModelState::Rebuilding => "being rebuilt",
         ModelState::Stopped => "stopped",
         ModelState::Incomplete => "incomplete",
@@ -77,7 +78,7 @@ const fn tone(status: &ProjectionStatus) -> &'static str {
     match status.state {
         ModelState::Live => "good",
         ModelState::CatchingUp if status.stalled => "bad",
-        ModelState::CatchingUp | ModelState::Rebuilding => "wait",
+        ModelState::CatchingUp | ModelState::Rebuilding | ModelState::Building => "wait",
         ModelState::Stopped | ModelState::Incomplete => "bad",
     }
 }
