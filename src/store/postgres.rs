@@ -7,6 +7,7 @@ mod build;
 mod facts;
 mod generations;
 mod left_over;
+pub mod parts;
 mod refusals;
 mod schema;
 mod servers;

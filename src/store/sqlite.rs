@@ -6,6 +6,7 @@ mod bind;
 mod build;
 mod facts;
 mod generations;
+pub mod parts;
 mod purge;
 mod schema;
 mod uses;

@@ -23,6 +23,7 @@ use utoipa::ToSchema;
 use crate::{
     app::{AppError, Refused, queue::Overtaken, tokens::BearerError},
     rate_limit::TooMany,
+    store::StoreError,
     token_state::TokenError,
 };
 
@@ -141,6 +142,18 @@ pub fn tell(error: &AppError) -> Told {
         AppError::Setting(_) | AppError::Codec(_) => {
             hidden(error, StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here; it was logged.")
         }
+        // Logged once, where it was found: somebody may try again and again.
+        AppError::Store(StoreError::VaultLacks { .. }) => told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "vault_incomplete",
+            "The site has lost what it needs for this; nothing was written. Its operators have to put it back.",
+        ),
+        AppError::Store(StoreError::NotTheNewest(_)) => told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "log_not_newest",
+            "The site takes no changes now: what it stores is not the newest. Nothing was written; its operators have to \
+             mend it.",
+        ),
         AppError::Store(_) => hidden(
             error,
             StatusCode::SERVICE_UNAVAILABLE,

@@ -52,6 +52,7 @@ const DIALECT: &[&str] = &[
     generations::NEWEST,
     generations::SET_GENERATION,
     generations::CURSOR,
+    generations::MARK,
     generations::SET_CURSOR,
     generations::MOVE_CURSOR,
     generations::PARKED,
@@ -65,11 +66,16 @@ const DIALECT: &[&str] = &[
 const VAULT: &[&str] = &[
     vault::POSTGRES.data_key,
     vault::POSTGRES.data_keys_among,
+    vault::POSTGRES.verifiers_among,
     vault::POSTGRES.aged_data_keys,
     vault::POSTGRES.remove_data_key,
     vault::POSTGRES.hold,
     vault::PUT_DATA_KEY,
     vault::SITE_KEY,
+    vault::SITE,
+    vault::SET_SITE,
+    vault::NOTE_SEEN,
+    vault::LOWER_SEEN,
     vault::PUT_VERIFIER,
     vault::VERIFIER,
     vault::AGED_VERIFIERS,
@@ -291,7 +297,7 @@ fn every_statement_of_the_dialect_is_checked() {
 }
 
 /// Tables that stay small: a row for the site, a read model, a node; what is parked; links that are over soon.
-const SMALL: [&str; 12] = [
+const SMALL: [&str; 13] = [
     "head",
     "epochs",
     "cut_off",
@@ -301,6 +307,7 @@ const SMALL: [&str; 12] = [
     "cursors",
     "parked",
     "leases",
+    "site",
     "links",
     "pg_class",
     "pg_namespace",

@@ -20,7 +20,7 @@ use tokio::sync::RwLock;
 
 use super::{
     super::{
-        Build, BuildPurpose, Cursor, Generation, Generations, Parked, Snapshot, Step, StoreError,
+        Build, BuildPurpose, Cursor, Generation, Generations, Mark, Parked, Snapshot, Step, StoreError,
         changes::{self, Placeholders, Planner, ddl},
         convert, statements,
     },
@@ -33,16 +33,21 @@ use super::{
 pub(super) const CREATE_CURSOR: &str = "create table cursor (\n\
     id integer primary key not null check (id = 1),\n\
     epoch integer not null,\n\
-    position integer not null\n) strict;\n\
+    position integer not null,\n    \
+    event_id blob check (length(event_id) = 16)\n) strict;\n\
     insert into cursor (id, epoch, position) values (1, 0, 0)";
 /// A generation that an earlier release made has no such table yet.
 pub(super) const CREATE_PARKED: &str = "create table if not exists parked (\n\
     position integer primary key not null,\n\
     stream text not null,\n\
     error text\n) strict";
+/// Of a generation that an earlier release made.
+const HAS_EVENT_ID: &str = "select 1\nfrom pragma_table_info('cursor')\nwhere name = 'event_id'";
+const ADD_EVENT_ID: &str = "alter table cursor add column event_id blob check (length(event_id) = 16)";
 /// Begins; answers with a row only when the cursor was where it had to be.
-pub(super) const MOVE_CURSOR: &str = "begin immediate;\nupdate cursor\nset epoch = ?, position = ?\n\
-    where epoch = ? and position = ?\nreturning position";
+pub(super) const MOVE_CURSOR: &str = "begin immediate;\nupdate cursor\n\
+    set epoch = ?1, position = ?2, event_id = coalesce(?5, case when position = ?2 then event_id end)\n\
+    where epoch = ?3 and position = ?4\nreturning position";
 /// What is built only to be compared lies in files that begin with this.
 const SCRATCH: &str = "check-";
 /// A pointer is moved between two commits of the log; so often it is tried.
@@ -90,6 +95,9 @@ impl Models {
         let file = self.file(projection.name, generation);
         let mut connection = schema::model_writer(&file).connect().await.map_err(unavailable)?;
         raw_sql(CREATE_PARKED).execute(&mut connection).await.map_err(unavailable)?;
+        if query(HAS_EVENT_ID).fetch_optional(&mut connection).await.map_err(unavailable)?.is_none() {
+            raw_sql(ADD_EVENT_ID).execute(&mut connection).await.map_err(unavailable)?;
+        }
         connection.close().await.map_err(unavailable)?;
         let readers = Arc::new(schema::readers(&file, READERS));
         let current = Current { revision: projection.revision, generation, readers };
@@ -302,9 +310,9 @@ fn refused(error: sqlx::Error) -> StoreError {
 
 #[async_trait]
 impl Generation for SqliteGeneration {
-    async fn cursor(&mut self) -> Result<Cursor, StoreError> {
-        let row = query(statements::CURSOR).fetch_one(&mut self.connection).await.map_err(unavailable)?;
-        convert::cursor(&row)
+    async fn mark(&mut self) -> Result<Mark, StoreError> {
+        let row = query(statements::MARK).fetch_one(&mut self.connection).await.map_err(unavailable)?;
+        convert::mark(&row)
     }
 
     async fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
@@ -314,12 +322,14 @@ impl Generation for SqliteGeneration {
 
     async fn step(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
         let nulls = step.makes_texts_null();
+        let last = step.last.map(|event| event.0.as_bytes().to_vec());
         let steps = self.planner.plan(step.changes);
         let moved = query(MOVE_CURSOR)
             .bind(i64::from(to.epoch))
             .bind(signed(to.position.0))
             .bind(i64::from(from.epoch))
             .bind(signed(from.position.0))
+            .bind(last)
             .fetch_all(&mut self.connection)
             .await
             .map_err(unavailable);
@@ -365,11 +375,11 @@ impl Generations for SqliteStore {
         Ok(Box::new(SqliteGeneration::open(&self.models.file(projection.name, generation)).await?))
     }
 
-    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
+    async fn mark(&self, projection: &'static Projection) -> Result<Mark, StoreError> {
         self.models.ensure(projection).await?;
         let readers = self.models.readers(projection.name).await?;
-        let row = query(statements::CURSOR).fetch_one(&*readers).await.map_err(unavailable)?;
-        convert::cursor(&row)
+        let row = query(statements::MARK).fetch_one(&*readers).await.map_err(unavailable)?;
+        convert::mark(&row)
     }
 
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {

@@ -8,6 +8,8 @@ pub struct Texts {
     pub data_key: &'static str,
     /// Which of these data keys are there.
     pub data_keys_among: &'static str,
+    /// Which of these verifiers are there.
+    pub verifiers_among: &'static str,
     /// A batch of members' data keys by their age.
     pub aged_data_keys: &'static str,
     /// Destroys a data key.
@@ -29,6 +31,10 @@ select id
 from data_keys
 where id in (select unhex(value) from json_each($1))
 and wrapped <> zeroblob(length(wrapped))",
+    verifiers_among: "
+select id
+from verifiers
+where id in (select unhex(value) from json_each($1))",
     aged_data_keys: "
 select id, subject
 from data_keys
@@ -59,6 +65,10 @@ where id = $1",
 select id
 from data_keys
 where id = any($1)",
+    verifiers_among: "
+select id
+from verifiers
+where id = any($1)",
     aged_data_keys: "
 select id, subject
 from data_keys
@@ -85,6 +95,40 @@ pub const SITE_KEY: &str = "
 select id, wrapped
 from data_keys
 where subject = 'site'";
+
+pub const SITE: &str = "
+select site, epoch, position, event_id
+from site
+where id = 1";
+
+pub const SET_SITE: &str = "
+insert into site (id, site)
+values (1, $1)
+on conflict (id) do nothing";
+
+pub const NOTE_SEEN: &str = "
+update site
+set epoch = $1, position = $2, event_id = $3
+where id = 1
+and (epoch, position) < ($1, $2)";
+
+pub const LOWER_SEEN: &str = "
+update site
+set epoch = $1, position = $2, event_id = $3
+where id = 1";
+
+/// Whether it holds anything of anybody.
+pub const HOLDS: &str = "
+select 1 as found
+from data_keys
+where subject <> 'site'
+union all
+select 1
+from verifiers
+union all
+select 1
+from held_secrets
+limit 1";
 
 pub const PUT_VERIFIER: &str = "
 insert into verifiers (id, user_id, verifier, created_at)

@@ -37,8 +37,14 @@ fn create_or_restrict(data_dir: &Path, path: &Path) -> io::Result<()> {
 
 /// The schemas that this program knows.
 pub fn migrator() -> Migrator {
-    let vault = include_str!("../../../../migrations/sqlite/vault/0001_vault.sql").into_sql_str();
-    Migrator::with_migrations(vec![Migration::new(1, "vault".into(), MigrationType::Simple, vault, false)])
+    let steps = [
+        ("vault", include_str!("../../../../migrations/sqlite/vault/0001_vault.sql")),
+        ("site", include_str!("../../../../migrations/sqlite/vault/0002_site.sql")),
+    ];
+    let migration = |((name, sql), number): ((&'static str, &'static str), i64)| {
+        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(steps.into_iter().zip(1..).map(migration).collect())
 }
 
 /// Brings the tables to this version.
