@@ -81,7 +81,7 @@ async fn open(directory: &Path) -> Site {
     let store = SqliteStore::open(&data_dir).await.expect("a store");
     let vault = SqliteVault::open(&data_dir).await.expect("a vault");
     let root = RootKey::load_or_create(&data_dir, false, None, world.random()).expect("a root key");
-    let keyring = Keyring::open(vault, &root, world.clone()).await.expect("a keyring");
+    let keyring = Keyring::open(vault, store.clone(), &root, world.clone()).await.expect("a keyring");
     let user = UserId(world.uuid());
     let data_key = keyring.make(user, world.now()).await.expect("a key");
     let mut log = store.writer().expect("the writer");

@@ -93,7 +93,7 @@ async fn node(url: &str) -> Site {
     let directory = tempfile::tempdir().expect("a directory");
     let key = Some("5a".repeat(32));
     let root = RootKey::load_or_create(directory.path(), true, key.as_deref(), world.random()).expect("a root key");
-    let keyring = Keyring::open(vault, &root, world.clone()).await.expect("a keyring");
+    let keyring = Keyring::open(vault, store.clone(), &root, world.clone()).await.expect("a keyring");
     let user = UserId(world.uuid());
     let data_key = keyring.make(user, world.now()).await.expect("a key");
     let mut log = store.writer().expect("the writer");

@@ -232,7 +232,7 @@ async fn filled(
     let directory = tempfile::tempdir().expect("a directory");
     let key = Some("5a".repeat(32));
     let root = RootKey::load_or_create(directory.path(), true, key.as_deref(), world.random()).expect("a root key");
-    let keyring = Arc::new(Keyring::open(vault, &root, world.clone()).await.expect("a keyring"));
+    let keyring = Arc::new(Keyring::open(vault, log.clone(), &root, world.clone()).await.expect("a keyring"));
     build_inline(writer, log.as_ref(), &keyring).await.expect("tables");
     let state = TokenState::load(models.as_ref(), "bench").await.expect("a state");
     let mut members = vec![];

@@ -23,6 +23,7 @@ pub mod ranking;
 pub mod reviews;
 pub mod sentences;
 pub mod sessions;
+pub mod site;
 pub mod tokens;
 
 use std::{sync::Arc, time::Duration};
@@ -95,6 +96,8 @@ pub struct App {
     board: Arc<ranking::Board>,
     /// What housekeeping has done and has still to do.
     house: housekeeping::House,
+    /// Whether this log is the newest that there was.
+    whole: site::Whole,
     writer_task: std::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
     /// When there are other nodes.
     fleet: Option<Arc<fleet::Fleet>>,
@@ -144,8 +147,9 @@ impl App {
             return Err(AppError::Setting(format!("old events could not be read: no upcast for {missing:?}")));
         }
         let policy = Policy::load(&config.review_policy).map_err(AppError::Setting)?;
-        let keyring = Arc::new(Keyring::open(stores.vault.clone(), root, world.clone()).await?);
+        let keyring = Arc::new(Keyring::open(stores.vault.clone(), stores.log.clone(), root, world.clone()).await?);
         projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
+        site::adopt(&mut stores, root, &world).await?;
         // What others commit while it is loaded is fed once more: the last word on each field is the log's.
         let head = stores.log.head().await?.position;
         let state = Arc::new(TokenState::load(stores.models.as_ref(), &config.site_name).await?);
@@ -203,19 +207,24 @@ impl App {
             ranking: ranking::Ranking::default(),
             board: feed.board.clone(),
             house: housekeeping::House::default(),
+            whole: site::Whole::default(),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
             fleet,
             woken: wake,
         });
         tokio::spawn(projections::keep_record(Arc::downgrade(&app), told));
         app.join_fleet();
-        app.sweep_leftovers().await?;
+        app.look_whole().await?;
+        app.finish_erased().await?;
         Ok(app)
     }
 
     /// Ends the writer after what it has taken is on disk. Whoever still holds this app can read, not write.
     pub async fn stop(self: Arc<Self>) {
         self.write_last_uses().await;
+        if let Err(error) = self.note_seen().await {
+            tracing::warn!(%error, "the vault was not told how far the log is");
+        }
         self.leave_fleet().await;
         let task = self.writer_task.lock().ok().and_then(|mut task| task.take());
         let (vault, models) = (self.vault.clone(), self.models.clone());
@@ -274,6 +283,7 @@ impl App {
             for (stream, event) in events {
                 append.events.push(self.prepare(caller, stream, event, joining).await?);
             }
+            self.may_append(append.events.iter().map(|event| &event.stream))?;
             let happened = !append.events.is_empty();
             if !happened && append.command.is_none() {
                 return Ok(Done { answer, cursor: self.head().await?, repeated: None, happened });

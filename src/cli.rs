@@ -106,10 +106,10 @@ fn command() -> clap::Command {
 
 fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve { flags } => {
+        Command::Serve { new_site, flags } => {
             let config = settings(&flags)?;
             let _telemetry = telemetry::init(&config).map_err(anyhow::Error::msg)?;
-            block_on(serve::serve(config)).map(|()| ExitCode::SUCCESS)
+            block_on(serve::serve(config, new_site)).map(|()| ExitCode::SUCCESS)
         }
         Command::Doctor { deep, shape: Shape { format, flags } } => {
             let config = settings(&flags)?;

@@ -1,21 +1,21 @@
 //! Data keys: one a member and one of the site, wrapped in the vault, unwrapped in memory. With
-//! them personal fields are sealed after deciding and opened after reading. What a key no longer
-//! opens is erased.
+//! them personal fields are sealed after deciding and opened after reading. A text is erased when the log says so of its
+//! member. A key that is missing says nothing of the kind: then the vault is not the one that belongs to this log.
 
 use std::sync::Arc;
 
 use countersign_events::{
-    account::AccountEvent,
+    account::{self, AccountEvent},
     event::Event,
     ids::{DataKeyId, EventId, UserId},
-    recorded::{Recorded, Timestamp},
+    recorded::{Recorded, Timestamp, Version},
     sensitive::{Personal, Subject},
 };
 use papaya::HashMap;
 
 use crate::{
     secrets::{RootKey, SubKey, context},
-    store::{StoreError, StoredEvent, Vault, decode},
+    store::{EventLog, StoreError, StoredEvent, Vault, decode},
     token_state::TokenState,
     world::World,
 };
@@ -26,11 +26,14 @@ pub const CLIENT_ADDRESS: &str = "client_address";
 /// The keys, and the vault behind them.
 pub struct Keyring {
     vault: Arc<dyn Vault>,
+    /// Where it is written who was erased.
+    log: Arc<dyn EventLog>,
     wrap: SubKey,
     site: (DataKeyId, SubKey),
     world: World,
-    /// `None` for a key that the vault no longer has.
-    opened: HashMap<DataKeyId, Option<SubKey>>,
+    opened: HashMap<DataKeyId, SubKey>,
+    /// Members whose key is missing, of whom that was said in the server's log.
+    lacking: HashMap<UserId, ()>,
     /// Members of whom an event that was read, or [`Keyring::forget`], says that they were erased. Nothing of theirs
     /// is opened from then on, whether their key is destroyed yet or not: what was recorded of them later shows
     /// live what a rebuild will show.
@@ -42,16 +45,22 @@ impl Keyring {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the vault does not answer, or was wrapped by another root key.
-    pub async fn open(vault: Arc<dyn Vault>, root: &RootKey, world: World) -> Result<Self, StoreError> {
+    pub async fn open(
+        vault: Arc<dyn Vault>,
+        log: Arc<dyn EventLog>,
+        root: &RootKey,
+        world: World,
+    ) -> Result<Self, StoreError> {
         let wrap = root.derive(context::DATA_KEY_WRAP);
         let site = if let Some((id, wrapped)) = vault.site_key().await? {
-            (id, unwrap(&wrap, id, &wrapped)?)
+            (id, unwrap(&wrap, id, &wrapped).ok_or_else(foreign)?)
         } else {
             let (id, key) = (DataKeyId(world.uuid()), SubKey::from_bytes(world.random()));
             vault.put_data_key(id, "site", &wrap_key(&wrap, id, &key, &world), world.now()).await?;
             (id, key)
         };
-        Ok(Self { vault, wrap, site, world, opened: HashMap::new(), erased: HashMap::new() })
+        let (opened, lacking, erased) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(Self { vault, log, wrap, site, world, opened, lacking, erased })
     }
 
     /// Makes a data key for a member who is about to join.
@@ -61,7 +70,7 @@ impl Keyring {
     pub async fn make(&self, user: UserId, at: Timestamp) -> Result<DataKeyId, StoreError> {
         let (id, key) = (DataKeyId(self.world.uuid()), SubKey::from_bytes(self.world.random()));
         self.vault.put_data_key(id, &user.to_string(), &wrap_key(&self.wrap, id, &key, &self.world), at).await?;
-        self.opened.pin().insert(id, Some(key));
+        self.opened.pin().insert(id, key);
         Ok(id)
     }
 
@@ -71,22 +80,56 @@ impl Keyring {
         Opener(self.wrap.clone())
     }
 
+    /// A key that opens; `None` when the vault has none. That is not remembered: it may be put back.
     async fn key(&self, id: DataKeyId) -> Result<Option<SubKey>, StoreError> {
         if id == self.site.0 {
             return Ok(Some(self.site.1.clone()));
         }
         if let Some(key) = self.opened.pin().get(&id) {
-            return Ok(key.clone());
+            return Ok(Some(key.clone()));
         }
-        let key = self.vault.data_key(id).await?.map(|wrapped| unwrap(&self.wrap, id, &wrapped)).transpose()?;
-        // Not in the place of what somebody forgot meanwhile.
-        Ok(self.opened.pin().get_or_insert(id, key).clone())
+        let key = self.vault.data_key(id).await?.and_then(|wrapped| unwrap(&self.wrap, id, &wrapped));
+        if let Some(key) = &key {
+            self.opened.pin().insert(id, key.clone());
+        }
+        Ok(key)
     }
 
     /// Forgets a member who was erased, and their key.
     pub fn forget(&self, user: UserId, key: DataKeyId) {
         self.erased.pin().insert(user, ());
-        self.opened.pin().insert(key, None);
+        self.opened.pin().remove(&key);
+    }
+
+    /// Whether the log says that a member was erased. Asked where their key is missing: a model may not know it yet, and
+    /// a replay has not come that far.
+    async fn was_erased(&self, user: UserId) -> Result<bool, StoreError> {
+        for stored in self.log.read_stream(&account::stream(user), Version(0)).await? {
+            if let Event::Account(AccountEvent::UserErased { .. }) = decode(&stored)?.event {
+                self.erased.pin().insert(user, ());
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a text of this subject is when no key opens it.
+    async fn without_key(&self, subject: Subject) -> Result<Personal, StoreError> {
+        let Subject::User(member) = subject else { return Err(foreign()) };
+        if self.was_erased(member).await? {
+            return Ok(Personal::Erased);
+        }
+        let error = StoreError::VaultLacks { member, what: "data key that opens" };
+        if self.lacking.pin().insert(member, ()).is_none() {
+            tracing::error!(%error, "the vault does not fit the log");
+        }
+        Err(error)
+    }
+
+    /// How many members' keys were found missing since the start.
+    #[must_use]
+    pub fn lacking(&self) -> usize {
+        self.lacking.len()
     }
 
     /// Seals every personal field of `event`. `joining` is the key of a member who is not known yet.
@@ -141,15 +184,16 @@ impl Keyring {
                 None => return Err(StoreError::Unavailable(format!("member {user} has no data key"))),
             },
         };
-        let Some(sub_key) = self.key(key).await? else { return Ok(Personal::Erased) };
+        let Some(sub_key) = self.key(key).await? else { return self.without_key(subject).await };
         let bytes = sub_key.seal(self.world.random(), &associated(event_id, field, key), text.as_bytes());
         Ok(Personal::Sealed { key, bytes })
     }
 
-    /// Reads a stored event and opens its personal fields; those whose key is gone are erased.
+    /// Reads a stored event and opens its personal fields; those of members who were erased are erased.
     ///
     /// # Errors
-    /// [`StoreError`] when the event cannot be read or the vault does not answer.
+    /// [`StoreError`] when the event cannot be read, the vault does not answer, or lacks the key of somebody who was not
+    /// erased.
     pub async fn read(&self, stored: &StoredEvent) -> Result<Recorded<Event>, StoreError> {
         self.read_where(stored, |_| true).await
     }
@@ -157,7 +201,7 @@ impl Keyring {
     /// The same, where the fields of the event itself are opened only when `opens` says so.
     ///
     /// # Errors
-    /// [`StoreError`] when the event cannot be read or the vault does not answer.
+    /// As [`Self::read`].
     pub async fn read_where(
         &self,
         stored: &StoredEvent,
@@ -166,10 +210,11 @@ impl Keyring {
         self.open_where(decode(stored)?, opens).await
     }
 
-    /// Opens the personal fields of an event where `opens` says so; those whose key is gone are erased.
+    /// Opens the personal fields of an event where `opens` says so. The address that it came from stays sealed where its
+    /// key is missing: an event is not held up for it.
     ///
     /// # Errors
-    /// [`StoreError`] when the vault does not answer.
+    /// [`StoreError`] when the vault does not answer, or lacks the key of somebody who was not erased.
     pub async fn open_where(
         &self,
         mut recorded: Recorded<Event>,
@@ -186,7 +231,11 @@ impl Keyring {
         }
         let sender = recorded.envelope.actor.user().map_or(Subject::Site, Subject::User);
         if let Some(address) = &recorded.envelope.client_address {
-            recorded.envelope.client_address = Some(self.open_field(address, event_id, CLIENT_ADDRESS, sender).await?);
+            let opened = match self.open_field(address, event_id, CLIENT_ADDRESS, sender).await {
+                Err(StoreError::VaultLacks { .. }) => address.clone(),
+                opened => opened?,
+            };
+            recorded.envelope.client_address = Some(opened);
         }
         Ok(recorded)
     }
@@ -206,12 +255,11 @@ impl Keyring {
             return Ok(Personal::Erased);
         }
         let Personal::Sealed { key, bytes } = personal else { return Ok(personal.clone()) };
-        let text = self
-            .key(*key)
-            .await?
-            .and_then(|sub_key| sub_key.open(&associated(event_id, field, *key), bytes))
-            .and_then(|plain| String::from_utf8(plain.to_vec()).ok());
-        Ok(text.map_or(Personal::Erased, Personal::Clear))
+        let Some(sub_key) = self.key(*key).await? else { return self.without_key(subject).await };
+        let plain = sub_key.open(&associated(event_id, field, *key), bytes);
+        let text = plain.and_then(|plain| String::from_utf8(plain.to_vec()).ok());
+        // Where the key is there, it is the text that is damaged: it stays as it is, and is not called erased.
+        Ok(text.map_or_else(|| personal.clone(), Personal::Clear))
     }
 }
 
@@ -238,7 +286,7 @@ impl Opener {
     /// A data key; `None` when another root key wrapped it.
     #[must_use]
     pub fn unwrap(&self, id: DataKeyId, wrapped: &[u8]) -> Option<SubKey> {
-        unwrap(&self.0, id, wrapped).ok()
+        unwrap(&self.0, id, wrapped)
     }
 }
 
@@ -251,18 +299,18 @@ pub fn opens_field(key: &SubKey, event_id: EventId, field: &str, id: DataKeyId, 
 /// Whether a root key is the one that wrapped this data key.
 #[must_use]
 pub fn opens(root: &RootKey, id: DataKeyId, wrapped: &[u8]) -> bool {
-    unwrap(&root.derive(context::DATA_KEY_WRAP), id, wrapped).is_ok()
+    unwrap(&root.derive(context::DATA_KEY_WRAP), id, wrapped).is_some()
 }
 
-fn unwrap(wrap: &SubKey, id: DataKeyId, wrapped: &[u8]) -> Result<SubKey, StoreError> {
-    wrap.open(id.0.as_bytes(), wrapped)
-        .and_then(|plain| plain.as_slice().try_into().ok())
-        .map(SubKey::from_bytes)
-        .ok_or_else(|| {
-            StoreError::Unavailable(
-                "the root key does not open the vault: it is the key of another site. Set COUNTERSIGN_ROOT_KEY, or put \
-                 the file back, to the key that this site was made with; every node has the same"
-                    .to_owned(),
-            )
-        })
+fn unwrap(wrap: &SubKey, id: DataKeyId, wrapped: &[u8]) -> Option<SubKey> {
+    let plain = wrap.open(id.0.as_bytes(), wrapped)?;
+    plain.as_slice().try_into().ok().map(SubKey::from_bytes)
+}
+
+fn foreign() -> StoreError {
+    StoreError::Unavailable(
+        "the root key does not open the vault: it is the key of another site. Set COUNTERSIGN_ROOT_KEY, or put the file \
+         back, to the key that this site was made with; every node has the same"
+            .to_owned(),
+    )
 }

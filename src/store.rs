@@ -10,6 +10,7 @@ pub mod facts;
 pub mod generations;
 mod log;
 mod models;
+pub mod parts;
 pub mod postgres;
 mod replay;
 pub mod rows;
@@ -33,10 +34,11 @@ use countersign_events::{
     token::{ClientId, TokenDigest},
 };
 use countersign_projections::{Change, Projection, Table, Value, history::Subject};
+use uuid::Uuid;
 
 pub use generations::{Availability, Build, BuildPurpose, Generation, Generations, Made, Parked, Snapshot, Step};
 use rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow};
-pub use vault::{Aged, Belongings, Link, Vault};
+pub use vault::{Aged, Belongings, Link, Vault, VaultIdentity};
 
 /// Why storing or reading failed. What a stranger reads never contains it.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,22 @@ pub enum StoreError {
         /// What is wrong.
         detail: String,
     },
+    /// The log names a key or a password verifier of a member who is not erased, and the vault has none that fits: it is
+    /// older than the log, or damaged. Nothing is written for them, since it could never be read.
+    #[error(
+        "member {member} is not erased, and the vault has no {what} of theirs: the vault is older than the log, or damaged. \
+         Stop the site and put the newest vault back; `countersign doctor` says which"
+    )]
+    VaultLacks {
+        /// The member.
+        member: UserId,
+        /// What of theirs: a data key, a password verifier.
+        what: &'static str,
+    },
+    /// The log is not the newest that there was, so that nothing may be appended to it. The text says how that is known
+    /// and what to do.
+    #[error("{0}")]
+    NotTheNewest(String),
 }
 
 /// The end of the log.
@@ -84,6 +102,24 @@ impl From<Head> for Cursor {
     fn from(head: Head) -> Self {
         Self { epoch: head.epoch, position: head.position }
     }
+}
+
+/// How far something came, and the id of the event there: a position alone fits every log that is long enough.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// How far.
+    pub cursor: Cursor,
+    /// The event at that position; `None` before the first, and where an earlier release noted the position.
+    pub event: Option<EventId>,
+}
+
+/// What the log's database says of its site.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogIdentity {
+    /// Which site it is; `None` until it has adopted an id.
+    pub site: Option<Uuid>,
+    /// How far the vault had come when that was last noted here.
+    pub vault_seen: Cursor,
 }
 
 /// An event as it is stored: personal fields sealed, payload as text.
@@ -155,6 +191,12 @@ pub trait EventLog: Send + Sync {
     async fn of_stream(&self, stream: &StreamName, positions: &[Position]) -> Result<Vec<Position>, StoreError>;
     /// The last position that was recorded before `at`; 0 when there is none.
     async fn recorded_before(&self, at: Timestamp) -> Result<Position, StoreError>;
+    /// The id of the event at a position, if there is one.
+    async fn event_id(&self, position: Position) -> Result<Option<EventId>, StoreError>;
+    /// Where the epoch began that follows this one, if one does.
+    async fn cut_after(&self, epoch: u32) -> Result<Option<Position>, StoreError>;
+    /// Which site's log this is.
+    async fn identity(&self) -> Result<LogIdentity, StoreError>;
     /// The outcome of a command, when it is known.
     async fn outcome(&self, key: &CommandKey) -> Result<Option<Outcome>, StoreError>;
 }
@@ -214,6 +256,10 @@ pub trait LogWriter: Send {
     async fn note_uses(&mut self, uses: &[(TokenDigest, Timestamp)]) -> Result<(), StoreError>;
     /// Forgets when a member's tokens were used.
     async fn forget_uses(&mut self, user: UserId) -> Result<(), StoreError>;
+    /// Keeps the id of the site, unless there is one already.
+    async fn identify(&mut self, site: Uuid) -> Result<(), StoreError>;
+    /// Notes how far the vault has come. Unless `lower` is set, less than what is noted changes nothing.
+    async fn note_vault(&mut self, seen: Cursor, lower: bool) -> Result<(), StoreError>;
     /// Tries once to leave no copy of what was changed or deleted in the files beside the database; whether none is left.
     async fn truncate(&mut self) -> Result<bool, StoreError>;
 }

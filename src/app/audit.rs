@@ -367,8 +367,12 @@ impl App {
                 (sentence, address, shown(&mut recorded))
             }
             // An auditor sees that it is there, also when this program cannot read it.
-            Err(StoreError::Corrupt { detail, .. }) => {
+            Err(error @ (StoreError::Corrupt { .. } | StoreError::VaultLacks { .. })) => {
                 let address = stored.envelope.client_address.as_ref().map(address);
+                let detail = match error {
+                    StoreError::Corrupt { detail, .. } => detail,
+                    error => error.to_string(),
+                };
                 (format!("This event cannot be read: {detail}."), address, BTreeMap::new())
             }
             Err(error) => return Err(error.into()),

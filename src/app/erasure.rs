@@ -75,14 +75,21 @@ impl App {
         Ok(plan)
     }
 
-    pub(super) fn is_erased(&self, user: UserId) -> bool {
-        self.state.member(user).is_some_and(|member| member.facts.standing == AccountStanding::Erased)
+    /// Whether the log says that a member was erased: the only evidence on which anything of theirs is destroyed.
+    pub(super) async fn was_erased(&self, user: UserId) -> Result<bool, AppError> {
+        let (account, _) = self.load::<Account>(&account::stream(user)).await?;
+        Ok(matches!(account, Account::Registered { standing: AccountStanding::Erased, .. }))
     }
 
     /// Withdraws what was asked for while its owner was being erased, then destroys what the vault has of them, then the
     /// copies of their name in the log's files.
     async fn finish_erasure(&self, user: UserId) -> Result<(), AppError> {
         let member = self.state.member(user).ok_or(AppError::NotFound)?;
+        if !self.was_erased(user).await? {
+            let told =
+                format!("a read model says that member {user} was erased, and the log does not: nothing is destroyed");
+            return Err(StoreError::Unavailable(told).into());
+        }
         // Nothing of theirs begins after their erasure, which moves the account that every request guards; one that came
         // just before it, or an appeal, may have been missed.
         self.execute(&Caller::system(), || self.with_withdrawals(Plan::answering(()), user)).await?;

@@ -110,6 +110,10 @@ impl Feed {
                         tracing::warn!(%error, "this release cannot read an event; what came of it is read instead");
                         self.state.fill(self.models.as_ref()).await?;
                     }
+                    // Told where it was found. The rest of the event counts: it may be a revocation.
+                    Err(StoreError::VaultLacks { .. }) => {
+                        self.one(&self.keyring.read_where(stored, |_| false).await?);
+                    }
                     Err(error) => return Err(error),
                 }
                 *fed = stored.envelope.position;

@@ -10,18 +10,20 @@ use std::{
 
 use chrono::DurationRound;
 use countersign_events::{
+    account::{self, AccountEvent},
     authorization::{self, Authorization, AuthorizationCommand, Ended},
     decider::Decider,
-    ids::{MessageId, UserId},
+    event::Event,
+    ids::{DataKeyId, MessageId, UserId, VerifierId},
     inbox::{self, Inbox, InboxCommand, SecretStanding, Topic},
-    recorded::{StreamName, Timestamp},
+    recorded::{StreamName, Timestamp, Version},
     site::{Site, SiteCommand},
 };
 
 use countersign_projections::INLINE;
 
 use super::{App, AppError, Caller, Plan, letters, reviews::send};
-use crate::store::{Aged, unless_building};
+use crate::store::{Aged, decode, unless_building};
 
 /// How often the site looks after itself.
 const EVERY: Duration = Duration::from_mins(1);
@@ -51,6 +53,15 @@ pub(super) struct House {
     pub(super) uses_written: Mutex<Timestamp>,
 }
 
+/// On what evidence a held secret is destroyed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Evidence {
+    /// The log says that it was revealed, expired, or its member erased.
+    TheirEnd,
+    /// That, or the log does not name it after its time: that counts only where this log is the newest.
+    NotNamed,
+}
+
 impl App {
     /// Looks after the site until it is stopped.
     pub async fn keep_house(self: Arc<Self>) {
@@ -72,8 +83,16 @@ impl App {
     /// [`AppError::Store`].
     pub async fn look_after(&self) -> Result<(), AppError> {
         self.write_uses().await?;
-        self.finish_erasures().await?;
+        self.look_whole().await?;
+        if self.refusal().is_none() {
+            self.finish_erasures().await?;
+            self.note_seen().await?;
+        }
         if !self.leads() {
+            return Ok(());
+        }
+        if let Some(why) = self.why_not_destroy().await? {
+            tracing::warn!("nothing is swept: {why}");
             return Ok(());
         }
         for (user, message) in unless_building(self.models.overdue_secrets(self.world.destroying(), AT_ONCE).await)? {
@@ -82,7 +101,7 @@ impl App {
                 tracing::warn!(%error, "an unrevealed token could not be ended; it is tried again");
             }
         }
-        self.sweep_held().await?;
+        self.sweep_held(Evidence::NotNamed).await?;
         self.sweep_orphans().await?;
         let swept = self.vault.sweep(self.world.destroying()).await?;
         self.metrics.removed("vault_expired", swept);
@@ -164,25 +183,29 @@ impl App {
         Ok(self.vault.destroy_held(held.secret_id).await?)
     }
 
-    /// Destroys what a crash left behind.
-    pub(super) async fn sweep_leftovers(&self) -> Result<(), AppError> {
+    /// Finishes the erasures that a crash broke off. The log says who was erased; a log that is not the newest says it of
+    /// nobody who was not, since erasing cannot be taken back.
+    pub(super) async fn finish_erased(&self) -> Result<(), AppError> {
+        if self.refusal().is_some() {
+            return Ok(());
+        }
         self.resume_erasures().await?;
-        self.sweep_held().await
+        self.sweep_held(Evidence::TheirEnd).await
     }
 
     /// Destroys held secrets that the log holds for nobody (any more).
-    async fn sweep_held(&self) -> Result<(), AppError> {
+    async fn sweep_held(&self, evidence: Evidence) -> Result<(), AppError> {
         let before = self.world.older_than(ORPHAN_AFTER);
+        // Its append may still be on the way.
+        let not_named = |put_at| evidence == Evidence::TheirEnd || put_at > before;
         for (secret, put_at) in self.vault.held_ids().await? {
-            let waits = match self.held_secret(secret).await? {
-                Some((user, ..)) if self.is_erased(user) => false,
-                Some((user, message, _)) => match self.inbox_state(user).await?.0.secrets.get(&message) {
-                    Some(SecretStanding::Held(held)) => held.secret_id == secret,
-                    Some(SecretStanding::Revealed(_) | SecretStanding::Expired(_)) => false,
-                    // Its append may still be on the way.
-                    None => put_at > before,
-                },
-                None => put_at > before,
+            // For whom one is that does not open, nobody can tell: it stays.
+            let Some((user, message, _)) = self.held_secret(secret).await? else { continue };
+            let waits = match self.inbox_state(user).await?.0.secrets.get(&message) {
+                _ if self.was_erased(user).await? => false,
+                Some(SecretStanding::Held(held)) if held.secret_id == secret => true,
+                Some(SecretStanding::Revealed(_) | SecretStanding::Expired(_)) => false,
+                Some(SecretStanding::Held(_)) | None => not_named(put_at),
             };
             if !waits {
                 self.metrics.removed("held_secrets", 1);
@@ -200,12 +223,12 @@ impl App {
         let mut orphans = Aged::default();
         let aged = self.vault.aged(since, before).await?;
         for (key, user) in aged.data_keys {
-            if self.models.account(user).await?.is_none_or(|account| account.data_key != key) {
+            if self.named_by_log(user).await?.is_none_or(|(named, _)| named != key) {
                 orphans.data_keys.push((key, user));
             }
         }
         for (verifier, user) in aged.verifiers {
-            if self.models.account(user).await?.is_none_or(|account| account.verifier != verifier) {
+            if self.named_by_log(user).await?.is_none_or(|(_, named)| named != verifier) {
                 orphans.verifiers.push((verifier, user));
             }
         }
@@ -217,6 +240,21 @@ impl App {
         Ok(())
     }
 
+    /// The key and the verifier that the log names for a member. A read model is no evidence for destroying anything.
+    async fn named_by_log(&self, user: UserId) -> Result<Option<(DataKeyId, VerifierId)>, AppError> {
+        let mut named = None;
+        for stored in self.log.read_stream(&account::stream(user), Version(0)).await? {
+            match (decode(&stored)?.event, &mut named) {
+                (Event::Account(AccountEvent::UserRegistered { data_key, verifier, .. }), _) => {
+                    named = Some((data_key, verifier));
+                }
+                (Event::Account(AccountEvent::PasswordChanged { verifier, .. }), Some((_, last))) => *last = verifier,
+                _ => {}
+            }
+        }
+        Ok(named)
+    }
+
     /// Records what differs from the settings of the last start. Secrets are not among them.
     ///
     /// # Errors
@@ -225,6 +263,9 @@ impl App {
         let rows = self.config.rows().into_iter().filter(|row| row.key != "root_key");
         let configuration: BTreeMap<String, String> = rows.map(|row| (row.key, row.value)).collect();
         let at = self.now();
+        if self.refusal().is_some() {
+            return Ok(());
+        }
         self.execute(&Caller::system(), || async {
             let (site, version) = self.load::<Site>(&StreamName::Site).await?;
             let notice = SiteCommand::NoticeConfiguration { configuration: configuration.clone(), at };

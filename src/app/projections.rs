@@ -306,6 +306,8 @@ impl App {
     async fn note_built(&self, caller: &Caller, name: &str, rebuilt: Rebuilt) -> Result<Rebuilt, AppError> {
         let generation = u32::try_from(rebuilt.generation).unwrap_or(u32::MAX);
         self.note_rebuilt(caller, name, generation, rebuilt.through).await?;
+        // It may have been the last that did not fit the log.
+        self.look_whole().await?;
         Ok(rebuilt)
     }
 

@@ -10,7 +10,13 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{App, AppError, Caller};
-use crate::{store::rows::Session, token_state::Member};
+use crate::{
+    store::{
+        StoreError,
+        rows::{AccountRow, Session},
+    },
+    token_state::Member,
+};
 
 /// How long a session lives.
 const LIFETIME: chrono::Duration = chrono::Duration::days(30);
@@ -88,7 +94,8 @@ impl App {
     /// Checks name and password and begins a session under a new cookie.
     ///
     /// # Errors
-    /// [`AppError::WrongPassword`], the same for unknown names; [`AppError::Suspended`]; too many tries.
+    /// [`AppError::WrongPassword`], the same for unknown names; [`AppError::Suspended`]; too many tries;
+    /// [`StoreError::VaultLacks`] when the vault has lost what the password is held against.
     pub async fn log_in(
         &self,
         caller: &Caller,
@@ -98,17 +105,34 @@ impl App {
         // One account has one allowance, however its name is typed.
         let username = username.trim();
         self.limits.check_login(caller.address, username)?;
-        let account = self.models.account_named(&self.username_digest(username)).await?;
-        let verifier = match &account {
-            Some(account) => self.vault.verifier(account.verifier).await?,
-            None => None,
-        };
+        let name = self.username_digest(username);
+        let mut account = self.models.account_named(&name).await?;
+        let mut verifier = self.verifier_of(account.as_ref()).await?;
+        if account.is_some() && verifier.is_none() {
+            // The password may have been changed in between.
+            account = self.models.account_named(&name).await?;
+            verifier = self.verifier_of(account.as_ref()).await?;
+        }
+        let is_lost = verifier.is_none();
         let fits = self.passwords.verify(Zeroizing::new(password.to_owned()), verifier).await;
+        // No password is wrong where there is nothing to hold it against.
+        if let Some(account) = account.as_ref().filter(|_| is_lost) {
+            let lacks = StoreError::VaultLacks { member: account.user_id, what: "password verifier" };
+            tracing::error!(error = %lacks, "the vault does not fit the log");
+            return Err(lacks.into());
+        }
         let account = account.filter(|_| fits).ok_or(AppError::WrongPassword)?;
         match account.standing {
             AccountStanding::Active => Ok((account.user_id, self.begin(account.user_id, account.verifier).await?)),
             AccountStanding::Suspended => Err(AppError::Suspended),
             AccountStanding::Erased => Err(AppError::WrongPassword),
+        }
+    }
+
+    async fn verifier_of(&self, account: Option<&AccountRow>) -> Result<Option<String>, StoreError> {
+        match account {
+            Some(account) => self.vault.verifier(account.verifier).await,
+            None => Ok(None),
         }
     }
 

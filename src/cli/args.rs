@@ -39,6 +39,9 @@ pub(super) enum Command {
                             countersign serve --public-url https://site.example --site-name Example\n  \
                             countersign serve --demo --data-dir ./demo")]
     Serve {
+        /// Make a new site although the root key of another is there, or name that one was meant to be made
+        #[arg(long)]
+        new_site: bool,
         #[command(flatten)]
         flags: Flags,
     },
@@ -270,7 +273,7 @@ impl Account {
                 let password = if password_stdin { Some(read_password(io::stdin().lock())?) } else { None };
                 // A first member may come before the first start, as provisioning does it. It has to be said: a mistyped
                 // path would become a site of its own.
-                let missing = if new_site { Missing::Make } else { Missing::Refuse };
+                let missing = if new_site { Missing::MakeAnew } else { Missing::Refuse };
                 Order { missing, ..Order::new(Request::AccountCreate { name, roles, password }, flags) }
             }
             Self::List { shape } => Order::shaped(Request::AccountList, shape),

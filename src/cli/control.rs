@@ -99,7 +99,7 @@ impl Answer {
 /// Whatever the use case says; a data directory that is missing, or held by a process that does not answer.
 pub async fn carry_out(config: Config, request: Request, missing: Missing) -> anyhow::Result<Output> {
     if let Some(database) = Database::of(&config) {
-        return carry_out_at(&Place::Database(database), config, request).await;
+        return carry_out_at(&Place::Database(database.where_missing(missing)), config, request).await;
     }
     let data_dir = config.data_dir.clone();
     let mut last = None;
@@ -150,6 +150,9 @@ async fn carry_out_at(place: &Place, config: Config, request: Request) -> anyhow
     let app = place.start(config, World::system()).await?;
     let output = execute(&app, request, operator::current()).await;
     app.stop().await;
+    if output.is_ok() {
+        place.made();
+    }
     output
 }
 

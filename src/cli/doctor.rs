@@ -5,6 +5,7 @@ mod deep;
 mod files;
 mod settings;
 mod stored;
+mod whole;
 
 use std::{
     io::{self, Write},
@@ -166,6 +167,7 @@ pub async fn run(config: Config, deep: bool) -> anyhow::Result<Output> {
         let facts = database.examine(deep).await;
         let site = Site { config: &config, facts: &facts, now: World::system().now(), running: None };
         let mut findings = site.findings();
+        findings.extend(whole::look(&config, false).await);
         if deep {
             stored::integrity(&config, &facts, &mut findings);
             deep::look(&config, database.open_for_reading().await, &mut findings).await;
@@ -211,7 +213,9 @@ pub async fn run(config: Config, deep: bool) -> anyhow::Result<Output> {
 async fn look_here(config: &Config, unwatched: bool) -> Vec<Finding> {
     let facts = examine(&config.data_dir, Look { unwatched, deep: false }).await;
     let site = Site { config, facts: &facts, now: World::system().now(), running: None };
-    site.findings()
+    let mut findings = site.findings();
+    findings.extend(whole::look(config, unwatched).await);
+    findings
 }
 
 /// The same from inside the running server.
@@ -226,7 +230,9 @@ pub async fn of_running(app: &App) -> anyhow::Result<Output> {
     let following = app.following(app.log.head().await?).await?;
     let running = Some(Running { following, writes: app.writes() });
     let site = Site { config: &app.config, facts: &facts, now: app.now(), running };
-    Ok(Output::Findings(site.findings()))
+    let mut findings = site.findings();
+    findings.extend(whole::look(&app.config, false).await);
+    Ok(Output::Findings(findings))
 }
 
 /// Bytes for people.

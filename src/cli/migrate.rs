@@ -21,17 +21,17 @@ use crate::{
 /// When the site cannot be reached, or a step fails.
 pub async fn run(config: Config, check: bool) -> anyhow::Result<Output> {
     let findings = match Database::of(&config) {
-        Some(database) => of_database(&database, check).await?,
+        Some(database) => of_database(&config, &database, check).await?,
         None => of_directory(&config, check).await?,
     };
     Ok(Output::Findings(findings))
 }
 
-async fn of_database(database: &Database, check: bool) -> anyhow::Result<Vec<Finding>> {
+async fn of_database(config: &Config, database: &Database, check: bool) -> anyhow::Result<Vec<Finding>> {
     let before = database.levels().await?;
     let is_behind = before.is_behind();
     if !check && (is_behind || lacks_something(&database.examine(false).await)) {
-        database.migrate().await?;
+        database.migrate(config).await?;
     }
     let levels = database.levels().await?;
     let schemas = [("log", before.log, levels.log), ("vault", before.vault, levels.vault)];
@@ -50,6 +50,7 @@ async fn of_directory(config: &Config, check: bool) -> anyhow::Result<Vec<Findin
     if !check && (is_behind || lacks_something(&facts)) {
         match open::lock(&config.data_dir, Missing::Refuse)? {
             Lock::Ours(dir) => {
+                open::must_be_whole(dir.path(), config).await?;
                 SqliteStore::open(dir.path()).await?;
                 SqliteVault::open(dir.path()).await?;
             }

@@ -8,7 +8,7 @@ use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,12 +19,16 @@ use countersign_projections::Projection;
 use tempfile::TempDir;
 
 use crate::{
-    app::{App, Stores},
+    app::{self, App, Stores},
     config::{Config, HiddenText},
     keyring::Keyring,
+    parts::{self, NotOneSite, Places},
     projector::{Tell, rebuild_inline},
     secrets::RootKey,
-    store::sqlite::{SqliteStore, vault::SqliteVault},
+    store::{
+        parts::Parts,
+        sqlite::{SqliteStore, parts::look, vault::SqliteVault},
+    },
     world::World,
 };
 
@@ -34,20 +38,38 @@ pub use database::{Database, Levels};
 const LOG: &str = "log.db";
 const VAULT: &str = "vault.db";
 const LOCK: &str = "lock";
+const MODELS: &str = "models";
 
-/// What becomes of a data directory that is not there.
+/// There while a site is being made: what is not there yet was never lost. Only then it is looked at.
+const UNFINISHED: &str = "unfinished";
+
+/// What becomes of a site that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// It is made, for this user alone.
+    /// It is made, for this user alone, where nothing of one is.
     Make,
+    /// It is made even where the root key of one is.
+    MakeAnew,
     /// It is an error: there is nothing to show or change.
     Refuse,
+}
+
+/// What is done before the app starts.
+#[derive(Clone, Copy)]
+pub struct Beforehand<'a> {
+    /// These inline read models are built anew.
+    pub inline: &'a [&'static Projection],
+    /// Told how far that is.
+    pub tell: Tell<'a>,
+    /// Log and vault are taken for the newest there are, whatever they say.
+    pub accept: bool,
 }
 
 /// A data directory that is ours until this is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
+    missing: Missing,
     _lock: File,
     /// Of a copy: what goes with it.
     _copy: Option<TempDir>,
@@ -67,23 +89,29 @@ impl Place {
     /// # Errors
     /// When the root key is missing or malformed, a store cannot be opened, or a setting does not hold.
     pub async fn start(&self, config: Config, world: World) -> anyhow::Result<Arc<App>> {
-        self.start_anew(config, world, &[], &|_| {}).await
+        self.start_anew(config, world, Beforehand { inline: &[], tell: &|_| {}, accept: false }).await
     }
 
-    /// The same, after these inline read models were built anew.
+    /// The same, after something was done.
     ///
     /// # Errors
-    /// As [`Self::start`]; also when an event cannot be applied to them.
+    /// As [`Self::start`]; also when an event cannot be applied to inline read models.
     pub async fn start_anew(
         &self,
         config: Config,
         world: World,
-        inline: &[&'static Projection],
-        tell: Tell<'_>,
+        beforehand: Beforehand<'_>,
     ) -> anyhow::Result<Arc<App>> {
         match self {
-            Self::Directory(dir) => dir.start_anew(config, world, inline, tell).await,
-            Self::Database(database) => database.start_anew(config, world, inline, tell).await,
+            Self::Directory(dir) => dir.start_anew(config, world, beforehand).await,
+            Self::Database(database) => database.start_anew(config, world, beforehand).await,
+        }
+    }
+
+    /// A site that was being made is made: from here on, what is missing was lost.
+    pub fn made(&self) {
+        if let Self::Directory(dir) = self {
+            drop(fs::remove_file(dir.path.join(UNFINISHED)));
         }
     }
 }
@@ -113,11 +141,11 @@ pub enum Lock {
 pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     may_enter(path)?;
     // Looked at before anything is written: a mistyped path stays as it was.
-    let is_empty = || !path.join(LOG).exists();
-    if missing == Missing::Refuse && is_empty() && !path.join(LOCK).exists() {
+    let is_empty = || !is_part_there(path);
+    if missing == Missing::Refuse && (is_empty() || !path.is_dir()) && !path.join(LOCK).exists() {
         bail!(nothing_there(path));
     }
-    if missing == Missing::Make {
+    if missing != Missing::Refuse {
         make(path).with_context(|| format!("cannot make the data directory {}", path.display()))?;
     }
     let lock_path = path.join(LOCK);
@@ -142,7 +170,13 @@ pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     file.set_len(0).with_context(refused)?;
     writeln!(file, "{}", std::process::id()).with_context(refused)?;
     warn_if_open(path);
-    Ok(Lock::Ours(DataDir { path: path.to_owned(), _lock: file, _copy: None }))
+    Ok(Lock::Ours(DataDir { path: path.to_owned(), missing, _lock: file, _copy: None }))
+}
+
+/// Whether anything of a site is at a data directory; its root key lies beside it.
+fn is_part_there(path: &Path) -> bool {
+    [LOG, VAULT, MODELS].iter().any(|name| path.join(name).exists())
+        || RootKey::file_of(path).is_ok_and(|key| key.exists())
 }
 
 /// What somebody else's directory holds cannot be told from nothing.
@@ -170,7 +204,7 @@ pub enum Presence {
 /// When there is no site, or the system refuses.
 pub fn presence(path: &Path) -> anyhow::Result<Presence> {
     may_enter(path)?;
-    if !path.join(LOG).exists() && !path.join(VAULT).exists() {
+    if !is_part_there(path) {
         bail!(nothing_there(path));
     }
     let refused = || format!("cannot look at the lock of the data directory {}", path.display());
@@ -193,22 +227,90 @@ impl DataDir {
         &self.path
     }
 
-    async fn start_anew(
-        &self,
-        config: Config,
-        world: World,
-        inline: &[&'static Projection],
-        tell: Tell<'_>,
-    ) -> anyhow::Result<Arc<App>> {
-        let data_exists = [LOG, VAULT].iter().any(|name| self.path.join(name).exists());
+    async fn start_anew(&self, config: Config, world: World, beforehand: Beforehand<'_>) -> anyhow::Result<Arc<App>> {
+        let parts = look(&self.path, true).await;
+        let places = places(&self.path, &config);
         let from_env = config.root_key.as_ref().map(HiddenText::expose);
-        let root = RootKey::load_or_create(&self.path, data_exists, from_env, world.random())?;
+        let key = RootKey::find(&self.path, from_env)?;
+        let unfinished = self.path.join(UNFINISHED);
+        // A key from the environment is no trace of a site.
+        let has_file = key.is_some() && from_env.is_none();
+        let is_new = match (parts.holds_nothing(), self.missing) {
+            (true, _) if unfinished.exists() => true,
+            (true, Missing::Make) => !has_file && !parts.has_models,
+            (true, Missing::MakeAnew) => !parts.has_models,
+            _ => false,
+        };
+        if is_new {
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(&unfinished)
+                .with_context(|| format!("cannot write to the data directory {}", self.path.display()))?;
+        } else if key.is_some() || parts.is_nothing() {
+            one_site(&parts, &places, key.as_ref(), beforehand.accept)?;
+        }
+        let root = RootKey::load_or_create(&self.path, !is_new, from_env, world.random())?;
+        if is_new {
+            warn_of_two_file_systems(&self.path);
+        }
         let opened = || format!("cannot open the data in {}", self.path.display());
         let log = SqliteStore::open(&self.path).await.with_context(opened)?;
         let writer = Box::new(log.writer().with_context(opened)?);
         let vault = SqliteVault::open(&self.path).await.with_context(opened)?;
         let stores = Stores { log: log.clone(), writer, models: log, vault, codec: CODEC, shared: None };
-        start_on(stores, config, world, &root, inline, tell).await
+        let app = start_on(stores, config, world, &root, beforehand).await?;
+        if !parts.log.is_nothing() {
+            drop(fs::remove_file(unfinished));
+        }
+        Ok(app)
+    }
+}
+
+/// Where the parts of a site in a data directory are.
+#[must_use]
+pub fn places(path: &Path, config: &Config) -> Places {
+    let key = if config.root_key.is_some() {
+        "COUNTERSIGN_ROOT_KEY".to_owned()
+    } else {
+        RootKey::file_of(path).map_or_else(|_| path.display().to_string(), |file| file.display().to_string())
+    };
+    Places { log: path.join(LOG).display().to_string(), vault: path.join(VAULT).display().to_string(), key }
+}
+
+/// Refuses a data directory in which a part of its site is missing or another's.
+///
+/// # Errors
+/// Which, and what to do.
+pub async fn must_be_whole(path: &Path, config: &Config) -> anyhow::Result<()> {
+    let key = RootKey::find(path, config.root_key.as_ref().map(HiddenText::expose))?;
+    one_site(&look(path, true).await, &places(path, config), key.as_ref(), false)
+}
+
+/// Refuses parts that are not of one site, by name. What is missing is refused also where a log or a vault that is not the
+/// newest is accepted.
+fn one_site(parts: &Parts, places: &Places, root: Option<&RootKey>, accept: bool) -> anyhow::Result<()> {
+    let mut faults = parts::faults(parts, places, root);
+    if accept && parts.log.held().is_some() && parts.vault.held().is_some() {
+        faults.retain(|fault| !fault.is_age);
+    }
+    if faults.is_empty() { Ok(()) } else { Err(NotOneSite(faults).into()) }
+}
+
+/// A key and data that lie on different file systems are soon mounted, or backed up, one without the other.
+fn warn_of_two_file_systems(path: &Path) {
+    let device = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
+    if let Ok(key) = RootKey::file_of(path)
+        && let (Some(data), Some(key_is_on)) = (device(path), device(&key))
+        && data != key_is_on
+    {
+        tracing::warn!(
+            key = %key.display(),
+            data = %path.display(),
+            "the root key and the data lie on different file systems: see that both are mounted before the site starts, \
+             and that both are backed up; neither is of any use without the other"
+        );
     }
 }
 
@@ -218,12 +320,15 @@ async fn start_on(
     config: Config,
     world: World,
     root: &RootKey,
-    inline: &[&'static Projection],
-    tell: Tell<'_>,
+    Beforehand { inline, tell, accept }: Beforehand<'_>,
 ) -> anyhow::Result<Arc<App>> {
     const FAILED: &str = "the site cannot start";
+    if accept {
+        app::site::accept(&mut stores, root, &world).await.context(FAILED)?;
+    }
     if !inline.is_empty() {
-        let keyring = Keyring::open(stores.vault.clone(), root, world.clone()).await.context(FAILED)?;
+        let keyring =
+            Keyring::open(stores.vault.clone(), stores.log.clone(), root, world.clone()).await.context(FAILED)?;
         for projection in inline {
             rebuild_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring, &world, projection, tell)
                 .await
@@ -234,6 +339,14 @@ async fn start_on(
 }
 
 fn nothing_there(path: &Path) -> String {
+    if let Some(key) = RootKey::file_of(path).ok().filter(|key| key.exists()) {
+        return format!(
+            "there is no site in {}, although its root key {} is there: put the directory back, with {LOG} and {VAULT}, or \
+             name where it is with --data-dir",
+            path.display(),
+            key.display()
+        );
+    }
     format!(
         "there is no site in {}: `countersign serve` makes one, and `countersign account create NAME --new-site` makes one \
          with its first member; if yours lies elsewhere, name it with --data-dir",

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     args::{Order, Shape},
     execute::Request,
-    open::Place,
+    open::{Beforehand, Place},
     operator,
     output::Output,
     progress::Progress,
@@ -55,6 +55,9 @@ pub(super) enum Projections {
         /// Read models; all of them when none is named
         #[arg(value_name = "NAME", value_parser = known)]
         names: Vec<String>,
+        /// Go on with this log and this vault although a newer one was seen; what only the newer one knew is destroyed
+        #[arg(long)]
+        accept_log: bool,
         #[command(flatten)]
         flags: Flags,
     },
@@ -102,7 +105,11 @@ pub enum Asked {
     /// Hold some or all against the log.
     Check { names: Vec<String> },
     /// Build some or all anew.
-    Rebuild { names: Vec<String> },
+    Rebuild {
+        names: Vec<String>,
+        #[serde(default)]
+        accept_log: bool,
+    },
     /// What is parked.
     ParkedList,
     /// Try it again.
@@ -135,7 +142,9 @@ impl Projections {
         match self {
             Self::Status { shape } => Order::shaped(Request::Projections(Asked::Status), shape),
             Self::Check { names, shape } => Order::shaped(Request::Projections(Asked::Check { names }), shape),
-            Self::Rebuild { names, flags } => Order::new(Request::Projections(Asked::Rebuild { names }), flags),
+            Self::Rebuild { names, accept_log, flags } => {
+                Order::new(Request::Projections(Asked::Rebuild { names, accept_log }), flags)
+            }
             Self::Parked(Parked::List { shape }) => Order::shaped(Request::Projections(Asked::ParkedList), shape),
             Self::Parked(Parked::Retry { id, flags }) => {
                 Order::new(Request::Projections(Asked::ParkedRetry { id }), flags)
@@ -171,7 +180,7 @@ pub(super) async fn carry_out(place: &Place, config: Config, asked: Asked) -> an
     let progress = Progress::new();
     let tell = |pace| progress.show(&pace);
     let caller = Caller { actor: operator::current(), ..Caller::system() };
-    let Asked::Rebuild { names } = &asked else {
+    let Asked::Rebuild { names, accept_log } = &asked else {
         let app = place.start(config, World::system()).await?;
         catch_up(&app).await?;
         let output = execute(&app, asked, &caller, &tell).await;
@@ -183,7 +192,8 @@ pub(super) async fn carry_out(place: &Place, config: Config, asked: Asked) -> an
         Place::Database(_) if names.is_empty() => vec![],
         _ => named(INLINE, names),
     };
-    let app = place.start_anew(config, World::system(), &inline, &tell).await?;
+    let beforehand = Beforehand { inline: &inline, tell: &tell, accept: *accept_log };
+    let app = place.start_anew(config, World::system(), beforehand).await?;
     let done = async {
         let mut said = vec![];
         for projection in inline {
@@ -219,7 +229,12 @@ pub async fn execute(app: &App, asked: Asked, caller: &Caller, tell: Tell<'_>) -
     match asked {
         Asked::Status => status(app).await,
         Asked::Check { names } => check(app, &names, tell).await,
-        Asked::Rebuild { names } => {
+        Asked::Rebuild { accept_log: true, .. } => {
+            bail!(
+                "--accept-log is for a site that does not start: stop the site, then run it again. Nothing was built anew"
+            )
+        }
+        Asked::Rebuild { names, accept_log: false } => {
             let inline: Vec<_> = named(INLINE, &names).iter().map(|projection| projection.name).collect();
             let why = format!("{}: changed with the log itself, in each append", inline.join(", "));
             let how = format!("stop the site, then run `countersign projections rebuild {}`", inline.join(" "));

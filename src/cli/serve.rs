@@ -35,9 +35,9 @@ const FINISHING: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When another process has the data directory, the address cannot be listened on, or the site cannot start.
-pub async fn serve(mut config: Config) -> anyhow::Result<()> {
+pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let place = place(&config).await?;
+    let place = place(&config, if new_site { Missing::MakeAnew } else { Missing::Make }).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}: stop what listens there, or choose another with --listen", config.listen)
     })?;
@@ -47,6 +47,7 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
     }
     let app = place.start(config, World::system()).await?;
     app.notice_configuration().await?;
+    place.made();
     // Beside nodes the command line is a node itself.
     let control = match &place {
         Place::Directory(dir) => {
@@ -90,15 +91,15 @@ pub async fn serve(mut config: Config) -> anyhow::Result<()> {
 }
 
 /// Where the site lies: a data directory that is ours from now on, or a database that has this program's tables.
-async fn place(config: &Config) -> anyhow::Result<Place> {
+async fn place(config: &Config, missing: Missing) -> anyhow::Result<Place> {
     if let Some(database) = Database::of(config) {
         if database.levels().await?.is_behind() {
             tracing::info!("bringing the database to this version");
-            database.migrate().await?;
+            database.migrate(config).await?;
         }
-        return Ok(Place::Database(database));
+        return Ok(Place::Database(database.where_missing(missing)));
     }
-    match open::lock(&config.data_dir, Missing::Make)? {
+    match open::lock(&config.data_dir, missing)? {
         Lock::Ours(dir) => Ok(Place::Directory(dir)),
         Lock::Held(holder) => bail!(
             "{holder} holds the data directory {}: stop it first, or choose another directory with --data-dir",

@@ -58,7 +58,7 @@ impl Layers {
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut named_file = None;
-        let mut environment = BTreeMap::new();
+        let mut environment: BTreeMap<&'static str, (Origin, Raw)> = BTreeMap::new();
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix(PREFIX) else {
                 continue;
@@ -72,9 +72,17 @@ impl Layers {
                 None => return Err(unknown_variable(name)),
             }
         }
+        // The flag itself takes no empty path.
+        if named_file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            return Err(empty(&Origin::Environment, "config"));
+        }
         let mut given = read_file(flags.config.clone().or(named_file))?;
-        given.append(&mut environment);
-        given.extend(flags.given().map(|(key, text)| (key, (Origin::Flag, Raw::Text(text.to_owned())))));
+        // A flag hides an empty variable no more than it hides a malformed file.
+        let flags = flags.given().map(|(key, text)| (key, (Origin::Flag, Raw::Text(text.to_owned()))));
+        for (key, (origin, raw)) in environment.into_iter().chain(flags) {
+            not_empty(key, &origin, &raw)?;
+            given.insert(key, (origin, raw));
+        }
         Ok(Self { given })
     }
 
@@ -115,6 +123,21 @@ pub(super) fn file_key(key: &str) -> String {
     match key.strip_prefix("limits_") {
         Some(rest) => format!("limits.{rest}"),
         None => key.to_owned(),
+    }
+}
+
+/// An empty value is never "not given": a variable that a script failed to fill would choose a default that nobody meant.
+fn not_empty(key: &str, origin: &Origin, raw: &Raw) -> Result<(), ConfigError> {
+    match raw {
+        Raw::Text(text) | Raw::File(FileValue::Text(text)) if text.trim().is_empty() => Err(empty(origin, key)),
+        Raw::Text(_) | Raw::File(_) => Ok(()),
+    }
+}
+
+fn empty(origin: &Origin, key: &str) -> ConfigError {
+    ConfigError::Refused {
+        place: origin.place(key),
+        problem: "is empty: give it a value, or remove it where the default is meant".to_owned(),
     }
 }
 
@@ -170,6 +193,8 @@ impl File<'_> {
                 return Err(ConfigError::UnknownKey { path: self.path.into(), line, key: written, nearest });
             };
             let origin = Origin::File { path: self.path.into(), line };
+            let raw = Raw::File(value.get_ref().into());
+            not_empty(key, &origin, &raw)?;
             if key == ROOT_KEY {
                 // A file that is read, copied and checked in is no place for the key above all keys.
                 return Err(ConfigError::Refused {
@@ -177,7 +202,7 @@ impl File<'_> {
                     problem: format!("is never read from a file: set {} instead", variable(key)),
                 });
             }
-            self.given.insert(key, (origin, Raw::File(value.get_ref().into())));
+            self.given.insert(key, (origin, raw));
         }
         Ok(())
     }

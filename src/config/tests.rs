@@ -67,7 +67,8 @@ fn a_flag_beats_the_environment_which_beats_the_file_which_beats_the_default() {
 fn every_key_can_be_written_in_every_layer_as_config_show_prints_it() {
     for shown in load(&[], &[]).unwrap().rows() {
         let key = shown.key.replace('.', "_");
-        if key == ROOT_KEY {
+        // What is empty unless it is given has no way to be written but to be left out.
+        if key == ROOT_KEY || shown.value.is_empty() {
             continue;
         }
         let flag = format!("--{}={}", key.replace('_', "-"), shown.value);
@@ -80,6 +81,30 @@ fn every_key_can_be_written_in_every_layer_as_config_show_prints_it() {
         let config = load_file(&format!("{} = {value}", shown.key), &[], &[]).unwrap();
         assert_eq!(row(&config, &shown.key), (shown.value, "file"));
     }
+}
+
+#[test]
+fn an_empty_setting_is_refused_by_name_in_every_layer() {
+    const EMPTY: &str = "is empty: give it a value, or remove it where the default is meant";
+    let refused = |found: Result<Config, String>, place: &str| {
+        assert_eq!(found.expect_err(place), format!("{place} {EMPTY}"));
+    };
+    for key in KEYS {
+        let (flag, variable, in_file) =
+            (format!("--{}", key.replace('_', "-")), layers::variable(key), layers::file_key(key));
+        for nothing in ["", "  "] {
+            refused(load(&[&format!("{flag}={nothing}")], &[]), &flag);
+            refused(load(&[], &[(&variable, nothing)]), &variable);
+            refused(
+                load_file(&format!("{in_file} = '{nothing}'"), &[], &[]),
+                &format!("countersign.toml line 1: `{in_file}`"),
+            );
+        }
+    }
+    refused(load(&[], &[("COUNTERSIGN_ROOT_KEY", "")]), "COUNTERSIGN_ROOT_KEY");
+    refused(load(&[], &[("COUNTERSIGN_CONFIG", "")]), "COUNTERSIGN_CONFIG");
+    // Whoever gives a value in a higher layer has still left a hole in a lower one.
+    refused(load(&["--site-name=Mine"], &[("COUNTERSIGN_SITE_NAME", "")]), "COUNTERSIGN_SITE_NAME");
 }
 
 #[test]

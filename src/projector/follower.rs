@@ -17,7 +17,10 @@ use super::{
     judge::{Effect, Judged, judge, settle},
 };
 use crate::{
-    store::{Availability, Cursor, Generation, Head, Made, Parked, Step, StoreError, StoredEvent, decode},
+    parts::{self, MISFIT_REMEDY},
+    store::{
+        Availability, Cursor, Generation, Head, Made, Parked, Step, StoreError, StoredEvent, decode, parts::ModelPart,
+    },
     telemetry::SPANS,
 };
 
@@ -213,6 +216,7 @@ impl Follower {
 
     /// A generation with what the log and itself say of it.
     pub(super) async fn know(&self, mut generation: Box<dyn Generation>) -> Result<Opened, StoreError> {
+        fits(self.projection, &self.sources, generation.as_mut()).await?;
         let skipped = Arc::new(discarded(self.projection, &self.sources).await?);
         let parked = generation.parked().await?;
         let resting: HashSet<_> = parked.iter().map(|parked| parked.stream.clone()).collect();
@@ -277,6 +281,33 @@ pub(super) async fn discarded(projection: &Projection, sources: &Sources) -> Res
     Ok(fold::<ProjectionRecord>(events).discarded.into_iter().collect())
 }
 
+/// Whether a generation has read this log, and no other: its cursor holds the id of the event that it is at. One that an
+/// earlier release moved, or that was just built, has no id, and takes it from this log here: before that, the vault was
+/// asked whether this log is the newest.
+async fn fits(
+    projection: &'static Projection,
+    sources: &Sources,
+    generation: &mut dyn Generation,
+) -> Result<(), StoreError> {
+    let mark = generation.mark().await?;
+    let position = mark.cursor.position;
+    if position == Position(0) {
+        return Ok(());
+    }
+    let head = sources.log.head().await?;
+    not_ahead(projection, mark.cursor, head)?;
+    let in_log = sources.log.event_id(position).await?;
+    let model = ModelPart { name: projection.name, mark, in_log };
+    if let Some(found) = parts::model_misfit(&model, head.into()) {
+        return Err(StoreError::Corrupt { position, detail: format!("{found}: {MISFIT_REMEDY}") });
+    }
+    if mark.event.is_none() && *sources.moves.borrow() {
+        // Should another have moved it meanwhile, that one has given it an id.
+        generation.step(Step { last: in_log, ..Step::default() }, mark.cursor, mark.cursor).await?;
+    }
+    Ok(())
+}
+
 /// A cursor that is ahead of the log has read another one: nothing is clamped, it stops there and says so.
 pub(super) fn not_ahead(projection: &Projection, cursor: Cursor, head: Head) -> Result<(), StoreError> {
     if cursor <= head.into() {
@@ -321,7 +352,8 @@ impl Opened {
         let (events, last) = (i64::try_from(page.len()).unwrap_or_default(), to.position.0.cast_signed());
         let _span = tracing::trace_span!(target: SPANS, "follow", projection = projection.name, events, to = last);
         let mut resting = self.resting.clone();
-        let step = settle(judge(projection, sources, page, &self.skipped).await?, &mut resting);
+        let last = page.last().map(|last| last.envelope.event_id);
+        let step = Step { last, ..settle(judge(projection, sources, page, &self.skipped).await?, &mut resting) };
         let parked = step.parks.clone();
         match self.generation.step(step, from, to).await {
             Ok(true) => self.resting = resting,
@@ -346,9 +378,10 @@ impl Opened {
         let mut parked = vec![];
         for stored in sources.log.replay(from.position, limit).await? {
             let to = Cursor { epoch, position: stored.envelope.position };
-            let stream = stored.envelope.stream.clone();
+            let (stream, last) = (stored.envelope.stream.clone(), Some(stored.envelope.event_id));
             let mut resting = self.resting.clone();
-            let mut step = settle(judge(projection, sources, vec![stored], &self.skipped).await?, &mut resting);
+            let judged = judge(projection, sources, vec![stored], &self.skipped).await?;
+            let mut step = Step { last, ..settle(judged, &mut resting) };
             let parks = step.parks.clone();
             match self.generation.step(std::mem::take(&mut step), from, to).await {
                 Ok(true) => parked.extend(parks),
@@ -356,7 +389,7 @@ impl Opened {
                 Err(StoreError::Conflict(error)) => {
                     resting.insert(stream.clone());
                     let refused = Parked { position: to.position, stream, error: Some(error) };
-                    let step = Step { parks: vec![refused.clone()], ..Step::default() };
+                    let step = Step { parks: vec![refused.clone()], last, ..Step::default() };
                     if !self.generation.step(step, from, to).await? {
                         break;
                     }

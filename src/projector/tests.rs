@@ -90,7 +90,7 @@ async fn given(directory: &Path, voters: &[u128]) -> Bench {
     let store = SqliteStore::open(directory).await.unwrap();
     let vault = SqliteVault::open(directory).await.unwrap();
     let root = RootKey::load_or_create(directory, false, None, world.random()).unwrap();
-    let keyring = Arc::new(Keyring::open(vault, &root, world.clone()).await.unwrap());
+    let keyring = Arc::new(Keyring::open(vault, store.clone(), &root, world.clone()).await.unwrap());
     let writer = store.writer().unwrap();
     let moves = watch::channel(true).1;
     let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world, moves };

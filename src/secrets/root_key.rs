@@ -9,6 +9,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::SubKey;
@@ -16,9 +17,17 @@ use super::SubKey;
 /// More than any form of a key has, so that a large file put there by mistake is not read whole.
 const LONGEST_FILE: u64 = 256;
 
+/// What begins the line of the site's id, behind the line of the key.
+const SITE: &str = "site ";
+/// What the id of a new site is derived for. It tells nothing of the key.
+const SITE_ID: &str = "countersign site id v1";
+
 /// The key from which every other is derived. It has no printed form.
 #[derive(Clone)]
-pub struct RootKey(Zeroizing<[u8; 32]>);
+pub struct RootKey {
+    key: Zeroizing<[u8; 32]>,
+    site: Option<Uuid>,
+}
 
 /// Why there is no root key to work with.
 #[derive(Debug, thiserror::Error)]
@@ -72,17 +81,16 @@ impl RootKey {
         from_env: Option<&str>,
         random: [u8; 32],
     ) -> Result<RootKey, RootKeyError> {
-        if let Some(text) = from_env {
-            return Self::parse(text.trim()).ok_or(RootKeyError::MalformedVariable);
-        }
-        let path = Self::file_of(data_dir)?;
-        if let Some(key) = Self::read(&path)? {
+        if let Some(key) = Self::find(data_dir, from_env)? {
             return Ok(key);
         }
+        let path = Self::file_of(data_dir)?;
         if data_exists {
             return Err(RootKeyError::Missing(path));
         }
-        let key = Self(Zeroizing::new(random));
+        let digest = blake3::derive_key(SITE_ID, &random);
+        let site = digest.first_chunk().map(|bytes| uuid::Builder::from_custom_bytes(*bytes).into_uuid());
+        let key = Self { key: Zeroizing::new(random), site };
         match key.write(&path) {
             Ok(()) => Ok(key),
             // Another process was faster; its key is the key.
@@ -91,6 +99,24 @@ impl RootKey {
             }
             Err(cause) => Err(RootKeyError::Io { path, cause }),
         }
+    }
+
+    /// The key that there is, from the environment or its file.
+    ///
+    /// # Errors
+    ///
+    /// When it is malformed, its file is open to other users, or out of reach.
+    pub fn find(data_dir: &Path, from_env: Option<&str>) -> Result<Option<RootKey>, RootKeyError> {
+        match from_env {
+            Some(text) => Self::parse(text).ok_or(RootKeyError::MalformedVariable).map(Some),
+            None => Self::read(&Self::file_of(data_dir)?),
+        }
+    }
+
+    /// Which site it is the key of, where that is written beside it.
+    #[must_use]
+    pub const fn site(&self) -> Option<Uuid> {
+        self.site
     }
 
     /// Where the key of a data directory lies: beside it, with `.key` added to its name.
@@ -112,21 +138,29 @@ impl RootKey {
     /// As a setting holds it, for whoever opens the site elsewhere.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(HEXLOWER.encode(&*self.0))
+        let site = self.site.map(|site| format!("\n{SITE}{site}")).unwrap_or_default();
+        Zeroizing::new(HEXLOWER.encode(&*self.key) + &site)
     }
 
     /// The key for one purpose, of [`context`](super::context).
     #[must_use]
     pub fn derive(&self, context: &'static str) -> SubKey {
-        SubKey::from_bytes(blake3::derive_key(context, &*self.0))
+        SubKey::from_bytes(blake3::derive_key(context, &*self.key))
     }
 
+    /// Reads the line of the key, and the line of the site's id where there is one: releases before wrote none.
     fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.trim().lines();
+        let (text, site) = (lines.next()?.trim(), lines.next());
+        let site = site.map(|line| line.trim().strip_prefix(SITE)?.parse().ok());
+        if site == Some(None) || lines.next().is_some() {
+            return None;
+        }
         let encodings = [HEXLOWER_PERMISSIVE, BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD];
         encodings.iter().find_map(|encoding| {
             let bytes = Zeroizing::new(encoding.decode(text.as_bytes()).ok()?);
             let bytes: &[u8; 32] = bytes.as_slice().try_into().ok()?;
-            Some(Self(Zeroizing::new(*bytes)))
+            Some(Self { key: Zeroizing::new(*bytes), site: site.flatten() })
         })
     }
 
@@ -145,7 +179,7 @@ impl RootKey {
         file.take(LONGEST_FILE).read_to_end(&mut bytes).map_err(failed)?;
         std::str::from_utf8(&bytes)
             .ok()
-            .and_then(|text| Self::parse(text.trim()))
+            .and_then(Self::parse)
             .map(Some)
             .ok_or_else(|| RootKeyError::MalformedFile(path.to_owned()))
     }

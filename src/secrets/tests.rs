@@ -35,10 +35,23 @@ fn the_first_start_makes_a_key_file_beside_the_data_directory_for_its_owner_only
     let (directory, data) = given_directory();
     let made = RootKey::load_or_create(&data, false, None, RANDOM).unwrap();
     let path = directory.path().join("data.key");
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "07".repeat(32) + "\n");
+    let site = made.site().expect("a new key is a site's");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{}\nsite {site}\n", "07".repeat(32)));
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     let loaded = RootKey::load_or_create(&data, true, None, OTHER).unwrap();
     assert!(is_same(&made, &loaded));
+    assert_eq!(loaded.site(), Some(site));
+}
+
+#[test]
+fn a_key_of_one_line_is_good_and_says_of_no_site_that_it_is_its() {
+    let (_directory, data) = given_directory();
+    given_key_file(&data, &"07".repeat(32), 0o600);
+    assert_eq!(RootKey::load_or_create(&data, true, None, OTHER).unwrap().site(), None);
+    for second in ["x", "site", "site 1", "site 0198c0de-0000-7000-8000-000000000000\nmore"] {
+        given_key_file(&data, &format!("{}\n{second}\n", "07".repeat(32)), 0o600);
+        assert!(matches!(RootKey::load_or_create(&data, true, None, OTHER), Err(RootKeyError::MalformedFile(_))));
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use countersign_projections::{Kind, Value};
 use uuid::Uuid;
 
 use super::{
-    CommandKey, Cursor, Head, Outcome, Parked, StoreError, StoredEvent,
+    CommandKey, Cursor, Head, LogIdentity, Mark, Outcome, Parked, StoreError, StoredEvent,
     ask::{At, Columns},
     from_micros,
     rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow},
@@ -362,6 +362,20 @@ pub(crate) fn cut_off(row: &impl Columns) -> Result<Timestamp, StoreError> {
 
 pub(crate) fn cursor(row: &impl Columns) -> Result<Cursor, StoreError> {
     Ok(Cursor { epoch: number(row, "epoch")?, position: position(row)? })
+}
+
+/// With columns `epoch`, `position` and `event_id`.
+pub(crate) fn mark(row: &impl Columns) -> Result<Mark, StoreError> {
+    let event = match row.bytes("event_id".into())? {
+        Some(_) => Some(event_id(row)?),
+        None => None,
+    };
+    Ok(Mark { cursor: cursor(row)?, event })
+}
+
+pub(crate) fn log_identity(row: &impl Columns) -> Result<LogIdentity, StoreError> {
+    let vault_seen = Cursor { epoch: number(row, "vault_epoch")?, position: Position(number(row, "vault_position")?) };
+    Ok(LogIdentity { site: Some(uuid(row, "site")?), vault_seen })
 }
 
 pub(crate) fn recorded_at(row: &impl Columns) -> Result<Timestamp, StoreError> {

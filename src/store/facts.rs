@@ -100,7 +100,10 @@ impl From<StoreError> for Unreadable {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Corrupt { detail, .. } => Self::Damaged(detail),
-            StoreError::Unavailable(told) | StoreError::Conflict(told) => Self::Silent(told),
+            StoreError::Unavailable(told) | StoreError::Conflict(told) | StoreError::NotTheNewest(told) => {
+                Self::Silent(told)
+            }
+            error @ (StoreError::Building(_) | StoreError::VaultLacks { .. }) => Self::Silent(error.to_string()),
         }
     }
 }

@@ -2,10 +2,13 @@
 //! parked in it, building one beside the one that is read, and snapshots of live rows for comparing.
 
 use async_trait::async_trait;
-use countersign_events::recorded::{Position, StreamName};
+use countersign_events::{
+    ids::EventId,
+    recorded::{Position, StreamName},
+};
 use countersign_projections::{Change, Projection, Table, Value, fold::Row};
 
-use super::{Cursor, StoreError};
+use super::{Cursor, Mark, StoreError};
 
 /// An event that a generation does not show: it could not be applied, or waits behind one of its stream that could not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Step {
     pub parks: Vec<Parked>,
     /// Parked events that rest no longer.
     pub frees: Vec<Position>,
+    /// The event that the cursor then is at. Without one, a cursor that stays where it is keeps what it has.
+    pub last: Option<EventId>,
 }
 
 impl Step {
@@ -43,8 +48,12 @@ impl Step {
 /// One generation of a trailing read model, for its one follower.
 #[async_trait]
 pub trait Generation: Send {
+    /// How far it came, and at which event.
+    async fn mark(&mut self) -> Result<Mark, StoreError>;
     /// How far it came.
-    async fn cursor(&mut self) -> Result<Cursor, StoreError>;
+    async fn cursor(&mut self) -> Result<Cursor, StoreError> {
+        Ok(self.mark().await?.cursor)
+    }
     /// What is parked, in the order of the log.
     async fn parked(&mut self) -> Result<Vec<Parked>, StoreError>;
     /// Takes a step and moves the cursor from `from` to `to` in one transaction.
@@ -153,8 +162,12 @@ pub trait Generations: Send + Sync {
     /// # Errors
     /// [`StoreError::Building`] when there is none.
     async fn generation(&self, projection: &'static Projection) -> Result<Box<dyn Generation>, StoreError>;
+    /// How far the generation of a trailing projection came, and at which event; nowhere when there is none.
+    async fn mark(&self, projection: &'static Projection) -> Result<Mark, StoreError>;
     /// How far the generation of a trailing projection came; nowhere when there is none.
-    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError>;
+    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
+        Ok(self.mark(projection).await?.cursor)
+    }
     /// The number of the generation of a trailing projection; 0 when there is none.
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError>;
     /// What is parked in the generation of a trailing projection, in the order of the log.

@@ -1,10 +1,13 @@
 //! Reading the log: what is asked is equal in both databases.
 
 use async_trait::async_trait;
-use countersign_events::recorded::{Position, StreamName, Timestamp, Version};
+use countersign_events::{
+    ids::EventId,
+    recorded::{Position, StreamName, Timestamp, Version},
+};
 
 use super::{
-    CommandKey, EventLog, Head, Outcome, Span, StoreError, StoredEvent,
+    CommandKey, EventLog, Head, LogIdentity, Outcome, Span, StoreError, StoredEvent,
     ask::{Of, Reads, ask},
     convert,
     models::{all, bind_span, numbers, one},
@@ -30,6 +33,19 @@ impl<S: Reads> EventLog for S {
     async fn head(&self) -> Result<Head, StoreError> {
         let head = one(self, Of::Log, ask(statements::HEAD), convert::head).await?;
         head.ok_or_else(|| StoreError::Unavailable("the log has lost its head".to_owned()))
+    }
+
+    async fn event_id(&self, position: Position) -> Result<Option<EventId>, StoreError> {
+        let asked = ask(statements::EVENT_ID_AT).bind(signed(position.0));
+        one(self, Of::Log, asked, convert::event_id).await
+    }
+
+    async fn cut_after(&self, epoch: u32) -> Result<Option<Position>, StoreError> {
+        one(self, Of::Log, ask(statements::NEXT_EPOCH).bind(i64::from(epoch)), convert::position).await
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, StoreError> {
+        Ok(one(self, Of::Log, ask(statements::SITE), convert::log_identity).await?.unwrap_or_default())
     }
 
     async fn read_log(&self, after: Position, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

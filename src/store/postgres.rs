@@ -8,6 +8,7 @@ mod expected;
 mod facts;
 mod generations;
 mod left_over;
+pub mod parts;
 mod refusals;
 mod schema;
 mod servers;

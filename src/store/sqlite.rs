@@ -7,6 +7,7 @@ mod build;
 mod expected;
 mod facts;
 mod generations;
+pub mod parts;
 mod purge;
 mod schema;
 mod uses;
@@ -128,7 +129,10 @@ fn of_file(file: &Path, error: StoreError) -> StoreError {
     match error {
         StoreError::Unavailable(told) => StoreError::Unavailable(named(told)),
         StoreError::Corrupt { position, detail } => StoreError::Corrupt { position, detail: named(detail) },
-        error @ StoreError::Conflict(_) => error,
+        error @ (StoreError::Conflict(_)
+        | StoreError::Building(_)
+        | StoreError::VaultLacks { .. }
+        | StoreError::NotTheNewest(_)) => error,
     }
 }
 

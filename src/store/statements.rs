@@ -179,6 +179,13 @@ pub(crate) const STREAM_POSITIONS_BACK: &str = "select position\nfrom events\n\
     where stream = $1 and position > $2 and position < $3\norder by version desc\nlimit $4";
 pub(crate) const RECORDED_AT: &str = "select recorded_at\nfrom events\nwhere position = $1";
 pub(crate) const EVENT_ID_AT: &str = "select event_id\nfrom events\nwhere position = $1";
+pub(crate) const NEXT_EPOCH: &str =
+    "select began_after as position\nfrom epochs\nwhere epoch > $1\norder by epoch\nlimit 1";
+pub(crate) const SITE: &str = "select site, vault_epoch, vault_position\nfrom site\nwhere id = 1";
+pub(crate) const SET_SITE: &str = "insert into site (id, site)\nvalues (1, $1)\non conflict (id) do nothing";
+pub(crate) const NOTE_VAULT: &str = "update site\nset vault_epoch = $1, vault_position = $2\n\
+    where id = 1 and (vault_epoch, vault_position) < ($1, $2)";
+pub(crate) const LOWER_VAULT: &str = "update site\nset vault_epoch = $1, vault_position = $2\nwhere id = 1";
 pub(crate) const OUTCOME: &str =
     concat!("select ", outcome_columns!(), "\nfrom outcomes\nwhere scope = $1 and command_id = $2");
 
@@ -200,6 +207,7 @@ pub(crate) const GENERATION: &str = "select revision, generation\nfrom generatio
 pub(crate) const SET_GENERATION: &str = "insert into generations (name, revision, generation)\nvalues ($1, $2, $3)\n\
     on conflict (name) do update set revision = excluded.revision, generation = excluded.generation";
 pub(crate) const CURSOR: &str = "select epoch, position\nfrom cursor";
+pub(crate) const MARK: &str = "select epoch, position, event_id\nfrom cursor";
 pub(crate) const PARKED: &str = "select position, stream, error\nfrom parked\norder by position";
 pub(crate) const PARK: &str = "insert into parked (position, stream, error)\nvalues ($1, $2, $3)\n\
     on conflict (position) do update set error = excluded.error";

@@ -17,6 +17,11 @@ pub(super) const LOG: &[&str] = &[
     s::STREAM_POSITIONS_BACK,
     s::RECORDED_AT,
     s::EVENT_ID_AT,
+    s::NEXT_EPOCH,
+    s::SITE,
+    s::SET_SITE,
+    s::NOTE_VAULT,
+    s::LOWER_VAULT,
     s::OUTCOME,
     s::INLINE_REVISION,
     s::SET_INLINE_REVISION,
@@ -69,7 +74,8 @@ pub(super) const TRAILING: &[&str] = &[
     s::SUBJECT_POSITIONS_BACK,
 ];
 /// Where it is read, `SQLite` has a file and `PostgreSQL` rows under a name.
-pub(super) const OF_SQLITE: &[&str] = &[s::CURSOR, s::PARKED, s::PARK, s::FREE, s::GENERATION, s::SET_GENERATION];
+pub(super) const OF_SQLITE: &[&str] =
+    &[s::CURSOR, s::MARK, s::PARKED, s::PARK, s::FREE, s::GENERATION, s::SET_GENERATION];
 
 /// Every table of a read model.
 pub(super) fn tables() -> impl Iterator<Item = &'static Table> {

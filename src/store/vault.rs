@@ -12,10 +12,11 @@ use countersign_events::{
 use uuid::Uuid;
 
 use super::{
-    CommandKey, StoreError,
+    CommandKey, Mark, StoreError,
     ask::{Ask, Columns, ask},
     convert, from_micros,
     rows::Session,
+    signed,
 };
 use statements as sql;
 
@@ -89,6 +90,14 @@ pub trait Vault: Send + Sync {
     async fn data_keys_among(&self, ids: &[DataKeyId]) -> Result<Vec<DataKeyId>, StoreError>;
     /// Destroys what belongs to a member, all of it or nothing, so that no copy stays in the database's files.
     async fn destroy_member(&self, member: &Belongings) -> Result<(), StoreError>;
+    /// Which of these verifiers are there.
+    async fn verifiers_among(&self, ids: &[VerifierId]) -> Result<Vec<VerifierId>, StoreError>;
+    /// Which site's vault this is; `None` until it has adopted an id.
+    async fn identity(&self) -> Result<Option<VaultIdentity>, StoreError>;
+    /// Keeps the id of the site, unless there is one already.
+    async fn identify(&self, site: Uuid) -> Result<(), StoreError>;
+    /// Notes an event that the log has. Unless `lower` is set, one before the newest that is noted changes nothing.
+    async fn note_seen(&self, mark: Mark, lower: bool) -> Result<(), StoreError>;
     /// Whether it answers.
     async fn ping(&self) -> Result<(), StoreError>;
 }
@@ -105,6 +114,15 @@ pub struct Belongings {
     pub held: Vec<SecretId>,
     /// Commands of theirs whose outcome had a secret.
     pub outcomes: Vec<CommandKey>,
+}
+
+/// What the vault says of its site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VaultIdentity {
+    /// Which site it is.
+    pub site: Uuid,
+    /// The newest event that it has seen in the log.
+    pub seen: Mark,
 }
 
 /// Rows of the vault that the log should name.
@@ -358,6 +376,32 @@ impl<V: Keeps> Vault for V {
         self.write(of_member.into_iter().chain(held).chain(outcomes).collect(), Copies::Now).await.map(drop)
     }
 
+    async fn verifiers_among(&self, ids: &[VerifierId]) -> Result<Vec<VerifierId>, StoreError> {
+        let mut found = vec![];
+        for batch in ids.chunks(BATCH) {
+            let list: Vec<_> = batch.iter().map(|verifier| bytes(verifier.0)).collect();
+            for row in &self.rows(ask(V::TEXTS.verifiers_among).bind(list)).await? {
+                found.push(VerifierId(id(row, 0)?));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn identity(&self) -> Result<Option<VaultIdentity>, StoreError> {
+        first(self, ask(sql::SITE), identity).await
+    }
+
+    async fn identify(&self, site: Uuid) -> Result<(), StoreError> {
+        put(self, ask(sql::SET_SITE).bind(bytes(site))).await
+    }
+
+    async fn note_seen(&self, mark: Mark, lower: bool) -> Result<(), StoreError> {
+        let text = if lower { sql::LOWER_SEEN } else { sql::NOTE_SEEN };
+        let Mark { cursor, event } = mark;
+        let note = ask(text).bind(i64::from(cursor.epoch)).bind(signed(cursor.position.0));
+        put(self, note.bind(event.map(|event| bytes(event.0)))).await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.rows(ask(sql::PING)).await.map(drop)
     }
@@ -366,6 +410,11 @@ impl<V: Keeps> Vault for V {
 /// The id and the wrapped data key of the site.
 pub(super) fn site_key(row: &impl Columns) -> Result<(DataKeyId, Vec<u8>), StoreError> {
     Ok((DataKeyId(id(row, 0)?), convert::bytes(row, 1)?.to_vec()))
+}
+
+/// Which site's vault it is, and what it has seen.
+pub(super) fn identity(row: &impl Columns) -> Result<VaultIdentity, StoreError> {
+    Ok(VaultIdentity { site: id(row, 0)?, seen: convert::mark(row)? })
 }
 
 fn about(text: &'static str, key: &CommandKey) -> Ask {

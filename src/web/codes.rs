@@ -72,6 +72,8 @@ pub const CODES: &[Code] = &[
     code(429, "too_many_requests", "Too many requests; wait as Retry-After says."),
     code(429, "too_many_open_requests", "As many requests are open as a member may have; withdraw one, or wait."),
     code(500, "internal", "Something went wrong here; it was logged."),
+    code(503, "log_not_newest", "The site takes no changes: its log is not the newest. Its operators have to mend it."),
+    code(503, "vault_incomplete", "The site has lost a member's key or password; its operators have to put it back."),
     code(503, "unavailable", "The site cannot answer just now; nothing was lost."),
     code(
         503,

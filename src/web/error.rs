@@ -147,6 +147,18 @@ pub fn tell(error: &AppError) -> Told {
             "building",
             "What this shows is being built anew from the log; nothing was lost. Try again in a moment",
         ),
+        // Logged once, where it was found: somebody may try again and again.
+        AppError::Store(StoreError::VaultLacks { .. }) => told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "vault_incomplete",
+            "The site has lost what it needs for this; nothing was written. Its operators have to put it back.",
+        ),
+        AppError::Store(StoreError::NotTheNewest(_)) => told(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "log_not_newest",
+            "The site takes no changes now: what it stores is not the newest. Nothing was written; its operators have to \
+             mend it.",
+        ),
         AppError::Store(_) => hidden(
             error,
             StatusCode::SERVICE_UNAVAILABLE,

@@ -184,6 +184,9 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
     let behind = all.iter().find(|(_, progress)| progress.error.is_some());
     // A stream that rests is for an operator to see to; the site serves.
     let rests = all.iter().find(|(_, progress)| progress.parked > 0);
+    if app.refusal().is_some() {
+        return Readiness::NotReady("the log is not the newest that there was, so it takes no appends".to_owned());
+    }
     if !app.takes_appends().await {
         return Readiness::NotReady("the log does not take appends".to_owned());
     }

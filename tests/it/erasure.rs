@@ -12,7 +12,10 @@ use countersign::{
     },
     keyring::Keyring,
     secrets::RootKey,
-    store::{StoredEvent, Vault as _, sqlite::vault::SqliteVault},
+    store::{
+        StoredEvent, Vault as _,
+        sqlite::{SqliteStore, vault::SqliteVault},
+    },
     token_state::TokenState,
     world::World,
     writer::{Append, Appended, NewEvent, Writer},
@@ -289,10 +292,11 @@ async fn somebody_can_sign_up_under_the_name_right_after() {
 #[tokio::test]
 async fn what_is_read_after_an_erasure_is_erased_while_the_key_is_still_there() {
     let dir = tempfile::tempdir().expect("a directory");
+    let log = SqliteStore::open(dir.path()).await.expect("a store");
     let vault = SqliteVault::open(dir.path()).await.expect("a vault");
     let world = World::system();
     let root = RootKey::load_or_create(&dir.path().join("site"), false, None, world.random()).expect("a root key");
-    let keyring = Keyring::open(vault.clone(), &root, world.clone()).await.expect("a keyring");
+    let keyring = Keyring::open(vault.clone(), log, &root, world.clone()).await.expect("a keyring");
     let (user_id, at) = (UserId(world.uuid()), world.now());
     let key = keyring.make(user_id, at).await.expect("a key");
     let post_id = PostId(world.uuid());

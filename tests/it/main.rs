@@ -42,6 +42,7 @@ mod last_use;
 mod letters;
 mod limits_alike;
 mod observability;
+mod one_site;
 mod page_list;
 mod page_parts;
 mod page_weights;

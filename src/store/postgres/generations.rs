@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use super::{
     super::{
-        Availability, Build, BuildPurpose, Cursor, Generation, Generations, Made, Parked, Snapshot, Step, StoreError,
+        Availability, Build, BuildPurpose, Cursor, Generation, Generations, Made, Mark, Parked, Snapshot, Step,
+        StoreError,
         changes::{Placeholders, Planner, postgres_column, postgres_ddl},
         convert, signed, statements,
     },
@@ -35,10 +36,14 @@ pub(super) const NEWEST: &str = "select coalesce(max(generation), 0) as generati
 pub(super) const SET_GENERATION: &str = "insert into generations (name, revision, generation)\nvalues ($1, $2, $3)\n\
     on conflict (name, revision) do update set generation = excluded.generation";
 pub(super) const CURSOR: &str = "select epoch, position\nfrom cursors\nwhere name = $1 and generation = $2";
+/// An id beside another position is what a program of the release before left.
+pub(super) const MARK: &str = "select epoch, position, case when event_position = position then event_id end as event_id\n\
+    from cursors\nwhere name = $1 and generation = $2";
 pub(super) const SET_CURSOR: &str = "insert into cursors (name, generation, epoch, position)\nvalues ($1, $2, $3, $4)\n\
     on conflict (name, generation) do update set epoch = excluded.epoch, position = excluded.position";
 /// Answers with a row only when the cursor was where it had to be.
-pub(super) const MOVE_CURSOR: &str = "update cursors\nset epoch = $3, position = $4\n\
+pub(super) const MOVE_CURSOR: &str = "update cursors\nset epoch = $3, position = $4, event_position = $4,\n    \
+    event_id = coalesce($7, case when position = $4 and event_position = $4 then event_id end)\n\
     where name = $1 and generation = $2 and epoch = $5 and position = $6\nreturning position";
 pub(super) const PARKED: &str =
     "select position, stream, error\nfrom parked\nwhere name = $1 and generation = $2\norder by position";
@@ -93,7 +98,10 @@ pub(super) async fn pointers(connection: &mut PgConnection) -> Result<Pointers, 
 
 /// The generation of this revision, or else the newest one of another whose tables are those of this one. One whose
 /// schema is gone is none.
-async fn pointer(connection: &mut PgConnection, projection: &Projection) -> Result<Option<Pointer>, StoreError> {
+pub(super) async fn pointer(
+    connection: &mut PgConnection,
+    projection: &Projection,
+) -> Result<Option<Pointer>, StoreError> {
     let revision = i64::from(projection.revision);
     let statement = query(GENERATIONS).bind(projection.name).bind(revision);
     for row in statement.fetch_all(&mut *connection).await.map_err(failed)? {
@@ -312,6 +320,7 @@ impl PostgresGeneration {
             .bind(signed(to.position.0))
             .bind(i64::from(from.epoch))
             .bind(signed(from.position.0))
+            .bind(step.last.map(|event| event.0.as_bytes().to_vec()))
             .fetch_all(&mut self.connection)
             .await
             .map_err(|error| self.noted(error))?;
@@ -353,11 +362,11 @@ fn refused(error: sqlx::Error) -> StoreError {
 
 #[async_trait]
 impl Generation for PostgresGeneration {
-    async fn cursor(&mut self) -> Result<Cursor, StoreError> {
+    async fn mark(&mut self) -> Result<Mark, StoreError> {
         let (name, generation) = self.key();
-        let statement = query(CURSOR).bind(name).bind(generation);
+        let statement = query(MARK).bind(name).bind(generation);
         let row = statement.fetch_one(&mut self.connection).await.map_err(|error| self.noted(error))?;
-        convert::cursor(&row)
+        convert::mark(&row)
     }
 
     async fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
@@ -442,11 +451,11 @@ impl Generations for PostgresStore {
         Ok(Box::new(PostgresGeneration::open(&self.servers, projection, own.generation).await?))
     }
 
-    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
-        let Some(Pointer { generation, .. }) = self.pointer_of(projection).await? else { return Ok(Cursor::default()) };
-        let rows = self.fetch(|| query(CURSOR).bind(projection.name).bind(signed(generation))).await?;
+    async fn mark(&self, projection: &'static Projection) -> Result<Mark, StoreError> {
+        let Some(Pointer { generation, .. }) = self.pointer_of(projection).await? else { return Ok(Mark::default()) };
+        let rows = self.fetch(|| query(MARK).bind(projection.name).bind(signed(generation))).await?;
         let lost = || StoreError::Unavailable(format!("the cursor of {} is gone", projection.name));
-        convert::cursor(rows.first().ok_or_else(lost)?)
+        convert::mark(rows.first().ok_or_else(lost)?)
     }
 
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {

@@ -23,8 +23,12 @@ const MIGRATIONS: &[Step] = &[
     (1, "log", include_str!("../../../migrations/postgres/0001_log.sql")),
     (2, "cut_off", include_str!("../../../migrations/postgres/0002_cut_off.sql")),
     (3, "token_uses", include_str!("../../../migrations/postgres/0003_token_uses.sql")),
+    (4, "site", include_str!("../../../migrations/postgres/0004_site.sql")),
 ];
-const VAULT_MIGRATIONS: &[Step] = &[(1, "vault", include_str!("../../../migrations/postgres/vault/0001_vault.sql"))];
+const VAULT_MIGRATIONS: &[Step] = &[
+    (1, "vault", include_str!("../../../migrations/postgres/vault/0001_vault.sql")),
+    (2, "site", include_str!("../../../migrations/postgres/vault/0002_site.sql")),
+];
 
 /// One of the two databases that are migrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -53,6 +53,7 @@ const DIALECT: &[&str] = &[
     generations::NEWEST,
     generations::SET_GENERATION,
     generations::CURSOR,
+    generations::MARK,
     generations::SET_CURSOR,
     generations::MOVE_CURSOR,
     generations::PARKED,
@@ -72,6 +73,10 @@ const VAULT: &[&str] = &[
     vault::POSTGRES.hold,
     vault::PUT_DATA_KEY,
     vault::SITE_KEY,
+    vault::SITE,
+    vault::SET_SITE,
+    vault::NOTE_SEEN,
+    vault::LOWER_SEEN,
     vault::PUT_VERIFIER,
     vault::VERIFIER,
     vault::AGED_VERIFIERS,
@@ -301,7 +306,7 @@ fn every_statement_of_the_dialect_is_checked() {
 }
 
 /// Tables that stay small: a row for the site, a read model, a node; what is parked; links that are over soon.
-const SMALL: [&str; 12] = [
+const SMALL: [&str; 13] = [
     "head",
     "epochs",
     "cut_off",
@@ -311,6 +316,7 @@ const SMALL: [&str; 12] = [
     "cursors",
     "parked",
     "leases",
+    "site",
     "links",
     "pg_class",
     "pg_namespace",

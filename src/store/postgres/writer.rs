@@ -12,10 +12,11 @@ use countersign_events::{
 use countersign_projections::{Change, Projection, Table, Value, tokens::TOKENS};
 use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, postgres::PgRow, query, raw_sql};
 use tokio::{sync::watch, time::timeout};
+use uuid::Uuid;
 
 use super::{
     super::{
-        Begun, CommandKey, Head, LogWriter, Outcome, StoreError, StoredEvent,
+        Begun, CommandKey, Cursor, Head, LogWriter, Outcome, StoreError, StoredEvent,
         changes::{Placeholders, Planner, Step, postgres_ddl, purge},
         convert, from_micros, signed,
         statements::{self, event_columns, outcome_columns},
@@ -371,6 +372,16 @@ impl LogWriter for PostgresWriter {
 
     async fn forget_uses(&mut self, user: UserId) -> Result<(), StoreError> {
         self.execute(query(statements::FORGET_USES_OF).bind(user.to_string())).await.map(drop)
+    }
+
+    async fn identify(&mut self, site: Uuid) -> Result<(), StoreError> {
+        self.execute(query(statements::SET_SITE).bind(site.as_bytes().to_vec())).await.map(drop)
+    }
+
+    async fn note_vault(&mut self, seen: Cursor, lower: bool) -> Result<(), StoreError> {
+        let text = if lower { statements::LOWER_VAULT } else { statements::NOTE_VAULT };
+        let note = query(text).bind(i64::from(seen.epoch)).bind(signed(seen.position.0));
+        self.execute(note).await.map(drop)
     }
 
     /// There is no file beside the database that is ours to cut: what was deleted stays in the server's write-ahead

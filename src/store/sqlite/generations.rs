@@ -21,7 +21,8 @@ use tokio::sync::RwLock;
 
 use super::{
     super::{
-        Availability, Build, BuildPurpose, Cursor, Generation, Generations, Made, Parked, Snapshot, Step, StoreError,
+        Availability, Build, BuildPurpose, Cursor, Generation, Generations, Made, Mark, Parked, Snapshot, Step,
+        StoreError,
         changes::{self, Placeholders, Planner, ddl},
         convert, statements,
     },
@@ -34,16 +35,21 @@ use super::{
 pub(super) const CREATE_CURSOR: &str = "create table cursor (\n\
     id integer primary key not null check (id = 1),\n\
     epoch integer not null,\n\
-    position integer not null\n) strict;\n\
+    position integer not null,\n    \
+    event_id blob check (length(event_id) = 16)\n) strict;\n\
     insert into cursor (id, epoch, position) values (1, 0, 0)";
 /// One that an earlier release made may have no such table yet.
 pub(super) const CREATE_PARKED: &str = "create table if not exists parked (\n\
     position integer primary key not null,\n\
     stream text not null,\n\
     error text\n) strict";
+/// Of a generation that an earlier release made.
+const HAS_EVENT_ID: &str = "select 1\nfrom pragma_table_info('cursor')\nwhere name = 'event_id'";
+const ADD_EVENT_ID: &str = "alter table cursor add column event_id blob check (length(event_id) = 16)";
 /// Begins; answers with a row only when the cursor was where it had to be.
-pub(super) const MOVE_CURSOR: &str = "begin immediate;\nupdate cursor\nset epoch = ?, position = ?\n\
-    where epoch = ? and position = ?\nreturning position";
+pub(super) const MOVE_CURSOR: &str = "begin immediate;\nupdate cursor\n\
+    set epoch = ?1, position = ?2, event_id = coalesce(?5, case when position = ?2 then event_id end)\n\
+    where epoch = ?3 and position = ?4\nreturning position";
 pub(super) const COLUMNS: &str = "select name, lower(type)\nfrom pragma_table_info(?)\norder by name";
 /// The revision of a generation that was begun by one release and is moved by another until its own is built. No
 /// release has it.
@@ -201,6 +207,9 @@ async fn look(file: &Path, projection: &Projection) -> Result<Option<Cursor>, St
         let mut row = None;
         if fits {
             raw_sql(CREATE_PARKED).execute(&mut connection).await?;
+            if query(HAS_EVENT_ID).fetch_optional(&mut connection).await?.is_none() {
+                raw_sql(ADD_EVENT_ID).execute(&mut connection).await?;
+            }
             row = query(statements::CURSOR).fetch_optional(&mut connection).await?;
         }
         connection.close().await?;
@@ -374,9 +383,9 @@ fn refused(error: sqlx::Error) -> StoreError {
 
 #[async_trait]
 impl Generation for SqliteGeneration {
-    async fn cursor(&mut self) -> Result<Cursor, StoreError> {
-        let row = query(statements::CURSOR).fetch_one(&mut self.connection).await.map_err(unavailable)?;
-        convert::cursor(&row)
+    async fn mark(&mut self) -> Result<Mark, StoreError> {
+        let row = query(statements::MARK).fetch_one(&mut self.connection).await.map_err(unavailable)?;
+        convert::mark(&row)
     }
 
     async fn parked(&mut self) -> Result<Vec<Parked>, StoreError> {
@@ -386,12 +395,14 @@ impl Generation for SqliteGeneration {
 
     async fn step(&mut self, step: Step, from: Cursor, to: Cursor) -> Result<bool, StoreError> {
         let nulls = step.makes_texts_null();
+        let last = step.last.map(|event| event.0.as_bytes().to_vec());
         let steps = self.planner.plan(step.changes);
         let moved = query(MOVE_CURSOR)
             .bind(i64::from(to.epoch))
             .bind(signed(to.position.0))
             .bind(i64::from(from.epoch))
             .bind(signed(from.position.0))
+            .bind(last)
             .fetch_all(&mut self.connection)
             .await
             .map_err(unavailable);
@@ -453,10 +464,10 @@ impl Generations for SqliteStore {
         Ok(Box::new(SqliteGeneration::open(&self.models.file(projection.name, known.generation)).await?))
     }
 
-    async fn cursor(&self, projection: &'static Projection) -> Result<Cursor, StoreError> {
-        let Some(readers) = self.models.known(projection).await?.readers else { return Ok(Cursor::default()) };
-        let row = query(statements::CURSOR).fetch_one(&*readers).await.map_err(unavailable)?;
-        convert::cursor(&row)
+    async fn mark(&self, projection: &'static Projection) -> Result<Mark, StoreError> {
+        let Some(readers) = self.models.known(projection).await?.readers else { return Ok(Mark::default()) };
+        let row = query(statements::MARK).fetch_one(&*readers).await.map_err(unavailable)?;
+        convert::mark(&row)
     }
 
     async fn current(&self, projection: &'static Projection) -> Result<u64, StoreError> {

@@ -98,6 +98,7 @@ pub(super) const MIGRATIONS: &[Step] = &[
     (1, "log", include_str!("../../../migrations/sqlite/0001_log.sql")),
     (2, "cut_off", include_str!("../../../migrations/sqlite/0002_cut_off.sql")),
     (3, "token_uses", include_str!("../../../migrations/sqlite/0003_token_uses.sql")),
+    (4, "site", include_str!("../../../migrations/sqlite/0004_site.sql")),
 ];
 
 /// The schemas of the log's database that this program knows.

@@ -11,10 +11,11 @@ use countersign_events::{
 };
 use countersign_projections::{Change, Kind, Projection, Table, Value};
 use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql};
+use uuid::Uuid;
 
 use super::{
     super::{
-        Begun, CommandKey, Head, LogWriter, Outcome, StoreError, StoredEvent,
+        Begun, CommandKey, Cursor, Head, LogWriter, Outcome, StoreError, StoredEvent,
         changes::{Placeholders, Planner, Step, ddl, rungs, value_rows},
         convert,
         statements::{self, event_columns, outcome_columns},
@@ -237,6 +238,17 @@ impl LogWriter for SqliteWriter {
 
     async fn forget_uses(&mut self, user: UserId) -> Result<(), StoreError> {
         uses::forget_of(&mut self.connection, user).await
+    }
+
+    async fn identify(&mut self, site: Uuid) -> Result<(), StoreError> {
+        let set = query(statements::SET_SITE).bind(site.as_bytes().to_vec());
+        set.execute(&mut self.connection).await.map(drop).map_err(unavailable)
+    }
+
+    async fn note_vault(&mut self, seen: Cursor, lower: bool) -> Result<(), StoreError> {
+        let text = if lower { statements::LOWER_VAULT } else { statements::NOTE_VAULT };
+        let note = query(text).bind(i64::from(seen.epoch)).bind(signed(seen.position.0));
+        note.execute(&mut self.connection).await.map(drop).map_err(unavailable)
     }
 
     async fn truncate(&mut self) -> Result<bool, StoreError> {

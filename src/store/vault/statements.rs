@@ -96,6 +96,40 @@ select id, wrapped
 from data_keys
 where subject = 'site'";
 
+pub const SITE: &str = "
+select site, epoch, position, event_id
+from site
+where id = 1";
+
+pub const SET_SITE: &str = "
+insert into site (id, site)
+values (1, $1)
+on conflict (id) do nothing";
+
+pub const NOTE_SEEN: &str = "
+update site
+set epoch = $1, position = $2, event_id = $3
+where id = 1
+and (epoch, position) < ($1, $2)";
+
+pub const LOWER_SEEN: &str = "
+update site
+set epoch = $1, position = $2, event_id = $3
+where id = 1";
+
+/// Whether it holds anything of anybody.
+pub const HOLDS: &str = "
+select 1 as found
+from data_keys
+where subject <> 'site'
+union all
+select 1
+from verifiers
+union all
+select 1
+from held_secrets
+limit 1";
+
 pub const PUT_VERIFIER: &str = "
 insert into verifiers (id, user_id, verifier, created_at)
 values ($1, $2, $3, $4)";

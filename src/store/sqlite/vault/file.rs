@@ -37,7 +37,10 @@ fn create_or_restrict(data_dir: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// The steps of the vault's schema.
-pub const STEPS: &[Step] = &[(1, "vault", include_str!("../../../../migrations/sqlite/vault/0001_vault.sql"))];
+pub const STEPS: &[Step] = &[
+    (1, "vault", include_str!("../../../../migrations/sqlite/vault/0001_vault.sql")),
+    (2, "site", include_str!("../../../../migrations/sqlite/vault/0002_site.sql")),
+];
 
 /// The schemas that this program knows.
 pub fn migrator() -> Migrator {
