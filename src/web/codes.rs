@@ -74,6 +74,11 @@ pub const CODES: &[Code] = &[
     code(500, "internal", "Something went wrong here; it was logged."),
     code(503, "unavailable", "The site cannot answer just now; nothing was lost."),
     code(503, "behind", "The answer is not as far as Countersign-Position wants; retry."),
+    code(
+        503,
+        "clock_in_doubt",
+        "The site's clock jumped: by one time the token, link or page is good, by the other it is over. Wait as Retry-After says.",
+    ),
     code(503, "timeout", "It took too long and was given up."),
 ];
 

@@ -10,7 +10,7 @@ use super::{
     super::{
         StoreError, convert,
         facts::{Database, Facts, LogFacts, ModelFacts},
-        statements, vault,
+        from_micros, statements, vault,
     },
     failed,
     generations::{self, CURSOR},
@@ -20,6 +20,7 @@ use super::{
 };
 
 pub(super) const LAST_EVENT: &str = "select position, recorded_at\nfrom events\norder by position desc\nlimit 1";
+pub(super) const NOW: &str = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint as now";
 pub(super) const EPOCHS: &str = "select epoch, began_after\nfrom epochs\norder by epoch";
 pub(super) const GENERATIONS: &str = "select revision, generation\nfrom generations\nwhere name = $1\n\
     order by revision = $2 desc, generation desc\nlimit 1";
@@ -91,12 +92,23 @@ async fn read_log(connection: &mut PgConnection) -> Result<LogFacts, StoreError>
     let head = convert::head(&row)?;
     let last = query(LAST_EVENT).fetch_optional(&mut *connection).await.map_err(failed)?;
     let last = last.as_ref().map(|row| Ok((convert::position(row)?, convert::recorded_at(row)?))).transpose()?;
-    let rows = query(EPOCHS).fetch_all(connection).await.map_err(failed)?;
+    let rows = query(EPOCHS).fetch_all(&mut *connection).await.map_err(failed)?;
     let epochs = rows
         .iter()
         .map(|row| Ok((convert::number(row, "epoch")?, Position(convert::number(row, "began_after")?))))
         .collect::<Result<_, StoreError>>()?;
-    Ok(LogFacts { head, last, epochs })
+    let row = query(statements::CUT_OFF).fetch_one(&mut *connection).await.map_err(failed)?;
+    let cut_off = convert::cut_off(&row)?;
+    let row = query(NOW).fetch_one(&mut *connection).await.map_err(failed)?;
+    let now = Some(from_micros(convert::integer(&row, "now")?));
+    // `countersign migrate` brings an earlier schema here.
+    let is_there = query_scalar("select to_regclass('clock') is not null").fetch_one(&mut *connection).await;
+    let anchor = match is_there.map_err(failed)? {
+        true => query(statements::ANCHOR).fetch_optional(connection).await.map_err(failed)?,
+        false => None,
+    };
+    let anchor = anchor.as_ref().map(convert::anchor).transpose()?;
+    Ok(LogFacts { head, last, epochs, anchor, cut_off, now })
 }
 
 /// The read models, and which generations are read.

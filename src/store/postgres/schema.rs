@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "log", include_str!("../../../migrations/postgres/0001_log.sql")),
     (2, "cut_off", include_str!("../../../migrations/postgres/0002_cut_off.sql")),
     (3, "token_uses", include_str!("../../../migrations/postgres/0003_token_uses.sql")),
+    (5, "clock", include_str!("../../../migrations/postgres/0005_clock.sql")),
 ];
 const VAULT_MIGRATIONS: &[(i64, &str, &str)] =
     &[(1, "vault", include_str!("../../../migrations/postgres/vault/0001_vault.sql"))];

@@ -40,6 +40,7 @@ const DIALECT: &[&str] = &[
     shared::LEASE,
     shared::RELEASE,
     facts::LAST_EVENT,
+    facts::NOW,
     facts::EPOCHS,
     facts::GENERATIONS,
     facts::RESTING,

@@ -130,14 +130,23 @@ async fn read_log(connection: &mut SqliteConnection) -> Result<LogFacts, StoreEr
         None => None,
     };
     let rows = query("select epoch, began_after\nfrom epochs\norder by epoch")
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await
         .map_err(unavailable)?;
     let epochs = rows
         .iter()
         .map(|row| Ok((convert::number(row, "epoch")?, Position(convert::number(row, "began_after")?))))
         .collect::<Result<_, StoreError>>()?;
-    Ok(LogFacts { head, last, epochs })
+    let row = query(statements::CUT_OFF).fetch_one(&mut *connection).await.map_err(unavailable)?;
+    let cut_off = convert::cut_off(&row)?;
+    // The next start brings an earlier schema here.
+    let table = query("select 1\nfrom sqlite_master\nwhere type = 'table' and name = 'clock'");
+    let anchor = match table.fetch_optional(&mut *connection).await.map_err(unavailable)? {
+        Some(_) => query(statements::ANCHOR).fetch_optional(connection).await.map_err(unavailable)?,
+        None => None,
+    };
+    let anchor = anchor.as_ref().map(convert::anchor).transpose()?;
+    Ok(LogFacts { head, last, epochs, anchor, cut_off, now: None })
 }
 
 async fn models(
