@@ -6,6 +6,7 @@ pub mod acquaintance;
 pub mod applications;
 pub mod audit;
 pub mod authorizations;
+pub mod clock;
 pub mod erasure;
 pub mod error;
 pub mod fleet;
@@ -146,6 +147,11 @@ impl App {
         if !missing.is_empty() {
             return Err(AppError::Setting(format!("old events could not be read: no upcast for {missing:?}")));
         }
+        if let Some(shared) = &stores.shared {
+            world.hear(shared.prove().await?.now);
+        }
+        let anchor = stores.log.anchor().await?;
+        world.begin(anchor, stores.log.head().await?.recorded_at);
         let policy = Policy::load(&config.review_policy).map_err(AppError::Setting)?;
         let keyring = Arc::new(Keyring::open(stores.vault.clone(), stores.log.clone(), root, world.clone()).await?);
         projector::build_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring).await?;
@@ -161,6 +167,7 @@ impl App {
             keyring: keyring.clone(),
             log: stores.log.clone(),
             models: stores.models.clone(),
+            world: world.clone(),
             fed: tokio::sync::Mutex::new(head),
             told: watch::Sender::new(head),
         });
@@ -206,7 +213,7 @@ impl App {
             writer,
             ranking: ranking::Ranking::default(),
             board: feed.board.clone(),
-            house: housekeeping::House::default(),
+            house: housekeeping::House::anchored(anchor.is_some()),
             whole: site::Whole::default(),
             writer_task: std::sync::Mutex::new(Some(writer_task)),
             fleet,
@@ -222,6 +229,7 @@ impl App {
     /// Ends the writer after what it has taken is on disk. Whoever still holds this app can read, not write.
     pub async fn stop(self: Arc<Self>) {
         self.write_last_uses().await;
+        self.store_last_time().await;
         if let Err(error) = self.note_seen().await {
             tracing::warn!(%error, "the vault was not told how far the log is");
         }

@@ -2,6 +2,7 @@
 //! errors into words and exit codes. Commands call the same `app` functions as the web does.
 
 mod args;
+mod clock;
 pub mod control;
 pub mod demo;
 pub mod doctor;
@@ -126,6 +127,7 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
         Command::Token(token) => have_done(token.order()),
         Command::Events(events) => have_done(events.order()?),
         Command::Projections(projections) => have_done(projections.order()),
+        Command::Clock(clock) => have_done(clock.order()),
         Command::Config(Configuration::Show { shape: Shape { format, flags } }) => {
             let mut table = Table::new(&["key", "value", "source"]);
             for row in settings(&flags)?.rows() {

@@ -73,18 +73,24 @@ impl Judgement {
         (self.judged - self.destroying).to_std().is_ok_and(|off| off > LEEWAY)
     }
 
-    /// How something stands that ends at a time; what never ends is good.
+    /// What is good then is good.
     #[must_use]
-    pub fn standing(&self, until: Option<Timestamp>) -> Standing {
-        let Some(until) = until else { return Standing::Good };
-        let (early, late) = if self.in_doubt() {
-            (self.wall.min(self.judged), self.wall.max(self.judged))
-        } else {
-            (self.judged, self.judged)
-        };
-        if until > late {
+    pub fn latest(&self) -> Timestamp {
+        if self.in_doubt() { self.wall.max(self.judged) } else { self.judged }
+    }
+
+    /// What is over then is over.
+    #[must_use]
+    pub fn earliest(&self) -> Timestamp {
+        if self.in_doubt() { self.wall.min(self.judged) } else { self.judged }
+    }
+
+    /// How something stands that ends at a time.
+    #[must_use]
+    pub fn standing(&self, until: Timestamp) -> Standing {
+        if until > self.latest() {
             Standing::Good
-        } else if until <= early {
+        } else if until <= self.earliest() {
             Standing::Over
         } else {
             Standing::InDoubt
@@ -235,7 +241,7 @@ impl JudgedTime {
         if begun.timestamp_micros() > self.wall.max(self.judged).saturating_add(micros(LEEWAY)) {
             return Standing::Over;
         }
-        now.standing(Some(until))
+        now.standing(until)
     }
 
     /// What was recorded before this is older than `age`, at most [`LONGEST_AGE`], by time that passed while somebody looked:
@@ -261,17 +267,27 @@ impl JudgedTime {
         self.note_doubt(self.judged);
     }
 
+    /// Whether the wall clock can be said to be right.
+    ///
+    /// # Errors
+    /// [`Behind`] when it is before time for destroying: what was destroyed by then is gone, and what expired would live
+    /// again.
+    pub fn may_accept(&self) -> Result<(), Behind> {
+        if self.wall < self.destroying.saturating_sub(micros(LEEWAY)) {
+            return Err(Behind { wall: from_micros(self.wall), seen: from_micros(self.destroying) });
+        }
+        Ok(())
+    }
+
     /// Somebody says that the wall clock is right.
     ///
     /// # Errors
-    /// [`Behind`] when it is before the anchor: what was destroyed by then is gone, and what expired would live again.
+    /// As [`Self::may_accept`].
     pub fn accept(&mut self) -> Result<(), Behind> {
-        if self.wall < self.destroying {
-            return Err(Behind { wall: from_micros(self.wall), seen: from_micros(self.destroying) });
-        }
-        self.judged = self.wall;
+        self.may_accept()?;
+        self.judged = self.wall.max(self.destroying);
         self.stretch = Stretch { wall: self.wall, uptime: self.uptime, first: true };
-        self.jump_to(self.wall, 0);
+        self.jump_to(self.judged, 0);
         (self.claimed, self.doubted) = (false, None);
         Ok(())
     }

@@ -37,6 +37,8 @@ use countersign_projections::{Change, Projection, Table, Value, history::Subject
 use uuid::Uuid;
 
 pub use generations::{Availability, Build, BuildPurpose, Generation, Generations, Made, Parked, Snapshot, Step};
+
+use crate::judged_time::Anchor;
 use rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow};
 pub use vault::{Aged, Belongings, Link, Vault, VaultIdentity};
 
@@ -199,6 +201,8 @@ pub trait EventLog: Send + Sync {
     async fn identity(&self) -> Result<LogIdentity, StoreError>;
     /// The outcome of a command, when it is known.
     async fn outcome(&self, key: &CommandKey) -> Result<Option<Outcome>, StoreError>;
+    /// What time it was when that was stored last; `None` before the first time.
+    async fn anchor(&self) -> Result<Option<Anchor>, StoreError>;
 }
 
 /// What a writer knows under the lock of the head.
@@ -246,6 +250,13 @@ pub trait LogWriter: Send {
     async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError>;
     /// Moves the cut-off of dead rows forward; an earlier one changes nothing.
     async fn raise_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError>;
+    /// Moves the cut-off back, because somebody says so; a later one changes nothing. Rows that have left come back when
+    /// the read model is built anew.
+    async fn lower_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError>;
+    /// Stores what time it is; neither time goes back. What is stored then: another node may have been further.
+    async fn raise_anchor(&mut self, anchor: Anchor) -> Result<Anchor, StoreError>;
+    /// The same, whatever was stored: a time that one start read was contradicted.
+    async fn set_anchor(&mut self, anchor: Anchor) -> Result<(), StoreError>;
     /// Deletes rows of an inline table that are dead by the cut-off, at most `limit`, and returns their keys. With a token
     /// goes when it was last used.
     async fn purge(&mut self, table: &'static Table, limit: u32) -> Result<Vec<Vec<Value>>, StoreError>;

@@ -20,6 +20,8 @@ use countersign_events::{
 use countersign_projections::{Table, Value, authorizations::AUTHORIZATIONS, tokens::TOKENS};
 use papaya::HashMap;
 
+use crate::judged_time::Judgement;
+
 mod last_use;
 
 use last_use::LastUse;
@@ -98,6 +100,9 @@ pub enum TokenError {
     /// No such token was ever issued here.
     #[error("the token is unknown")]
     Unknown,
+    /// It is valid by one reading of the clock, and expired by the other.
+    #[error("the clock of this site jumped, and by one time the token has expired and by the other it has not")]
+    InDoubt,
     /// It was, but is not valid.
     #[error(transparent)]
     Refused(#[from] TokenRefusal),
@@ -117,11 +122,18 @@ impl TokenState {
     ///
     /// # Errors
     /// Why nobody does.
-    pub fn check(&self, digest: TokenDigest, now: Timestamp) -> Result<Bearer, TokenError> {
+    pub fn check(&self, digest: TokenDigest, now: &Judgement) -> Result<Bearer, TokenError> {
         let tokens = self.tokens.pin();
         let token = tokens.get(&digest).ok_or(TokenError::Unknown)?;
-        self.valid(token.application, token.user, &token.facts, now)?;
-        token.last_use.note(now);
+        let valid = |at| self.valid(token.application, token.user, &token.facts, at);
+        match (valid(now.latest()), now.in_doubt()) {
+            (Ok(()), _) => {}
+            (Err(TokenRefusal::Expired), true) => {
+                return Err(valid(now.earliest()).map_or_else(TokenError::from, |()| TokenError::InDoubt));
+            }
+            (Err(refusal), _) => return Err(refusal.into()),
+        }
+        token.last_use.note(now.judged);
         Ok(Bearer {
             token_id: token.id,
             user_id: token.user,

@@ -12,7 +12,7 @@ use std::{
 use countersign_events::recorded::Timestamp;
 use uuid::Uuid;
 
-use crate::judged_time::{Anchor, Behind, JudgedTime, Judgement, Reading, Standing};
+use crate::judged_time::{Anchor, Behind, JudgedTime, Judgement, LEEWAY, Reading, Standing};
 
 /// Tells the time, as far as one clock can.
 pub trait Clock: Send + Sync {
@@ -213,25 +213,39 @@ impl World {
         self.judged(|time| time.at_least(anchor));
     }
 
-    /// Somebody says that the wall clock is right. What was judged before.
+    /// Whether the wall clock can be said to be right.
     ///
     /// # Errors
-    /// [`Behind`] when it is before what this site has already seen.
-    pub fn accept(&self) -> Result<Judgement, Behind> {
-        self.judged(|time| {
-            let before = time.now();
-            time.accept().map(|()| before)
-        })
+    /// [`Behind`] when it is before what this site is certain of.
+    pub fn may_accept(&self) -> Result<(), Behind> {
+        self.judged(|time| time.may_accept())
     }
 
-    /// Hears the clock that several machines share; it counts, if there is one and ours gives way to it. How far ours is ahead.
-    pub fn hear(&self, shared: Timestamp) -> chrono::TimeDelta {
-        let own = self.clock.read();
+    /// Somebody has said, here or on another node, that the wall clock is right, which read `wall` then; it counts where that
+    /// is the clock that is read here.
+    pub fn accept_at(&self, wall: Timestamp) {
+        self.judged(|time| {
+            if (time.now().wall - wall).abs().to_std().is_ok_and(|off| off <= LEEWAY) {
+                // One that is behind was refused before it was put on record.
+                let _ = time.accept();
+            }
+        });
+    }
+
+    /// Hears the clock that several machines share; it counts, if ours gives way to it.
+    pub fn hear(&self, shared: Timestamp) {
         if self.clock.yields() {
             let mut time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
-            time.shared = Some((shared, own.uptime));
+            time.shared = Some((shared, self.clock.read().uptime));
         }
-        own.wall - shared
+    }
+
+    /// How far this machine's clock is ahead of the one that several machines share, in seconds, when it gives way to one.
+    #[must_use]
+    pub fn ahead_seconds(&self) -> Option<i64> {
+        let time = self.time.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = self.clock.read();
+        time.shared.is_some().then(|| (own.wall - time.wall(own).wall).num_seconds())
     }
 
     /// Fresh random bytes.

@@ -75,6 +75,8 @@ pub const TYPES: &[EventType] = &[
     v1("site", "FirstAdministratorNamed"),
     v1("site", "ConfigurationChanged"),
     EventType { category: "site", name: "AuditExported", version: 2 },
+    v1("site", "ClockAccepted"),
+    v1("site", "CutOffLowered"),
     v1("projection", "ProjectionRebuilt"),
     v1("projection", "EventParked"),
     v1("projection", "ParkedEventRetried"),

@@ -45,6 +45,10 @@ pub enum SiteEvent {
         rows: u64,
         at: Timestamp,
     },
+    /// An operator said that the wall clock is right: it read `wall`, and the site had judged and destroyed by these times.
+    ClockAccepted { wall: Timestamp, judged: Timestamp, destroying: Timestamp, at: Timestamp },
+    /// An operator moved the cut-off of dead rows back.
+    CutOffLowered { from: Timestamp, to: Timestamp, at: Timestamp },
 }
 
 /// What a copy of the history is written in.
@@ -102,6 +106,18 @@ pub enum SiteCommand {
         rows: u64,
         at: Timestamp,
     },
+    /// Say that the wall clock is right.
+    AcceptClock {
+        wall: Timestamp,
+        judged: Timestamp,
+        destroying: Timestamp,
+    },
+    /// Move the cut-off of dead rows back.
+    LowerCutOff {
+        from: Timestamp,
+        to: Timestamp,
+        at: Timestamp,
+    },
 }
 
 /// The site has an administrator.
@@ -142,6 +158,12 @@ impl Decider for Site {
             SiteCommand::NoteExport { by, from, to, format, filters, rows, at } => {
                 Ok(vec![SiteEvent::AuditExported { by, from, to, format, filters, rows, at }])
             }
+            SiteCommand::AcceptClock { wall, judged, destroying } if (judged, destroying) == (wall, wall) => Ok(vec![]),
+            SiteCommand::AcceptClock { wall, judged, destroying } => {
+                Ok(vec![SiteEvent::ClockAccepted { wall, judged, destroying, at: wall }])
+            }
+            SiteCommand::LowerCutOff { from, to, .. } if to >= from => Ok(vec![]),
+            SiteCommand::LowerCutOff { from, to, at } => Ok(vec![SiteEvent::CutOffLowered { from, to, at }]),
         }
     }
 
@@ -156,7 +178,7 @@ impl Decider for Site {
                     };
                 }
             }
-            SiteEvent::AuditExported { .. } => {}
+            SiteEvent::AuditExported { .. } | SiteEvent::ClockAccepted { .. } | SiteEvent::CutOffLowered { .. } => {}
         }
         self
     }

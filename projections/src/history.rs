@@ -192,6 +192,8 @@ fn of_site(event: &SiteEvent) -> About {
         SiteEvent::FirstAdministratorNamed { user_id, .. } => of("FirstAdministratorNamed", &[*user_id], &[]),
         SiteEvent::ConfigurationChanged { .. } => of("ConfigurationChanged", &[], &[]),
         SiteEvent::AuditExported { by, .. } => of("AuditExported", &[*by], &[]),
+        SiteEvent::ClockAccepted { .. } => of("ClockAccepted", &[], &[]),
+        SiteEvent::CutOffLowered { .. } => of("CutOffLowered", &[], &[]),
     }
 }
 

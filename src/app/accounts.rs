@@ -293,9 +293,10 @@ impl App {
     /// What a one-time link is for.
     ///
     /// # Errors
-    /// [`AppError::LinkEnded`].
+    /// [`AppError::LinkEnded`], [`AppError::ClockInDoubt`].
     pub async fn link(&self, token: &str) -> Result<Link, AppError> {
-        let link = self.vault.link(self.link_digest(token), self.now()).await?.ok_or(AppError::LinkEnded)?;
+        let (link, until) = self.vault.link(self.link_digest(token)).await?.ok_or(AppError::LinkEnded)?;
+        Self::must_hold(self.world.standing(until - LINK_LIFETIME, until), || AppError::LinkEnded)?;
         let holds = match link {
             Link::SetUp => self.state.admins().is_empty(),
             Link::Reset(user, replaced) => self.state.member(user).is_some_and(|member| member.verifier == replaced),

@@ -198,14 +198,20 @@ impl App {
     }
 
     /// The revision that a page showed, if the nonce is this session's and not too old.
-    fn shown_revision(&self, signed_in: &SignedIn, consent: &Consent, nonce: &str) -> Option<u32> {
+    fn shown_revision(&self, signed_in: &SignedIn, consent: &Consent, nonce: &str) -> Result<u32, AppError> {
+        let (revision, issued) = self.read_nonce(signed_in, consent, nonce).ok_or(AppError::ConsentEnded)?;
+        Self::must_hold(self.world.standing(issued, issued + PAGE_LIFETIME), || AppError::ConsentEnded)?;
+        Ok(revision)
+    }
+
+    fn read_nonce(&self, signed_in: &SignedIn, consent: &Consent, nonce: &str) -> Option<(u32, Timestamp)> {
         let mut parts = nonce.splitn(4, '.');
         let (issued, revision, salt, mac) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let revision: u32 = revision.parse().ok()?;
         let expected = self.nonce_mac(signed_in, consent, issued, salt, revision);
         let issued = DateTime::<Utc>::from_timestamp_micros(issued.parse().ok()?)?;
         let holds: bool = expected.as_bytes().ct_eq(mac.as_bytes()).into();
-        (holds && issued + PAGE_LIFETIME > self.now()).then_some(revision)
+        holds.then_some((revision, issued))
     }
 
     /// The user agrees: a token is issued and goes where the answer says. A double click gets the same answer.
@@ -219,7 +225,7 @@ impl App {
         consent: &Consent,
         nonce: &str,
     ) -> Result<Done<String>, AppError> {
-        let shown_revision = self.shown_revision(signed_in, consent, nonce).ok_or(AppError::ConsentEnded)?;
+        let shown_revision = self.shown_revision(signed_in, consent, nonce)?;
         let caller = answering(caller, nonce);
         let token = self.mint(TokenKind::Access);
         let (user_id, id) = (signed_in.user_id, consent.application.application_id);
@@ -286,7 +292,7 @@ impl App {
         consent: &Consent,
         nonce: &str,
     ) -> Result<Done<String>, AppError> {
-        self.shown_revision(signed_in, consent, nonce).ok_or(AppError::ConsentEnded)?;
+        self.shown_revision(signed_in, consent, nonce)?;
         let (user_id, application_id) = (signed_in.user_id, consent.application.application_id);
         let stream = authorization::stream(application_id, user_id);
         let at = self.now();

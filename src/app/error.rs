@@ -15,7 +15,7 @@ use countersign_events::{
 };
 
 use super::queue::Overtaken;
-use crate::{rate_limit::TooMany, store::StoreError};
+use crate::{judged_time::Behind, rate_limit::TooMany, store::StoreError};
 
 /// The refusal of a decider.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -93,6 +93,14 @@ pub enum AppError {
     /// The read models are not as far as the reader wants.
     #[error("the answer is not up to date yet; retry in a moment")]
     Behind,
+    /// By one reading of the clock it is good, by the other it is over.
+    #[error(
+        "the clock of this site jumped, and by one time this has ended and by the other it has not; ask again later"
+    )]
+    ClockInDoubt,
+    /// The clock is before what the site is certain of.
+    #[error(transparent)]
+    ClockBehind(#[from] Behind),
     /// A position from beyond the end of the log.
     #[error("no such position: the log ends at {head}")]
     BeyondHead {

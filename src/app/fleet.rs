@@ -15,6 +15,7 @@ use countersign_events::{
     account::AccountEvent,
     event::Event,
     recorded::{Position, Recorded, Timestamp},
+    site::SiteEvent,
 };
 use tokio::sync::{Mutex, watch};
 use uuid::Uuid;
@@ -27,7 +28,7 @@ use crate::{
         shared::{Shared, Woken},
     },
     token_state::TokenState,
-    world::Stopwatch,
+    world::{Stopwatch, World},
     writer::AfterCommit,
 };
 
@@ -55,6 +56,7 @@ pub(super) struct Feed {
     pub(super) keyring: Arc<Keyring>,
     pub(super) log: Arc<dyn EventLog>,
     pub(super) models: Arc<dyn ReadModels>,
+    pub(super) world: World,
     /// Through which position it is fed.
     pub(super) fed: Mutex<Position>,
     pub(super) told: watch::Sender<Position>,
@@ -68,6 +70,9 @@ impl Feed {
             && let Some(member) = self.state.member(*user_id)
         {
             self.keyring.forget(*user_id, member.data_key);
+        }
+        if let Event::Site(SiteEvent::ClockAccepted { wall, .. }) = &recorded.event {
+            self.world.accept_at(*wall);
         }
     }
 
@@ -231,8 +236,9 @@ impl Fleet {
                 return Err(late());
             }
             let asked = self.now();
-            let head = self.shared.prove().await?;
-            self.feed.catch_up(head.position).await?;
+            let proof = self.shared.prove().await?;
+            self.feed.world.hear(proof.now);
+            self.feed.catch_up(proof.head.position).await?;
             self.proved.store(asked, Ordering::Release);
             Ok(())
         };

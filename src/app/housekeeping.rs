@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ use countersign_events::{
 
 use countersign_projections::INLINE;
 
-use super::{App, AppError, Caller, Plan, letters, reviews::send};
+use super::{App, AppError, Caller, Plan, clock::Said, letters, reviews::send};
 use crate::store::{Aged, decode, unless_building};
 
 /// How often the site looks after itself.
@@ -43,6 +43,10 @@ const AT_ONCE: u32 = 100;
 /// What housekeeping remembers from round to round.
 #[derive(Default)]
 pub(super) struct House {
+    /// Whether it is stored what time it is.
+    pub(super) is_anchored: AtomicBool,
+    /// What was said of the clock last.
+    pub(super) said: Mutex<Said>,
     /// How far it has looked for rows of the vault that nothing names.
     swept: Mutex<Timestamp>,
     /// Members who were erased and whose belongings are not all destroyed yet.
@@ -51,6 +55,13 @@ pub(super) struct House {
     left_over: Mutex<Vec<String>>,
     /// When the uses of tokens were last written down.
     pub(super) uses_written: Mutex<Timestamp>,
+}
+
+impl House {
+    /// Of a site of which it is stored what time it was, or not.
+    pub(super) fn anchored(is_anchored: bool) -> Self {
+        Self { is_anchored: AtomicBool::new(is_anchored), ..Self::default() }
+    }
 }
 
 /// On what evidence a held secret is destroyed.
@@ -82,6 +93,7 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn look_after(&self) -> Result<(), AppError> {
+        self.note_clock().await?;
         self.write_uses().await?;
         self.look_whole().await?;
         if self.refusal().is_none() {

@@ -12,7 +12,10 @@ use countersign_events::{
 use uuid::Uuid;
 
 use super::{App, AppError, Caller, Done, Plan, letters};
-use crate::store::{Kinds, Page, rows::NotificationRow};
+use crate::{
+    judged_time::Standing,
+    store::{Kinds, Page, rows::NotificationRow},
+};
 
 /// What a member is told, ready to be read.
 #[derive(Debug, Clone)]
@@ -244,6 +247,9 @@ impl App {
         let secret = match inbox.secrets.get(&message) {
             None => return Err(AppError::NotFound),
             Some(SecretStanding::Held(held)) => {
+                if self.world.judgement().standing(held.until) == Standing::InDoubt {
+                    return Err(AppError::ClockInDoubt);
+                }
                 // What was ended or replaced before anybody saw it is not worth seeing.
                 let valid = self.token(held.token_id).await?.valid;
                 if matches!(valid, Err(TokenRefusal::Revoked | TokenRefusal::Expired)) {

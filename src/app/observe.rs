@@ -89,6 +89,7 @@ impl App {
             Family::by(name, help, "projection", samples)
         };
         let mut families = self.metrics.families();
+        families.extend(self.clock_families());
         families.extend(self.writer.families());
         families.extend([
             Family::by(
@@ -131,12 +132,38 @@ impl App {
         Ok(families)
     }
 
+    /// What the clock says and what the site makes of it.
+    #[expect(clippy::cast_precision_loss, reason = "seconds are floating point")]
+    fn clock_families(&self) -> Vec<Family> {
+        let now = self.world.judgement();
+        let gauge = |name, help, value| Family::single(name, help, Value::Gauge(value));
+        let seconds = |span: chrono::TimeDelta| span.num_milliseconds() as f64 / 1e3;
+        let mut families = vec![
+            gauge(
+                "countersign_clock_ahead_seconds",
+                "How far the clock is ahead of the time that the site goes by; beyond 300 either way it is in doubt",
+                seconds(now.wall - now.judged),
+            ),
+            gauge(
+                "countersign_clock_destroying_behind_seconds",
+                "How far the time by which things are destroyed is behind the time that the site goes by",
+                seconds(now.judged - now.destroying),
+            ),
+        ];
+        families.extend(self.world.ahead_seconds().map(|ahead| {
+            let help = "How far this machine's clock is ahead of the database's";
+            gauge("countersign_clock_node_ahead_seconds", help, ahead as f64)
+        }));
+        families
+    }
+
     /// Counts what came of a token check.
     pub(super) fn count_check(&self, checked: &Result<Bearer, BearerError>) {
         self.metrics.token_checked(match checked {
             Ok(_) => "valid",
             Err(BearerError::Malformed(_)) => "malformed",
             Err(BearerError::Invalid(TokenError::Unknown)) => "unknown",
+            Err(BearerError::Invalid(TokenError::InDoubt)) => "in_doubt",
             Err(BearerError::Invalid(TokenError::Refused(refusal))) => match refusal {
                 TokenRefusal::Expired => "expired",
                 TokenRefusal::Revoked => "revoked",

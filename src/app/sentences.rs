@@ -392,6 +392,17 @@ impl Told<'_> {
                     if filters.is_empty() { String::new() } else { format!(", filtered by {}", filters.join(", ")) };
                 format!("{by} took a copy of the history: {events}{within}{format}{filters}")
             }
+            SiteEvent::ClockAccepted { wall, judged, .. } => {
+                let [wall, judged] = [wall, judged].map(moment);
+                format!(
+                    "{} accepted the clock as right: it read {wall}, and the site had gone by {judged}",
+                    self.actor()
+                )
+            }
+            SiteEvent::CutOffLowered { from, to, .. } => {
+                let [from, to] = [from, to].map(moment);
+                format!("{} moved the cut-off of dead rows back from {from} to {to}", self.actor())
+            }
         }
     }
 
@@ -424,6 +435,10 @@ fn listed(scopes: ScopeSet) -> String {
         Some((last, [])) => (*last).to_owned(),
         Some((last, first)) => format!("{} and {last}", first.join(", ")),
     }
+}
+
+fn moment(at: &Timestamp) -> String {
+    at.format("%-d %B %Y, %H:%M").to_string()
 }
 
 fn day(at: Timestamp) -> String {

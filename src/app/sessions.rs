@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{App, AppError, Caller};
 use crate::{
+    judged_time::Standing,
     store::{
         StoreError,
         rows::{AccountRow, Session},
@@ -180,7 +181,9 @@ impl App {
             self.look_closer().await?;
         }
         let Some(member) = self.state.member(session.user_id) else { return Ok(None) };
-        let is_over = session.expires_at <= self.now() || session.verifier != member.verifier;
+        // In doubt too: whoever logs in again has a session that the uptime times.
+        let is_over = self.world.standing(session.created_at, session.expires_at) != Standing::Good
+            || session.verifier != member.verifier;
         if is_over || member.facts.standing != AccountStanding::Active {
             return Ok(None);
         }
@@ -196,7 +199,8 @@ impl App {
     /// Whether a session's password was given within the last 15 minutes.
     #[must_use]
     pub fn is_fresh(&self, signed_in: &SignedIn) -> bool {
-        signed_in.authenticated_at + FRESH > self.now()
+        let at = signed_in.authenticated_at;
+        self.world.standing(at, at + FRESH) == Standing::Good
     }
 
     /// Lets a decision pass that needs a fresh log-in: the session is fresh, or the password comes with it, which

@@ -56,7 +56,7 @@ impl App {
     /// [`BearerError`].
     pub fn check_token(&self, text: &str) -> Result<Bearer, BearerError> {
         let parsed = PlainToken::parse(&self.prefix, text).map_err(BearerError::from);
-        let checked = parsed.and_then(|token| Ok(self.state.check(token.digest(), self.now())?));
+        let checked = parsed.and_then(|token| Ok(self.state.check(token.digest(), &self.world.judgement())?));
         self.count_check(&checked);
         checked
     }
@@ -64,10 +64,13 @@ impl App {
     /// The same, once this node may say so; a token that is not known here may have been issued elsewhere a moment ago.
     ///
     /// # Errors
-    /// [`AppError::Store`] when the node cannot prove that what it knows is recent.
+    /// [`AppError::Store`] when the node cannot prove that what it knows is recent; [`AppError::ClockInDoubt`].
     pub async fn authenticate(&self, text: &str) -> Result<Result<Bearer, BearerError>, AppError> {
         self.vouch().await?;
         let checked = self.check_token(text);
+        if matches!(checked, Err(BearerError::Invalid(TokenError::InDoubt))) {
+            return Err(AppError::ClockInDoubt);
+        }
         if self.is_one_of_many() && matches!(checked, Err(BearerError::Invalid(TokenError::Unknown))) {
             self.look_closer().await?;
             return Ok(self.check_token(text));

@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand};
 use countersign_events::{account::Role, codec, ids::TokenId, scope::ScopeSet, text};
 
 use super::{
-    Misuse, events::Filters, execute::Request, lifetime::Lifetime, open::Missing, projections::Projections,
-    table::Format, unsaid::TokenIds,
+    Misuse, clock::Clock, events::Filters, execute::Request, lifetime::Lifetime, open::Missing,
+    projections::Projections, table::Format, unsaid::TokenIds,
 };
 use crate::{config::Flags, nearest::nearest};
 
@@ -60,6 +60,9 @@ pub(super) enum Command {
     /// Look after read models: status, check, rebuild, parked events
     #[command(subcommand)]
     Projections(Projections),
+    /// See what the site makes of its clock, and say that it is right
+    #[command(subcommand)]
+    Clock(Clock),
     /// Look at a site, running or stopped, and say what is wrong and how to mend it; changes nothing
     #[command(after_help = "Examples:\n  countersign doctor\n  countersign doctor --deep --format json\n\n\
                             Ends with 3 when there is a problem; warnings end with 0.")]

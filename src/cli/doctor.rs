@@ -23,7 +23,7 @@ use super::{
     table::{Format, Table, visible},
 };
 use crate::{
-    app::{App, observe::Following},
+    app::{App, clock::ClockReport, observe::Following},
     config::Config,
     store::{
         facts::Facts,
@@ -124,6 +124,7 @@ struct Site<'a> {
 struct Running {
     following: Vec<Following>,
     writes: bool,
+    clock: ClockReport,
 }
 
 impl Site<'_> {
@@ -228,8 +229,8 @@ pub async fn of_running(app: &App) -> anyhow::Result<Output> {
         None => examine(&app.config.data_dir, Look { unwatched: false, deep: false }).await,
     };
     let following = app.following(app.log.head().await?).await?;
-    let running = Some(Running { following, writes: app.writes() });
-    let site = Site { config: &app.config, facts: &facts, now: app.now(), running };
+    let running = Some(Running { following, writes: app.writes(), clock: app.clock().await? });
+    let site = Site { config: &app.config, facts: &facts, now: app.world.judgement().wall, running };
     let mut findings = site.findings();
     findings.extend(whole::look(&app.config, false).await);
     Ok(Output::Findings(findings))

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::again::{Made, nothing_new};
-use super::{doctor, events, lifetime::Lifetime, output::Output, projections, table::Table};
+use super::{clock, doctor, events, lifetime::Lifetime, output::Output, projections, table::Table};
 use crate::{
     app::{App, AppError, Caller, Done, accounts::Joining, audit::Typed},
     projector::Tell,
@@ -61,6 +61,10 @@ pub enum Request {
     EventsFollow { after: Option<u64>, filter: Typed },
     /// Looks after read models.
     Projections(projections::Asked),
+    /// Shows what the site makes of its clock.
+    ClockShow,
+    /// Says that the clock is right.
+    ClockAccept,
 }
 
 impl Request {
@@ -84,6 +88,8 @@ impl Request {
             Self::Doctor => "doctor",
             Self::EventsFollow { .. } => "events tail",
             Self::Projections(asked) => asked.name(),
+            Self::ClockShow => "clock show",
+            Self::ClockAccept => "clock accept",
         }
     }
 
@@ -91,7 +97,11 @@ impl Request {
     #[must_use]
     pub const fn only_looks(&self) -> bool {
         match self {
-            Self::AccountList | Self::TokenShow { .. } | Self::EventsList { .. } | Self::EventsShow { .. } => true,
+            Self::AccountList
+            | Self::TokenShow { .. }
+            | Self::EventsList { .. }
+            | Self::EventsShow { .. }
+            | Self::ClockShow => true,
             Self::Review(request) => request.only_looks(),
             Self::Projections(asked) => asked.only_looks(),
             Self::AccountCreate { .. }
@@ -103,6 +113,7 @@ impl Request {
             | Self::TokenIssue { .. }
             | Self::TokenRevoke { .. }
             | Self::Doctor
+            | Self::ClockAccept
             // What would come is not in a copy.
             | Self::EventsFollow { .. } => false,
         }
@@ -182,6 +193,8 @@ pub async fn execute_telling(app: &App, request: Request, actor: Actor, tell: Te
         Request::Doctor => doctor::of_running(app).await,
         Request::EventsFollow { after, filter } => events::follow(app, &filter, after).await,
         Request::Projections(asked) => projections::execute(app, asked, &caller, tell).await,
+        Request::ClockShow => clock::show(app).await,
+        Request::ClockAccept => clock::accept(app, &caller).await,
     }
 }
 

@@ -4,13 +4,14 @@
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Subcommand;
-use countersign_events::text;
+use countersign_events::{recorded::Timestamp, text};
 use countersign_projections::{INLINE, Projection, TRAILING};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
     args::{Order, Shape},
+    clock,
     execute::Request,
     open::{Beforehand, Place},
     operator,
@@ -61,6 +62,17 @@ pub(super) enum Projections {
         #[command(flatten)]
         flags: Flags,
     },
+    /// Show before when what has ended leaves the read models for good, or move that back after a clock was wrong
+    #[command(after_help = "Examples:\n  countersign projections cut-off\n  \
+                            countersign projections cut-off --lower 2026-01-31\n\n\
+                            Moving it back is on record. Rows that had left come back when their read models are built anew.")]
+    CutOff {
+        /// Move it back to this instant, such as 2026-01-31T12:00:00Z, or this day
+        #[arg(long, value_name = "TIME", value_parser = clock::typed_instant)]
+        lower: Option<Timestamp>,
+        #[command(flatten)]
+        shape: Shape,
+    },
     /// Events that could not be applied, and those that wait behind them
     #[command(subcommand)]
     Parked(Parked),
@@ -110,6 +122,10 @@ pub enum Asked {
         #[serde(default)]
         accept_log: bool,
     },
+    /// The cut-off of dead rows.
+    CutOff,
+    /// Move it back.
+    CutOffLower { to: Timestamp },
     /// What is parked.
     ParkedList,
     /// Try it again.
@@ -126,6 +142,7 @@ impl Asked {
             Self::Status => "projections status",
             Self::Check { .. } => "projections check",
             Self::Rebuild { .. } => "projections rebuild",
+            Self::CutOff | Self::CutOffLower { .. } => "projections cut-off",
             Self::ParkedList => "projections parked list",
             Self::ParkedRetry { .. } => "projections parked retry",
             Self::ParkedDiscard { .. } => "projections parked discard",
@@ -144,6 +161,10 @@ impl Projections {
             Self::Check { names, shape } => Order::shaped(Request::Projections(Asked::Check { names }), shape),
             Self::Rebuild { names, accept_log, flags } => {
                 Order::new(Request::Projections(Asked::Rebuild { names, accept_log }), flags)
+            }
+            Self::CutOff { lower, shape } => {
+                let asked = lower.map_or(Asked::CutOff, |to| Asked::CutOffLower { to });
+                Order::shaped(Request::Projections(asked), shape)
             }
             Self::Parked(Parked::List { shape }) => Order::shaped(Request::Projections(Asked::ParkedList), shape),
             Self::Parked(Parked::Retry { id, flags }) => {
@@ -247,6 +268,8 @@ pub async fn execute(app: &App, asked: Asked, caller: &Caller, tell: Tell<'_>) -
             }
             Ok(Output::Sentence(said.join("\n")))
         }
+        Asked::CutOff => clock::cut_off(app).await,
+        Asked::CutOffLower { to } => clock::lower_cut_off(app, caller, to).await,
         Asked::ParkedList => parked(app).await,
         Asked::ParkedRetry { id } => {
             let mended = app.retry_parked(caller, &id, tell).await.map_err(|error| not_parked(error, &id))?;

@@ -20,6 +20,7 @@ use super::{
     from_micros,
     rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow},
 };
+use crate::judged_time::Anchor;
 
 pub(crate) fn corrupt(column: impl Display, detail: impl Display) -> StoreError {
     StoreError::Corrupt { position: Position(0), detail: format!("column {column}: {detail}") }
@@ -358,6 +359,10 @@ pub(crate) fn event_id(row: &impl Columns) -> Result<EventId, StoreError> {
 
 pub(crate) fn cut_off(row: &impl Columns) -> Result<Timestamp, StoreError> {
     instant(row, "instant")
+}
+
+pub(crate) fn anchor(row: &impl Columns) -> Result<Anchor, StoreError> {
+    Ok(Anchor { judged: instant(row, "judged")?, destroying: instant(row, "destroying")? })
 }
 
 pub(crate) fn cursor(row: &impl Columns) -> Result<Cursor, StoreError> {

@@ -15,7 +15,7 @@ use super::{
     ask::{Ask, Columns, ask},
     convert,
     facts::{LogFacts, Members, Opened},
-    signed, statements, vault,
+    from_micros, signed, statements, vault,
 };
 
 /// Members that are compared with the vault at once.
@@ -42,6 +42,10 @@ pub(super) trait Examined: Send {
     type Row: Columns;
     /// Counts the events; on `SQLite` by walking along the table, page by page.
     const COUNT: &'static str;
+    /// Answers with a row where it is stored what time it was.
+    const HAS_CLOCK: &'static str;
+    /// The clock of the database, where it has one of its own.
+    const NOW: Option<&'static str>;
     /// What a vault of this kind is told.
     const VAULT: vault::statements::Texts;
 
@@ -56,7 +60,7 @@ pub(super) async fn head(log: &mut impl Examined) -> Result<Head, StoreError> {
 }
 
 /// What is true of the log as a whole, but for how many events it has.
-pub(super) async fn log(log: &mut impl Examined) -> Result<LogFacts, StoreError> {
+pub(super) async fn log<E: Examined>(log: &mut E) -> Result<LogFacts, StoreError> {
     let head = head(log).await?;
     let last = match log.rows(ask(LAST_EVENT)).await?.first() {
         Some(row) => Some((convert::position(row)?, convert::recorded_at(row)?)),
@@ -67,7 +71,18 @@ pub(super) async fn log(log: &mut impl Examined) -> Result<LogFacts, StoreError>
         .iter()
         .map(|row| Ok((convert::number(row, "epoch")?, Position(convert::number(row, "began_after")?))))
         .collect::<Result<_, StoreError>>()?;
-    Ok(LogFacts { head, last, count: last.map_or(0, |(position, _)| position.0), hole: None, epochs })
+    let cut_off = log.rows(ask(statements::CUT_OFF)).await?;
+    let cut_off = cut_off.first().map(convert::cut_off).transpose()?.unwrap_or_default();
+    // An earlier schema has no such table; the next start, or `countersign migrate`, makes it.
+    let has_clock = !log.rows(ask(E::HAS_CLOCK)).await?.is_empty();
+    let anchor = if has_clock { log.rows(ask(statements::ANCHOR)).await? } else { vec![] };
+    let anchor = anchor.first().map(convert::anchor).transpose()?;
+    let now = match E::NOW {
+        Some(text) => log.rows(ask(text)).await?.first().map(|row| convert::integer(row, "now")).transpose()?,
+        None => None,
+    };
+    let count = last.map_or(0, |(position, _)| position.0);
+    Ok(LogFacts { head, last, count, hole: None, epochs, anchor, cut_off, now: now.map(from_micros) })
 }
 
 /// Counts the events, and looks for a hole where there are fewer than positions.

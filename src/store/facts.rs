@@ -10,6 +10,7 @@ use countersign_events::{
 };
 
 use super::{Cursor, Head, StoreError, StoredEvent};
+use crate::judged_time::Anchor;
 
 /// The facts, as far as they could be read.
 #[derive(Debug, Clone, Default)]
@@ -133,6 +134,12 @@ pub struct LogFacts {
     pub hole: Option<(Position, Position)>,
     /// Epochs with the position that each began after.
     pub epochs: Vec<(u32, Position)>,
+    /// What time it was when that was stored last; `None` before the first time, or in an earlier schema.
+    pub anchor: Option<Anchor>,
+    /// The cut-off of dead rows.
+    pub cut_off: Timestamp,
+    /// The clock of the database, where it has one of its own.
+    pub now: Option<Timestamp>,
 }
 
 /// A read model.

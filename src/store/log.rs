@@ -13,6 +13,7 @@ use super::{
     models::{all, bind_span, numbers, one},
     replay, signed, statements,
 };
+use crate::judged_time::Anchor;
 
 /// A missing event is arithmetic.
 fn without_gap(after: Position, page: Vec<StoredEvent>) -> Result<Vec<StoredEvent>, StoreError> {
@@ -103,5 +104,9 @@ impl<S: Reads> EventLog for S {
     async fn outcome(&self, key: &CommandKey) -> Result<Option<Outcome>, StoreError> {
         let statement = ask(statements::OUTCOME).bind(key.scope.clone()).bind(key.id.clone());
         one(self, Of::Log, statement, convert::outcome).await
+    }
+
+    async fn anchor(&self) -> Result<Option<Anchor>, StoreError> {
+        one(self, Of::Log, ask(statements::ANCHOR), convert::anchor).await
     }
 }

@@ -22,6 +22,15 @@ pub enum Woken {
     Anew,
 }
 
+/// What a server that takes writes said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// The end of the log.
+    pub head: Head,
+    /// Its clock, which all nodes share.
+    pub now: Timestamp,
+}
+
 /// A log that several nodes write.
 #[async_trait]
 pub trait Shared: Send + Sync {
@@ -35,7 +44,7 @@ pub trait Shared: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when there is no proof.
-    async fn prove(&self) -> Result<Head, StoreError>;
+    async fn prove(&self) -> Result<Proof, StoreError>;
     /// Reads another generation from now on, where another node has moved a pointer.
     ///
     /// # Errors

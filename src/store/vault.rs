@@ -76,8 +76,8 @@ pub trait Vault: Send + Sync {
     async fn end_sessions_of(&self, user: UserId, keep: Option<[u8; 32]>) -> Result<(), StoreError>;
     /// Keeps a one-time link by its digest; a set-up link takes the place of the one before.
     async fn put_link(&self, digest: [u8; 32], link: Link, until: Timestamp) -> Result<(), StoreError>;
-    /// A one-time link that is still good.
-    async fn link(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<Link>, StoreError>;
+    /// A one-time link, and when it ends.
+    async fn link(&self, digest: [u8; 32]) -> Result<Option<(Link, Timestamp)>, StoreError>;
     /// Uses a one-time link up.
     async fn end_link(&self, digest: [u8; 32]) -> Result<(), StoreError>;
     /// Data keys and verifiers put there from `since` on and before `before`, with the member they are for.
@@ -299,14 +299,15 @@ impl<V: Keeps> Vault for V {
         self.write(before.into_iter().chain([put]).collect(), Copies::Harmless).await.map(drop)
     }
 
-    async fn link(&self, digest: [u8; 32], now: Timestamp) -> Result<Option<Link>, StoreError> {
+    async fn link(&self, digest: [u8; 32]) -> Result<Option<(Link, Timestamp)>, StoreError> {
         let read = |row: &V::Row| {
-            Ok(match row.bytes(0.into())? {
+            let link = match row.bytes(0.into())? {
                 Some(_) => Link::Reset(UserId(id(row, 0)?), VerifierId(id(row, 1)?)),
                 None => Link::SetUp,
-            })
+            };
+            Ok((link, time(row, 2)?))
         };
-        first(self, ask(sql::LINK).bind(digest.to_vec()).bind(micros(now)), read).await
+        first(self, ask(sql::LINK).bind(digest.to_vec()), read).await
     }
 
     async fn end_link(&self, digest: [u8; 32]) -> Result<(), StoreError> {

@@ -81,6 +81,11 @@ pub const CODES: &[Code] = &[
         "What this shows is being built anew from the log, after an upgrade or a loss; nothing was lost.",
     ),
     code(503, "behind", "The answer is not as far as Countersign-Position wants; retry."),
+    code(
+        503,
+        "clock_in_doubt",
+        "The site's clock jumped: by one time the token, link or page is good, by the other it is over. Wait as Retry-After says.",
+    ),
     code(503, "timeout", "It took too long and was given up."),
 ];
 

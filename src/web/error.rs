@@ -138,6 +138,8 @@ pub fn tell(error: &AppError) -> Told {
         AppError::LostRace => told(StatusCode::CONFLICT, "lost_race", say),
         AppError::OtherBody => told(StatusCode::UNPROCESSABLE_ENTITY, "command_id_reused", say),
         AppError::Behind => told(StatusCode::SERVICE_UNAVAILABLE, "behind", say),
+        AppError::ClockInDoubt => told(StatusCode::SERVICE_UNAVAILABLE, "clock_in_doubt", say),
+        AppError::ClockBehind(_) => told(StatusCode::CONFLICT, "wrong_state", say),
         AppError::BeyondHead { .. } => told(StatusCode::BAD_REQUEST, "position_beyond_head", say),
         AppError::Setting(_) | AppError::Codec(_) => {
             hidden(error, StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here; it was logged.")
@@ -227,6 +229,7 @@ const fn token_code(error: BearerError) -> &'static str {
     match error {
         BearerError::Malformed(_) => "token_malformed",
         BearerError::Invalid(TokenError::Unknown) => "token_unknown",
+        BearerError::Invalid(TokenError::InDoubt) => "clock_in_doubt",
         BearerError::Invalid(TokenError::Refused(refusal)) => match refusal {
             TokenRefusal::Expired => "token_expired",
             TokenRefusal::Revoked => "token_revoked",
@@ -419,6 +422,9 @@ pub fn add_retry(error: &AppError, headers: &mut axum::http::HeaderMap) {
         }
         AppError::Store(StoreError::Building(_)) => {
             headers.insert(header::RETRY_AFTER, 5.into());
+        }
+        AppError::ClockInDoubt => {
+            headers.insert(header::RETRY_AFTER, 60.into());
         }
         AppError::Behind | AppError::Store(_) => {
             headers.insert(header::RETRY_AFTER, 1.into());

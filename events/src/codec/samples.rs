@@ -209,7 +209,7 @@ fn after_inbox(event: &I) -> Event {
 }
 
 fn after_site(event: &S) -> Event {
-    let at = at(60);
+    let (at, before, long_before) = (at(60), at(30), at(20));
     match event {
         S::FirstAdministratorNamed { .. } => {
             let difference = |key: &str, from: Option<&str>, to: Option<&str>| Difference {
@@ -226,7 +226,9 @@ fn after_site(event: &S) -> Event {
                 (user(2), Position(1), Position(u64::MAX), ExportFormat::Csv, u64::MAX - 1);
             S::AuditExported { by, from, to, format, filters, rows, at }.into()
         }
-        S::AuditExported { .. } => {
+        S::AuditExported { .. } => S::ClockAccepted { wall: at, judged: before, destroying: long_before, at }.into(),
+        S::ClockAccepted { .. } => S::CutOffLowered { from: before, to: long_before, at }.into(),
+        S::CutOffLowered { .. } => {
             J::ProjectionRebuilt { name: "inbox".to_owned(), generation: 2, through: Position(9), at }.into()
         }
     }

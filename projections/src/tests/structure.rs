@@ -266,6 +266,8 @@ fn every_event_shows_where_this_table_says_and_nowhere_else() {
             | "FirstAdministratorNamed"
             | "ConfigurationChanged"
             | "AuditExported"
+            | "ClockAccepted"
+            | "CutOffLowered"
             | "ProjectionRebuilt"
             | "EventParked"
             | "ParkedEventRetried"

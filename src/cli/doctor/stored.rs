@@ -1,13 +1,17 @@
 //! What doctor looks at in what is stored: versions, the clock against the log, the log's end, read models, write-ahead
 //! logs, and, when it is asked to, every page.
 
-use std::path::Path;
+use std::{fmt::Display, path::Path};
+
+use countersign_events::recorded::Timestamp;
 
 use countersign_projections::TRAILING;
 
 use super::{Finding, Running, Site, command, deep, is_here, quoted, size};
 use crate::{
+    app::clock::ClockReport,
     config::Config,
+    judged_time::PAUSE,
     store::facts::{Again, Database, Facts, LogFacts, Members, ModelFacts, Named, Unreadable},
 };
 
@@ -153,23 +157,78 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// An instant for people.
+fn at(instant: Timestamp) -> impl Display {
+    instant.format("%Y-%m-%d %H:%M:%S UTC")
+}
+
+/// The clock against what is stored, and against what the running server makes of it. Where there is a database with a clock of
+/// its own, that one counts.
 fn clock(site: &Site<'_>, log: &LogFacts, findings: &mut Vec<Finding>) {
     const ABOUT: &str = "clock";
-    let now = site.now.format("%Y-%m-%d %H:%M:%S UTC");
-    let behind = log.last.map_or(0, |(_, recorded_at)| (recorded_at - site.now).num_seconds());
-    let remedy =
+    const SET: &str =
         "set the clock and let it be synchronised (NTP); events recorded meanwhile keep their order, not their time";
-    if behind > 0 {
-        let found = format!("{now}, {behind} s behind the last event in the log");
-        let finding = if behind >= CLOCK_PROBLEM_SECONDS { Finding::problem } else { Finding::warning };
-        return findings.push(finding(ABOUT, found, remedy));
+    let now = log.now.unwrap_or(site.now);
+    let before = findings.len();
+    let behind = |instant: Timestamp| (instant - now).num_seconds();
+    let is_behind_anchor = log.anchor.is_some_and(|anchor| behind(anchor.destroying) >= CLOCK_PROBLEM_SECONDS);
+    if let Some(anchor) = log.anchor.filter(|_| is_behind_anchor) {
+        let found = format!("{}, and the site was already certain of {}", at(now), at(anchor.destroying));
+        findings.push(Finding::problem(ABOUT, found, SET));
+    }
+    if let Some((position, recorded_at)) = log.last.filter(|(_, recorded_at)| behind(*recorded_at) > 0) {
+        let seconds = behind(recorded_at);
+        let found = format!("{}, {seconds} s behind the last event in the log, event {position}", at(now));
+        let finding = if seconds >= CLOCK_PROBLEM_SECONDS { Finding::problem } else { Finding::warning };
+        findings.push(finding(ABOUT, found, SET));
+    }
+    if let Some(running) = &site.running {
+        judged(&running.clock, findings);
+    } else if let Some(anchor) = log.anchor.filter(|anchor| (now - anchor.judged).to_std().is_ok_and(|off| off > PAUSE))
+    {
+        let found = format!("{}, {} days after the site last ran", at(now), (now - anchor.judged).num_days());
+        let remedy = "see that the clock is right; once the site has run for a day, what is over is destroyed, or at once with \
+                      `countersign clock accept`";
+        findings.push(Finding::warning(ABOUT, found, remedy));
+    } else if log.now.is_some_and(|shared| (site.now - shared).abs().num_seconds() >= CLOCK_PROBLEM_SECONDS) {
+        let found = format!("this machine says {}, and the database {}, which counts", at(site.now), at(now));
+        findings.push(Finding::warning(ABOUT, found, "set this machine's clock and let it be synchronised (NTP)"));
+    }
+    if behind(log.cut_off) > 0 {
+        let found = format!("{}, which is not yet: what ended before it is over, so every token is", at(log.cut_off));
+        let remedy = "see that the clock is right; then `countersign projections cut-off --lower TIME` with a time some months \
+                      ago, stop the site, and `countersign projections rebuild tokens authorizations`";
+        findings.push(Finding::problem("cut-off of dead rows", found, remedy));
+    }
+    if findings.len() > before {
+        return;
     }
     let synchronised = if Path::new(SYNCHRONISED).exists() {
         "synchronised"
     } else {
         "this machine does not say whether it is synchronised"
     };
-    findings.push(Finding::ok(ABOUT, format!("{now}, not behind the log; {synchronised}")));
+    findings.push(Finding::ok(ABOUT, format!("{}, not behind the log; {synchronised}", at(now))));
+}
+
+/// What the running server makes of its clock.
+fn judged(clock: &ClockReport, findings: &mut Vec<Finding>) {
+    const ABOUT: &str = "clock";
+    let now = clock.now;
+    if now.in_doubt() {
+        let found = format!("it says {}, and the site goes by {}", at(now.wall), at(now.judged));
+        let remedy = "set the clock right; if it is right, `countersign clock accept` says so at once";
+        findings.push(Finding::problem(ABOUT, found, remedy));
+    }
+    if now.destroying_waits() {
+        let found = format!("what is over is destroyed only up to {}: the clock jumped there", at(now.destroying));
+        let remedy = "see that the clock is right, and wait a day, or say so with `countersign clock accept`";
+        findings.push(Finding::warning(ABOUT, found, remedy));
+    }
+    if let Some(seconds) = clock.ahead_seconds.filter(|_| clock.node_is_off()) {
+        let found = format!("this machine is {seconds} s ahead of the database, whose clock counts");
+        findings.push(Finding::warning(ABOUT, found, "set this machine's clock and let it be synchronised (NTP)"));
+    }
 }
 
 fn head(site: &Site<'_>, log: &LogFacts, findings: &mut Vec<Finding>) {

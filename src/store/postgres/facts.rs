@@ -22,6 +22,8 @@ use super::{
     signed,
 };
 
+pub(super) const NOW: &str = "select (extract(epoch from clock_timestamp()) * 1000000)::bigint as now";
+pub(super) const HAS_CLOCK: &str = "select 1\nwhere to_regclass('clock') is not null";
 pub(super) const GENERATIONS: &str = "select revision, generation\nfrom generations\nwhere name = $1\n\
     order by revision = $2 desc, generation desc\nlimit 1";
 pub(super) const RESTING: &str =
@@ -105,6 +107,8 @@ struct Examining(PgConnection);
 impl Examined for Examining {
     type Row = PgRow;
     const COUNT: &'static str = "select count(*) as number\nfrom events";
+    const HAS_CLOCK: &'static str = HAS_CLOCK;
+    const NOW: Option<&'static str> = Some(NOW);
     const VAULT: vault::statements::Texts = vault::statements::POSTGRES;
 
     async fn rows(&mut self, ask: Ask) -> Result<Vec<PgRow>, StoreError> {

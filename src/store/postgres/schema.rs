@@ -24,6 +24,7 @@ const MIGRATIONS: &[Step] = &[
     (2, "cut_off", include_str!("../../../migrations/postgres/0002_cut_off.sql")),
     (3, "token_uses", include_str!("../../../migrations/postgres/0003_token_uses.sql")),
     (4, "site", include_str!("../../../migrations/postgres/0004_site.sql")),
+    (5, "clock", include_str!("../../../migrations/postgres/0005_clock.sql")),
 ];
 const VAULT_MIGRATIONS: &[Step] = &[
     (1, "vault", include_str!("../../../migrations/postgres/vault/0001_vault.sql")),

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        Head, StoreError, convert,
-        shared::{Shared, Woken},
+        StoreError, convert, from_micros,
+        shared::{Proof, Shared, Woken},
     },
     CHANNEL, FOLLOWED, PostgresStore, SWITCHED, failed, late,
     schema::LOG,
@@ -32,15 +32,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) const PROVE: &str = "begin;\n\
     select pg_logical_emit_message(true, 'countersign', '');\n\
     commit;\n\
-    select epoch, position, recorded_at from head";
-/// By the server's clock. The number rises with each other holder.
+    select epoch, position, recorded_at, (extract(epoch from clock_timestamp()) * 1000000)::bigint as now\n\
+    from head";
+/// By the server's clock. The number rises with each other holder. A lease that lasts longer than any is given out for was
+/// written before that clock went back: it holds nobody up.
 pub(super) const LEASE: &str = "insert into leases as held (name, holder, number, until)\n\
     values ($1, $2, 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint + $3)\n\
     on conflict (name) do update\n\
     set holder = excluded.holder, until = excluded.until,\n    \
     number = held.number + case when held.holder = excluded.holder then 0 else 1 end\n\
     where held.holder = excluded.holder\n\
-    or held.until < (extract(epoch from clock_timestamp()) * 1000000)::bigint\nreturning number";
+    or held.until < (extract(epoch from clock_timestamp()) * 1000000)::bigint\n\
+    or held.until > (extract(epoch from clock_timestamp()) * 1000000)::bigint + 2 * $3\nreturning number";
 pub(super) const RELEASE: &str = "update leases\nset until = 0\nwhere name = $1 and holder = $2";
 
 /// Connections that a node has beside those that read and write.
@@ -61,7 +64,7 @@ impl PostgresStore {
         Ok((listener, self.servers.moves_from(server)))
     }
 
-    async fn proof(&self, connection: &mut Option<PgConnection>) -> Result<Head, StoreError> {
+    async fn proof(&self, connection: &mut Option<PgConnection>) -> Result<Proof, StoreError> {
         // Taken out: when this is given up halfway, so is the connection.
         let mut taken = match connection.take() {
             Some(taken) => taken,
@@ -73,9 +76,10 @@ impl PostgresStore {
         attempt.end();
         let rows: Vec<PgRow> = rows.map_err(failed)?;
         let lost = || StoreError::Unavailable("the database has lost its head".to_owned());
-        let head = convert::head(rows.last().ok_or_else(lost)?)?;
+        let row = rows.last().ok_or_else(lost)?;
+        let proof = Proof { head: convert::head(row)?, now: from_micros(convert::integer(row, "now")?) };
         *connection = Some(taken);
-        Ok(head)
+        Ok(proof)
     }
 }
 
@@ -109,7 +113,7 @@ impl Shared for PostgresStore {
         }
     }
 
-    async fn prove(&self) -> Result<Head, StoreError> {
+    async fn prove(&self) -> Result<Proof, StoreError> {
         let mut connection = self.ears.prover.lock().await;
         let late = |_| StoreError::Unavailable("the database does not prove in time that it takes writes".to_owned());
         timeout(PATIENCE, self.proof(&mut connection)).await.map_err(late)?

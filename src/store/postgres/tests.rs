@@ -41,6 +41,8 @@ const DIALECT: &[&str] = &[
     shared::RELEASE,
     examine::LAST_EVENT,
     examine::EPOCHS,
+    facts::NOW,
+    facts::HAS_CLOCK,
     facts::GENERATIONS,
     facts::RESTING,
     facts::SCHEMAS,

@@ -27,6 +27,7 @@ use super::{
     schema::{INLINE, LOG},
     servers::{Servers, answer},
 };
+use crate::judged_time::Anchor;
 
 /// A statement that takes longer has no answer for us: what became of it is unknown.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -349,6 +350,26 @@ impl LogWriter for PostgresWriter {
 
     async fn raise_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError> {
         self.execute(query(statements::RAISE_CUT_OFF).bind(cut_off.timestamp_micros())).await.map(drop)
+    }
+
+    async fn lower_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError> {
+        self.execute(query(statements::LOWER_CUT_OFF).bind(cut_off.timestamp_micros())).await.map(drop)
+    }
+
+    async fn raise_anchor(&mut self, anchor: Anchor) -> Result<Anchor, StoreError> {
+        let raise = query(statements::RAISE_ANCHOR)
+            .bind(anchor.judged.timestamp_micros())
+            .bind(anchor.destroying.timestamp_micros());
+        let rows = self.rows(raise).await?;
+        let lost = || StoreError::Unavailable("the database did not store what time it is".to_owned());
+        convert::anchor(rows.first().ok_or_else(lost)?)
+    }
+
+    async fn set_anchor(&mut self, anchor: Anchor) -> Result<(), StoreError> {
+        let set = query(statements::SET_ANCHOR)
+            .bind(anchor.judged.timestamp_micros())
+            .bind(anchor.destroying.timestamp_micros());
+        self.execute(set).await.map(drop)
     }
 
     /// In one transaction, so that no crash leaves the use of a token that is gone.

@@ -118,6 +118,8 @@ impl Drop for MadeBeside {
 impl Examined for Examining {
     type Row = SqliteRow;
     const COUNT: &'static str = "select count(*) as number\nfrom events not indexed";
+    const HAS_CLOCK: &'static str = "select 1\nfrom sqlite_master\nwhere type = 'table' and name = 'clock'";
+    const NOW: Option<&'static str> = None;
     const VAULT: vault::statements::Texts = vault::statements::SQLITE;
 
     async fn rows(&mut self, ask: Ask) -> Result<Vec<SqliteRow>, StoreError> {

@@ -99,6 +99,7 @@ pub(super) const MIGRATIONS: &[Step] = &[
     (2, "cut_off", include_str!("../../../migrations/sqlite/0002_cut_off.sql")),
     (3, "token_uses", include_str!("../../../migrations/sqlite/0003_token_uses.sql")),
     (4, "site", include_str!("../../../migrations/sqlite/0004_site.sql")),
+    (5, "clock", include_str!("../../../migrations/sqlite/0005_clock.sql")),
 ];
 
 /// The schemas of the log's database that this program knows.
@@ -111,7 +112,7 @@ pub(super) fn migrator() -> Migrator {
 
 /// Brings the log's database to the schema of this program.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let newest = MIGRATIONS.len();
+    let newest = MIGRATIONS.last().map_or(0, |(number, ..)| *number);
     migrator().run(&mut *connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
             StoreError::Unavailable(format!(

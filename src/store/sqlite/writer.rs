@@ -22,6 +22,7 @@ use super::{
     },
     bind, json, purge, signed, unavailable, uses,
 };
+use crate::judged_time::Anchor;
 
 /// Rows of events and outcomes come in these numbers to a statement.
 pub(super) const LADDER: [usize; 4] = [64, 16, 4, 1];
@@ -222,6 +223,25 @@ impl LogWriter for SqliteWriter {
 
     async fn raise_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError> {
         purge::raise_cut_off(&mut self.connection, cut_off).await
+    }
+
+    async fn lower_cut_off(&mut self, cut_off: Timestamp) -> Result<(), StoreError> {
+        let lower = query(statements::LOWER_CUT_OFF).bind(cut_off.timestamp_micros());
+        lower.execute(&mut self.connection).await.map(drop).map_err(unavailable)
+    }
+
+    async fn raise_anchor(&mut self, anchor: Anchor) -> Result<Anchor, StoreError> {
+        let raise = query(statements::RAISE_ANCHOR)
+            .bind(anchor.judged.timestamp_micros())
+            .bind(anchor.destroying.timestamp_micros());
+        convert::anchor(&raise.fetch_one(&mut self.connection).await.map_err(unavailable)?)
+    }
+
+    async fn set_anchor(&mut self, anchor: Anchor) -> Result<(), StoreError> {
+        let set = query(statements::SET_ANCHOR)
+            .bind(anchor.judged.timestamp_micros())
+            .bind(anchor.destroying.timestamp_micros());
+        set.execute(&mut self.connection).await.map(drop).map_err(unavailable)
     }
 
     async fn purge(&mut self, table: &'static Table, limit: u32) -> Result<Vec<Vec<Value>>, StoreError> {

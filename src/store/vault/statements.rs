@@ -225,10 +225,9 @@ insert into links (digest, user_id, verifier, expires_at)
 values ($1, $2, $3, $4)";
 
 pub const LINK: &str = "
-select user_id, verifier
+select user_id, verifier, expires_at
 from links
-where digest = $1
-and expires_at > $2";
+where digest = $1";
 
 pub const END_LINK: &str = "
 delete from links

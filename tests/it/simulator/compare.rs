@@ -71,6 +71,7 @@ impl Oracle {
                 Ok(bearer) => Ok((bearer.user_id, bearer.scopes.to_string())),
                 Err(BearerError::Malformed(_)) => Err("malformed"),
                 Err(BearerError::Invalid(TokenError::Unknown)) => Err("unknown"),
+                Err(BearerError::Invalid(TokenError::InDoubt)) => Err("in doubt"),
                 Err(BearerError::Invalid(TokenError::Refused(refusal))) => Err(match refusal {
                     TokenRefusal::Expired => "expired",
                     TokenRefusal::Revoked => "revoked",

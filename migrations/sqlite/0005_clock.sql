@@ -1,0 +1,9 @@
+-- What time it was, as far as this site was certain: stored each minute, so that no start with a wrong clock takes the
+-- site back, or lets it destroy what is not over. No row before the first round of housekeeping.
+create table clock (
+    id integer primary key not null check (id = 1),
+    -- Microseconds since 1970: at which things are recorded and expire.
+    judged integer not null,
+    -- At which whatever ends, forgets, purges or sweeps runs; never later.
+    destroying integer not null
+) strict;
