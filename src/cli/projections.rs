@@ -150,7 +150,7 @@ impl Asked {
     }
 
     pub(super) const fn only_looks(&self) -> bool {
-        matches!(self, Self::Status | Self::Check { .. } | Self::ParkedList)
+        matches!(self, Self::Status | Self::Check { .. } | Self::ParkedList | Self::CutOff)
     }
 }
 

@@ -102,3 +102,46 @@ async fn a_generation_that_nothing_reads_is_a_warning() {
     tool(&site).await.run("create schema countersign_inbox_7").await;
     doctor(&site, &[]).has("warning", "left-over generation", "countersign_inbox_7", "within minutes");
 }
+
+#[tokio::test]
+async fn what_was_dropped_or_put_out_of_force_is_found_and_a_migration_makes_it_again() {
+    let Some(site) = given_stopped() else { return };
+    let mut log = tool(&site).await;
+    for (damage, found) in [
+        ("drop trigger events_are_not_updated on events", "the trigger events_are_not_updated is missing"),
+        (
+            "alter table events disable trigger events_are_not_put_beyond_a_gap",
+            "the trigger events_are_not_put_beyond_a_gap is not as it was made, or not in force",
+        ),
+        (
+            "create or replace function events_are_append_only() returns trigger language plpgsql as \
+             $$ begin return null; end; $$",
+            "the function events_are_append_only is not as it was made",
+        ),
+        ("drop index outcomes_by_age", "the index outcomes_by_age is missing"),
+    ] {
+        log.run(damage).await;
+        doctor(&site, &[]).has("problem", "schema of log", found, "`countersign migrate`");
+        site.done(&["migrate"]);
+        doctor(&site, &["--deep"]).is_healthy();
+    }
+}
+
+#[tokio::test]
+async fn events_keys_and_verifiers_that_are_gone_are_found() {
+    let Some(site) = given_stopped() else { return };
+    let unguarded = |change: &str| {
+        format!("alter table events disable trigger user; {change}; alter table events enable trigger user")
+    };
+    let mut log = tool(&site).await;
+    log.run(&unguarded("update events set payload = '{' where type = 'UserRegistered'")).await;
+    doctor(&site, &[]).is_healthy();
+    doctor(&site, &["--deep"]).has("problem", "events", "cannot be read: ", "restore the schema countersign");
+    log.run(&unguarded("delete from events where position = 2")).await;
+    let hole = "are missing, the first of them after 1: the next one there is 3";
+    doctor(&site, &[]).has("problem", "events", hole, "restore the schema countersign");
+    let mut vault = site.home.vault_tables().await;
+    vault.run("delete from verifiers; delete from data_keys where subject <> 'site'").await;
+    let lost = "1 of 1 members have no data key";
+    doctor(&site, &[]).has("problem", "keys of members", lost, "restore the schema countersign_vault");
+}
