@@ -36,6 +36,8 @@ pub struct Anchor {
     pub judged: Timestamp,
     /// Time for destroying; never later.
     pub destroying: Timestamp,
+    /// The same without its last jumps; never later either. See [`JudgedTime::older_than`].
+    pub watched: Timestamp,
 }
 
 /// How something stands that ends at a time.
@@ -142,10 +144,12 @@ impl JudgedTime {
     pub fn start(reading: Reading, anchor: Option<Anchor>, log_ends: Timestamp) -> Self {
         let (wall, uptime) = (reading.wall.timestamp_micros(), micros(reading.uptime));
         let log_ends = log_ends.timestamp_micros();
-        let (stored, destroyed) = match anchor {
-            Some(anchor) => (anchor.judged.timestamp_micros(), anchor.destroying.timestamp_micros()),
-            None if log_ends > 0 && log_ends <= wall => (log_ends, log_ends),
-            None => (wall, wall),
+        let (stored, destroyed, watched) = match anchor.map(|Anchor { judged, destroying, watched }| {
+            (judged.timestamp_micros(), destroying.timestamp_micros(), watched.timestamp_micros())
+        }) {
+            Some(stored) => stored,
+            None if log_ends > 0 && log_ends <= wall => (log_ends, log_ends, log_ends),
+            None => (wall, wall, wall),
         };
         let off = wall.saturating_sub(destroyed);
         // Where what was stored rests on one start's reading, and this one contradicts it, the two prove nothing.
@@ -155,7 +159,7 @@ impl JudgedTime {
         let claimed = judged.saturating_sub(destroying) > micros(PAUSE);
         let stretch = Stretch { wall, uptime, first: true };
         // How long the site was off is what a wrong clock would lie about.
-        let (slow, jumped, doubted) = (destroyed, uptime, None);
+        let (slow, jumped, doubted) = (watched, uptime, None);
         let mut time = Self { wall, uptime, judged, destroying, stretch, slow, jumped, claimed, doubted };
         time.note_doubt(judged);
         time
@@ -235,7 +239,7 @@ impl JudgedTime {
     #[must_use]
     pub fn standing(&self, begun: Timestamp, until: Timestamp) -> Standing {
         let now = self.now();
-        if self.doubted.is_some_and(|doubted| begun.timestamp_micros() >= doubted) && begun <= now.judged {
+        if self.doubted.is_some_and(|doubted| begun.timestamp_micros() > doubted) && begun <= now.judged {
             return if until > now.judged { Standing::Good } else { Standing::Over };
         }
         if begun.timestamp_micros() > self.wall.max(self.judged).saturating_add(micros(LEEWAY)) {
@@ -255,7 +259,8 @@ impl JudgedTime {
     /// What is to be stored.
     #[must_use]
     pub fn anchor(&self) -> Anchor {
-        Anchor { judged: from_micros(self.judged), destroying: from_micros(self.destroying) }
+        let [judged, destroying, watched] = [self.judged, self.destroying, self.slow].map(from_micros);
+        Anchor { judged, destroying, watched }
     }
 
     /// Another node has stored this: neither time is before it.
@@ -264,6 +269,7 @@ impl JudgedTime {
             self.judged = self.judged.max(anchor.judged.timestamp_micros());
         }
         self.jump_to(self.destroying.max(anchor.destroying.timestamp_micros().min(self.judged)), 0);
+        self.slow = self.slow.max(anchor.watched.timestamp_micros().min(self.destroying));
         self.note_doubt(self.judged);
     }
 

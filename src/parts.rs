@@ -164,6 +164,10 @@ pub fn log_lacks(end: Cursor, at_seen: Option<EventId>, cut: Option<Position>, s
 #[must_use]
 pub fn model_misfit(model: &ModelPart, end: Cursor) -> Option<String> {
     let Mark { cursor, event } = model.mark;
+    // The end may have been read before the site went on.
+    if event.is_some() && model.in_log == event {
+        return None;
+    }
     if cursor > end {
         return Some(format!(
             "the read model {} is ahead of the log, which ends at {}.{}: it is at {}.{}",

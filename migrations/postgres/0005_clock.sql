@@ -5,5 +5,7 @@ create table clock (
     -- Microseconds since 1970: at which things are recorded and expire.
     judged bigint not null,
     -- At which whatever ends, forgets, purges or sweeps runs; never later.
-    destroying bigint not null
+    destroying bigint not null,
+    -- The same without what it jumped while nobody watched the clock: what is kept for hours or days is forgotten by it.
+    watched bigint not null
 );

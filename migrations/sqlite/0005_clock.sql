@@ -5,5 +5,7 @@ create table clock (
     -- Microseconds since 1970: at which things are recorded and expire.
     judged integer not null,
     -- At which whatever ends, forgets, purges or sweeps runs; never later.
-    destroying integer not null
+    destroying integer not null,
+    -- The same without what it jumped while nobody watched the clock: what is kept for hours or days is forgotten by it.
+    watched integer not null
 ) strict;

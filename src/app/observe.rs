@@ -138,7 +138,8 @@ impl App {
         let now = self.world.judgement();
         let gauge = |name, help, value| Family::single(name, help, Value::Gauge(value));
         let seconds = |span: chrono::TimeDelta| span.num_milliseconds() as f64 / 1e3;
-        let mut families = vec![
+        let ahead = self.world.ahead_seconds().unwrap_or_default();
+        vec![
             gauge(
                 "countersign_clock_ahead_seconds",
                 "How far the clock is ahead of the time that the site goes by; beyond 300 either way it is in doubt",
@@ -149,12 +150,12 @@ impl App {
                 "How far the time by which things are destroyed is behind the time that the site goes by",
                 seconds(now.judged - now.destroying),
             ),
-        ];
-        families.extend(self.world.ahead_seconds().map(|ahead| {
-            let help = "How far this machine's clock is ahead of the database's";
-            gauge("countersign_clock_node_ahead_seconds", help, ahead as f64)
-        }));
-        families
+            gauge(
+                "countersign_clock_node_ahead_seconds",
+                "How far this machine's clock is ahead of the database's, where that one counts",
+                ahead as f64,
+            ),
+        ]
     }
 
     /// Counts what came of a token check.

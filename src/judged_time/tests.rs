@@ -1,3 +1,5 @@
+//! Stories of clocks, and properties of every story.
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 

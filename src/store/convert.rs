@@ -362,7 +362,8 @@ pub(crate) fn cut_off(row: &impl Columns) -> Result<Timestamp, StoreError> {
 }
 
 pub(crate) fn anchor(row: &impl Columns) -> Result<Anchor, StoreError> {
-    Ok(Anchor { judged: instant(row, "judged")?, destroying: instant(row, "destroying")? })
+    let [judged, destroying, watched] = ["judged", "destroying", "watched"].map(|name| instant(row, name));
+    Ok(Anchor { judged: judged?, destroying: destroying?, watched: watched? })
 }
 
 pub(crate) fn cursor(row: &impl Columns) -> Result<Cursor, StoreError> {

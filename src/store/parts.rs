@@ -91,7 +91,17 @@ pub struct Parts {
     pub has_models: bool,
 }
 
+/// How often the parts are read once more, when a running site told the vault something in between.
+pub(super) const RACES: u32 = 3;
+
 impl Parts {
+    /// Whether the vault was read before the log noted what it has seen, or is an older one.
+    pub(super) fn vault_is_behind(&self) -> bool {
+        let seen = |vault: &VaultPart| vault.seen.cursor;
+        let noted = self.log.held().map(|log| log.identity.vault_seen);
+        self.vault.held().map(seen).zip(noted).is_some_and(|(seen, noted)| seen < noted)
+    }
+
     /// Whether there is nothing of a site.
     #[must_use]
     pub fn is_nothing(&self) -> bool {

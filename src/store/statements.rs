@@ -198,15 +198,17 @@ pub(crate) const FORGET_INLINE_REVISION: &str = "delete from inline_models\nwher
 pub(crate) const CUT_OFF: &str = "select instant\nfrom cut_off";
 pub(crate) const RAISE_CUT_OFF: &str = "update cut_off\nset instant = $1\nwhere instant < $1";
 pub(crate) const LOWER_CUT_OFF: &str = "update cut_off\nset instant = $1\nwhere instant > $1";
-pub(crate) const ANCHOR: &str = "select judged, destroying\nfrom clock";
-/// Neither time goes back. What is stored then.
-pub(crate) const RAISE_ANCHOR: &str = "insert into clock (id, judged, destroying)\nvalues (1, $1, $2)\n\
+pub(crate) const ANCHOR: &str = "select judged, destroying, watched\nfrom clock";
+/// No time goes back. What is stored then.
+pub(crate) const RAISE_ANCHOR: &str = "insert into clock (id, judged, destroying, watched)\nvalues (1, $1, $2, $3)\n\
     on conflict (id) do update\n\
     set judged = case when excluded.judged > clock.judged then excluded.judged else clock.judged end,\n    \
-    destroying = case when excluded.destroying > clock.destroying then excluded.destroying else clock.destroying end\n\
-    returning judged, destroying";
-pub(crate) const SET_ANCHOR: &str = "insert into clock (id, judged, destroying)\nvalues (1, $1, $2)\n\
-    on conflict (id) do update\nset judged = excluded.judged, destroying = excluded.destroying";
+    destroying = case when excluded.destroying > clock.destroying then excluded.destroying else clock.destroying end,\n    \
+    watched = case when excluded.watched > clock.watched then excluded.watched else clock.watched end\n\
+    returning judged, destroying, watched";
+pub(crate) const SET_ANCHOR: &str = "insert into clock (id, judged, destroying, watched)\nvalues (1, $1, $2, $3)\n\
+    on conflict (id) do update\n\
+    set judged = excluded.judged, destroying = excluded.destroying, watched = excluded.watched";
 pub(crate) const FORGET_OUTCOMES: &str = "delete from outcomes\nwhere (scope, command_id) in (\n    \
     select scope, command_id\n    from outcomes\n    where recorded_at < $1\n    limit $2\n)";
 pub(crate) const USES_OF: &str = "select tokens.digest, used_at\nfrom tokens\n\

@@ -1,12 +1,7 @@
 //! A site is one thing: log, vault, root key and read models belong together. Where one is missing, empty, older, or
 //! another site's, nothing is opened and nothing destroyed, and whoever asks hears which part it is and what to do.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
 
 use countersign::{
     app::AppError,
@@ -155,9 +150,9 @@ impl Sites {
         let data = directory.path().join("site");
         fs::create_dir(&data).expect("a directory");
         for (name, state) in [("log.db", log), ("vault.db", vault)] {
-            self.put(state, Path::new("site").join(name), directory.path());
+            self.put(state, &Path::new("site").join(name), directory.path());
         }
-        self.put(key, PathBuf::from("site.key"), directory.path());
+        self.put(key, Path::new("site.key"), directory.path());
         if let Some(home) = self.of(models) {
             copy_all(&home.data_dir().join("models"), &data.join("models"));
         } else if models == State::Empty {
@@ -169,7 +164,7 @@ impl Sites {
         Parts { directory, databases: None, root_key: None }
     }
 
-    fn put(&self, state: State, file: PathBuf, to: &Path) {
+    fn put(&self, state: State, file: &Path, to: &Path) {
         match self.of(state) {
             Some(home) => {
                 for end in ["", "-wal"] {
@@ -181,9 +176,9 @@ impl Sites {
                 }
             }
             None if state == State::Empty => {
-                fs::write(to.join(&file), "").expect("an empty file");
+                fs::write(to.join(file), "").expect("an empty file");
                 let owner_alone = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-                fs::set_permissions(to.join(&file), owner_alone).expect("it is ours");
+                fs::set_permissions(to.join(file), owner_alone).expect("it is ours");
             }
             None => {}
         }
@@ -429,8 +424,8 @@ async fn a_site_of_the_release_before_adopts_its_id_and_goes_on(database: Databa
 async fn without_what_is_new(home: &Home) {
     let mut log = home.log().await;
     log.run(log.either(
-        "drop table site; delete from _sqlx_migrations where version >= 4",
-        "drop table countersign.site; delete from countersign._sqlx_migrations where version >= 4; \
+        "drop table site; drop table clock; delete from _sqlx_migrations where version >= 4",
+        "drop table countersign.site; drop table countersign.clock; delete from countersign._sqlx_migrations where version >= 4; \
          alter table countersign.cursors drop column event_id, drop column event_position",
     ))
     .await;

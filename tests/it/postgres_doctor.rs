@@ -32,7 +32,7 @@ async fn a_healthy_database_is_looked_at_without_a_word_to_any_node_and_without_
     told.is_healthy();
     for (about, found) in [
         ("program", "PostgreSQL 1"),
-        ("schema of log", "4"),
+        ("schema of log", "5"),
         ("schema of vault", "2"),
         ("root key", "from COUNTERSIGN_ROOT_KEY, opens the vault"),
         ("integrity of log", "every row"),
@@ -56,8 +56,8 @@ async fn a_root_key_that_is_another_one_is_a_problem() {
 async fn a_schema_is_told_that_is_behind_that_is_ahead_and_that_is_too_far_ahead() {
     let Some(site) = given_stopped() else { return };
     let mut log = tool(&site).await;
-    log.run("delete from _sqlx_migrations where version = 4").await;
-    doctor(&site, &[]).has("warning", "schema of log", "3; this program wants 4", "countersign migrate");
+    log.run("delete from _sqlx_migrations where version = 5").await;
+    doctor(&site, &[]).has("warning", "schema of log", "4; this program wants 5", "countersign migrate");
     log.run("update _sqlx_migrations set version = version + 98").await;
     doctor(&site, &[]).has("ok", "schema of log", "a newer Countersign made", "");
     log.run("update compatibility set oldest = 99").await;

@@ -56,7 +56,7 @@ fn a_healthy_site_has_every_file_in_order() {
     let told = doctor(&site, &["--deep"]);
     for (about, found) in [
         ("program", "SQLite 3"),
-        ("schema of log.db", "4"),
+        ("schema of log.db", "5"),
         ("disk of the data directory", "free"),
         ("disk of the root key", "free"),
         ("permissions", "owner's alone"),

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, PgConnection, postgres::PgRow, query, query_scalar};
 use super::{
     super::{
         Cursor, Mark, StoreError, convert,
-        parts::{LogPart, ModelPart, Part, Parts, VaultPart},
+        parts::{LogPart, ModelPart, Part, Parts, RACES, VaultPart},
         statements, vault,
     },
     failed,
@@ -22,6 +22,17 @@ const LAST: &str = "select position, event_id\nfrom events\norder by position de
 
 /// Looks at the parts in these databases.
 pub async fn look(log_urls: &str, vault_urls: &str) -> Parts {
+    let mut parts = look_once(log_urls, vault_urls).await;
+    for _ in 0..RACES {
+        if !parts.vault_is_behind() {
+            break;
+        }
+        parts = look_once(log_urls, vault_urls).await;
+    }
+    parts
+}
+
+async fn look_once(log_urls: &str, vault_urls: &str) -> Parts {
     let vault = look_at_vault(vault_urls).await.unwrap_or_else(unreadable);
     let seen = vault.held().map(|vault| vault.seen).unwrap_or_default();
     let mut models = vec![];

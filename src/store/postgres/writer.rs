@@ -359,7 +359,8 @@ impl LogWriter for PostgresWriter {
     async fn raise_anchor(&mut self, anchor: Anchor) -> Result<Anchor, StoreError> {
         let raise = query(statements::RAISE_ANCHOR)
             .bind(anchor.judged.timestamp_micros())
-            .bind(anchor.destroying.timestamp_micros());
+            .bind(anchor.destroying.timestamp_micros())
+            .bind(anchor.watched.timestamp_micros());
         let rows = self.rows(raise).await?;
         let lost = || StoreError::Unavailable("the database did not store what time it is".to_owned());
         convert::anchor(rows.first().ok_or_else(lost)?)
@@ -368,7 +369,8 @@ impl LogWriter for PostgresWriter {
     async fn set_anchor(&mut self, anchor: Anchor) -> Result<(), StoreError> {
         let set = query(statements::SET_ANCHOR)
             .bind(anchor.judged.timestamp_micros())
-            .bind(anchor.destroying.timestamp_micros());
+            .bind(anchor.destroying.timestamp_micros())
+            .bind(anchor.watched.timestamp_micros());
         self.execute(set).await.map(drop)
     }
 

@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Connection as _, SqliteConnection, query, sqlite::Sql
 use super::{
     super::{
         Cursor, Mark, StoreError, convert,
-        parts::{LogPart, ModelPart, Part, Parts, VaultPart},
+        parts::{LogPart, ModelPart, Part, Parts, RACES, VaultPart},
         statements, vault,
     },
     schema, signed, unavailable,
@@ -22,6 +22,17 @@ const CURSOR_ROW: &str = "select *\nfrom cursor";
 
 /// Looks at the parts in a data directory. `unwatched` says that nobody has them open, nor will while this takes.
 pub async fn look(data_dir: &Path, unwatched: bool) -> Parts {
+    let mut parts = look_once(data_dir, unwatched).await;
+    for _ in 0..RACES {
+        if !parts.vault_is_behind() {
+            break;
+        }
+        parts = look_once(data_dir, unwatched).await;
+    }
+    parts
+}
+
+async fn look_once(data_dir: &Path, unwatched: bool) -> Parts {
     let models = data_dir.join("models");
     let is_model = |name: &str| !name.starts_with("check-") && Path::new(name).extension().is_some_and(|e| e == "db");
     let has_models = fs::read_dir(&models)

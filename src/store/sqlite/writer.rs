@@ -233,14 +233,16 @@ impl LogWriter for SqliteWriter {
     async fn raise_anchor(&mut self, anchor: Anchor) -> Result<Anchor, StoreError> {
         let raise = query(statements::RAISE_ANCHOR)
             .bind(anchor.judged.timestamp_micros())
-            .bind(anchor.destroying.timestamp_micros());
+            .bind(anchor.destroying.timestamp_micros())
+            .bind(anchor.watched.timestamp_micros());
         convert::anchor(&raise.fetch_one(&mut self.connection).await.map_err(unavailable)?)
     }
 
     async fn set_anchor(&mut self, anchor: Anchor) -> Result<(), StoreError> {
         let set = query(statements::SET_ANCHOR)
             .bind(anchor.judged.timestamp_micros())
-            .bind(anchor.destroying.timestamp_micros());
+            .bind(anchor.destroying.timestamp_micros())
+            .bind(anchor.watched.timestamp_micros());
         set.execute(&mut self.connection).await.map(drop).map_err(unavailable)
     }
 

@@ -112,7 +112,13 @@ impl Site {
         let given: Vec<_> = self.settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
         let seed = self.lives * DRAWS_A_LIFE;
         self.lives += 1;
-        let opening = || runtime.block_on(support::open(&self.home, self.clock.clone(), &given, seed, CODEC));
+        let opening = || {
+            runtime.block_on(async {
+                let app = support::open(&self.home, self.clock.clone(), &given, seed, CODEC).await;
+                app.built().await;
+                app
+            })
+        };
         match catch_unwind(AssertUnwindSafe(opening)) {
             Ok(app) => {
                 self.life = Some((runtime, app));
