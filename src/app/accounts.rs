@@ -205,7 +205,10 @@ impl App {
         let at = self.now();
         let done =
             self.change_account(caller, user, |another_admin| AccountCommand::Suspend { another_admin, at }).await?;
-        self.vault.end_sessions_of(user, None).await?;
+        // Who repeats an old command ends nothing that began since its member was reinstated.
+        if self.state.member(user).is_none_or(|member| member.facts.standing != AccountStanding::Active) {
+            self.vault.end_sessions_of(user, None).await?;
+        }
         Ok(done)
     }
 

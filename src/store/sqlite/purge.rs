@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use countersign_events::recorded::Timestamp;
 use countersign_projections::{Table, Value, tokens::TOKENS};
-use sqlx::{AssertSqlSafe, Connection as _, Row, SqliteConnection, query, raw_sql};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection, query, raw_sql};
 
 use super::{
     super::{StoreError, changes, convert, statements},
     unavailable, uses,
+    writer::undo,
 };
 
 /// How long scrubbing waits for readers to let go of the write-ahead log.
@@ -34,13 +35,20 @@ pub(super) async fn dead_rows(
     table: &'static Table,
     limit: u32,
 ) -> Result<Vec<Vec<Value>>, StoreError> {
-    let mut tx = connection.begin_with("begin immediate").await.map_err(unavailable)?;
-    let keys = delete_dead(&mut tx, table, limit).await?;
-    if *table == TOKENS && !keys.is_empty() {
-        uses::forget(&mut tx, &keys).await?;
+    raw_sql("begin immediate").execute(&mut *connection).await.map_err(unavailable)?;
+    let work = async {
+        let keys = delete_dead(connection, table, limit).await?;
+        if *table == TOKENS && !keys.is_empty() {
+            uses::forget(connection, &keys).await?;
+        }
+        raw_sql("commit").execute(&mut *connection).await.map_err(unavailable)?;
+        Ok(keys)
+    };
+    let result = work.await;
+    if result.is_err() {
+        undo(connection).await?;
     }
-    tx.commit().await.map_err(unavailable)?;
-    Ok(keys)
+    result
 }
 
 async fn delete_dead(

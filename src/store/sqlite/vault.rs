@@ -7,8 +7,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
-    ConnectOptions, Connection, Row, SqliteConnection, SqlitePool,
+    ConnectOptions, Row, SqliteConnection, SqlitePool,
     error::ErrorKind,
+    raw_sql,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous},
 };
 use tokio::sync::{Mutex, MutexGuard};
@@ -52,6 +53,9 @@ struct Writer {
     /// Whether the write-ahead log may hold copies of rows that were destroyed. Changed under the lock only,
     /// and set before the row goes, so that no crash of a task loses it.
     residue: bool,
+    /// Whether there may be something to undo. The library's own transactions count how deep they are, and lose count
+    /// when the database has undone one by itself, after a full disk for instance: none could begin any more.
+    begun: bool,
 }
 
 impl SqliteVault {
@@ -75,7 +79,7 @@ impl SqliteVault {
                 .await
                 .map_err(failed)?;
             file::migrate(&mut connection).await?;
-            let mut writer = Writer { connection, residue: true };
+            let mut writer = Writer { connection, residue: true, begun: false };
             writer.truncate().await?;
             Ok(writer)
         };
@@ -130,18 +134,39 @@ impl SqliteVault {
 impl Writer {
     /// Runs statements, all or none; several in a transaction of their own.
     async fn run(&mut self, asks: Vec<Ask>) -> Result<u64, StoreError> {
-        let mut tx = self.connection.begin_with("begin immediate").await.map_err(failed)?;
+        self.undo().await?;
+        self.begun = true;
+        let result = self.transact(asks).await;
+        match &result {
+            Ok(_) => self.begun = false,
+            Err(_) => self.undo().await?,
+        }
+        result
+    }
+
+    async fn transact(&mut self, asks: Vec<Ask>) -> Result<u64, StoreError> {
+        raw_sql("begin immediate").execute(&mut self.connection).await.map_err(failed)?;
         let mut changed = 0;
         for ask in asks {
-            changed += bind::statement(ask).execute(&mut *tx).await.map_err(failed)?.rows_affected();
+            changed += bind::statement(ask).execute(&mut self.connection).await.map_err(failed)?.rows_affected();
         }
-        tx.commit().await.map_err(failed)?;
+        raw_sql("commit").execute(&mut self.connection).await.map_err(failed)?;
         Ok(changed)
+    }
+
+    /// Undoes what a caller who hung up, or a failure, left begun.
+    async fn undo(&mut self) -> Result<(), StoreError> {
+        if self.begun {
+            super::writer::undo(&mut self.connection).await?;
+            self.begun = false;
+        }
+        Ok(())
     }
 
     /// Tries once to move the write-ahead log into the database and cut it to nothing, if there is residue.
     /// There still is when a reader was in the way: `SQLite` says so in the row, not as an error.
     async fn truncate(&mut self) -> Result<(), StoreError> {
+        self.undo().await?;
         if self.residue {
             let row = sqlx::query(TRUNCATE).fetch_one(&mut self.connection).await.map_err(failed)?;
             self.residue = row.try_get::<i64, _>(0).map_err(failed)? != 0;
