@@ -84,7 +84,7 @@ pub enum AppError {
     /// Another was faster, or the application has moved on.
     #[error("{0}")]
     Overtaken(Box<Overtaken>),
-    /// Others were faster, five times.
+    /// Others were faster, each of the twelve times.
     #[error("others were faster; look at it again and retry")]
     LostRace,
     /// The command's id was used for something else.

@@ -58,6 +58,7 @@ mod rare_sites;
 mod read_only;
 mod readme;
 mod real_browser;
+mod real_clock;
 mod real_events;
 mod real_fleet_idle;
 mod real_fleet_loss;
