@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::{prerequisites::require_success, running_site::RunningSite};
+use crate::{databases::Database, prerequisites::require_success, running_site::RunningSite};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_countersign");
 
@@ -50,7 +50,7 @@ fn files(directory: &Path) -> BTreeMap<String, (Vec<u8>, i64, i64)> {
 
 /// A site that was killed, so that its write-ahead logs hold what nobody copied back, and what each look said before.
 fn killed_site() -> RunningSite {
-    let mut site = RunningSite::start();
+    let mut site = RunningSite::start_in(Database::Sqlite, &[], &[]);
     site.given_member("rob", &["reviewer", "admin"]);
     site.given_member("cleo", &[]);
     site.kill9();
