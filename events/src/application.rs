@@ -416,7 +416,7 @@ impl Record {
         }
     }
 
-    /// Whoever names the revision that they read decides on no other one, and overwrites none.
+    /// A command that names the revision it was made from is refused on any other one.
     fn has_seen(&self, seen: Option<u32>) -> Result<(), ApplicationRefusal> {
         match seen.filter(|seen| *seen != self.revision) {
             Some(seen) => Err(ApplicationRefusal::Revised { seen, now: self.revision }),

@@ -12,7 +12,7 @@ use countersign_events::{
 use super::{App, AppError, Caller, Done, Plan};
 use crate::judged_time::{Anchor, Judgement, LEEWAY, PAUSE, Standing};
 
-/// What is told of the clock.
+/// The state of the clock, as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReport {
     /// What it is now.
