@@ -191,6 +191,7 @@ impl App {
             policy,
             metrics: Metrics::new(world.now()),
             config,
+            passwords: world.passwords(),
             world,
             log: stores.log,
             models: stores.models,
@@ -199,7 +200,6 @@ impl App {
             projector,
             sources,
             keyring,
-            passwords: PasswordPool::default(),
             keys: Keys {
                 csrf: root.derive(context::CSRF),
                 held_secret: root.derive(context::HELD_SECRET),

@@ -11,7 +11,7 @@ use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
-pub use password::{PasswordPool, UNKNOWN_USER_VERIFIER, hash_password, verify_password, verify_password_of};
+pub use password::{Cost, PasswordPool, UNKNOWN_USER_VERIFIER, hash_password, verify_password, verify_password_of};
 pub use root_key::{RootKey, RootKeyError};
 
 /// What each key is for. A context is part of the key: changing one makes everything under it unreadable.

@@ -46,8 +46,8 @@ use pages::PageError;
 pub fn router(app: Arc<App>) -> Router {
     let base = app.config.base_path().to_owned();
     let document = Document::default();
+    document.describe(app.clone());
     let doors = doors(&document);
-    document.write(&app.config, &doors);
     let (watched, doors): (Vec<_>, Vec<_>) = doors.iter().partition(|door| door.who == Watcher);
     let routes = routes(&doors).fallback(nowhere);
     let routes = under(&base, routes).fallback(nowhere);

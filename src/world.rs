@@ -1,4 +1,4 @@
-//! Time and randomness, the two things that `App` takes from outside. Tests bring a clock that
+//! Time, randomness and work on passwords: what `App` takes from outside. Tests bring a clock that
 //! stands still and entropy with a seed; nothing else reads a clock or draws random bytes.
 
 use std::{
@@ -12,7 +12,10 @@ use std::{
 use countersign_events::recorded::Timestamp;
 use uuid::Uuid;
 
-use crate::judged_time::{Anchor, Behind, JudgedTime, Judgement, LEEWAY, Reading, Standing};
+use crate::{
+    judged_time::{Anchor, Behind, JudgedTime, Judgement, LEEWAY, Reading, Standing},
+    secrets::{Cost, PasswordPool},
+};
 
 /// Tells the time, as far as one clock can.
 pub trait Clock: Send + Sync {
@@ -120,6 +123,7 @@ impl RequestIds {
 pub struct World {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    passwords: PasswordPool,
     time: Arc<Mutex<Time>>,
 }
 
@@ -144,7 +148,20 @@ impl World {
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let reading = clock.read();
         let judged = JudgedTime::start(reading, None, Timestamp::default());
-        Self { clock, entropy, time: Arc::new(Mutex::new(Time { judged, shared: None })) }
+        let time = Arc::new(Mutex::new(Time { judged, shared: None }));
+        Self { clock, entropy, passwords: PasswordPool::new(Cost::FULL), time }
+    }
+
+    /// With new passwords at another cost.
+    #[must_use]
+    pub fn with_passwords_at(self, cost: Cost) -> Self {
+        Self { passwords: PasswordPool::new(cost), ..self }
+    }
+
+    /// Where passwords are worked on.
+    #[must_use]
+    pub fn passwords(&self) -> PasswordPool {
+        self.passwords.clone()
     }
 
     /// The real one.

@@ -9,9 +9,20 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-/// OWASP's first choice for argon2id that fits small machines: 19 MiB, two passes, one lane.
-const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
+/// What it costs to make a verifier, and to try a password against it.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    memory_kib: u32,
+    passes: u32,
+}
+
+impl Cost {
+    /// OWASP's first choice for argon2id that fits small machines: 19 MiB, two passes, one lane.
+    pub const FULL: Self = Self { memory_kib: 19 * 1024, passes: 2 };
+    /// The least that argon2 can do (RFC 9106 section 3.1), for tests: their passwords guard nothing.
+    pub const LEAST: Self = Self { memory_kib: 8, passes: 1 };
+}
+
 const LANES: u32 = 1;
 
 /// How many passwords are worked on at once: each takes a core and 19 MiB for some 20 ms.
@@ -22,16 +33,22 @@ pub const UNKNOWN_USER_VERIFIER: &str = "$argon2id$v=19$m=19456,t=2,p=1$\
      bm9ib2R5IGxpdmVzIGhlcg$VGhpcyBpcyBub3QgYSBkaWdlc3Qgb2YgYW55dGhpbmc";
 
 /// The verifier of a password as a PHC string. `salt` is random.
+///
+/// # Panics
+/// Never: the salt has a legal length, and a password that is too long for argon2 does not fit into a request.
 #[must_use]
-pub fn hash_password(password: &str, salt: [u8; 16]) -> String {
-    verifier(password, salt)
+pub fn hash_password(password: &str, salt: [u8; 16], cost: Cost) -> String {
+    hasher(cost)
+        .hash_password_with_salt(normalized(password).as_bytes(), &salt)
+        .expect("the salt has a legal length and no password is too long")
+        .to_string()
 }
 
 /// Whether a password fits a verifier; false for text that is not a verifier. The verifier's own parameters hold, so old ones go on working.
 #[must_use]
 pub fn verify_password(password: &str, verifier: &str) -> bool {
     PasswordHash::new(verifier)
-        .is_ok_and(|hash| hasher().verify_password(normalized(password).as_bytes(), &hash).is_ok())
+        .is_ok_and(|hash| hasher(Cost::FULL).verify_password(normalized(password).as_bytes(), &hash).is_ok())
 }
 
 /// The same for a user who may not exist: `None` is false after the same work, so that time does not tell names.
@@ -45,18 +62,20 @@ pub fn verify_password_of(password: &str, verifier: Option<&str>) -> bool {
 #[derive(Debug, Clone)]
 pub struct PasswordPool {
     semaphore: Arc<Semaphore>,
-}
-
-impl Default for PasswordPool {
-    fn default() -> Self {
-        Self { semaphore: Arc::new(Semaphore::new(AT_ONCE)) }
-    }
+    cost: Cost,
 }
 
 impl PasswordPool {
+    /// Of new verifiers that cost so much.
+    #[must_use]
+    pub fn new(cost: Cost) -> Self {
+        Self { semaphore: Arc::new(Semaphore::new(AT_ONCE)), cost }
+    }
+
     /// [`hash_password`], off the request threads.
     pub async fn hash(&self, password: Zeroizing<String>, salt: [u8; 16]) -> String {
-        self.run(move || hash_password(&password, salt)).await
+        let cost = self.cost;
+        self.run(move || hash_password(&password, salt, cost)).await
     }
 
     /// [`verify_password_of`], off the request threads.
@@ -80,15 +99,8 @@ impl PasswordPool {
     }
 }
 
-fn verifier(password: &str, salt: [u8; 16]) -> String {
-    hasher()
-        .hash_password_with_salt(normalized(password).as_bytes(), &salt)
-        .expect("the salt has a legal length and no password is too long")
-        .to_string()
-}
-
-fn hasher() -> Argon2<'static> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("the constants are in range");
+fn hasher(cost: Cost) -> Argon2<'static> {
+    let params = Params::new(cost.memory_kib, cost.passes, LANES, None).expect("the constants are in range");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 

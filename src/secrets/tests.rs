@@ -176,22 +176,22 @@ fn keys_are_not_printed() {
 
 #[test]
 fn a_password_fits_its_verifier_and_no_other_does() {
-    let verifier = hash_password("correct horse", [3; 16]);
+    let verifier = hash_password("correct horse", [3; 16], Cost::FULL);
     assert!(verifier.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{verifier}");
     assert!(verify_password("correct horse", &verifier));
     assert!(!verify_password("correct  horse", &verifier));
-    assert_ne!(verifier, hash_password("correct horse", [4; 16]));
+    assert_ne!(verifier, hash_password("correct horse", [4; 16], Cost::FULL));
     assert!(!verify_password("correct horse", "not a verifier"));
 }
 
 #[test]
 fn a_password_fits_however_the_keyboard_composes_its_letters() {
-    assert!(verify_password("caf\u{e9}", &hash_password("cafe\u{301}", [3; 16])));
+    assert!(verify_password("caf\u{e9}", &hash_password("cafe\u{301}", [3; 16], Cost::FULL)));
 }
 
 #[test]
 fn p8_an_unknown_user_costs_what_a_wrong_password_costs() {
-    let verifier = hash_password("right", [3; 16]);
+    let verifier = hash_password("right", [3; 16], Cost::FULL);
     let parameters = |verifier: &str| verifier.rsplitn(3, '$').last().map(ToOwned::to_owned);
     assert_eq!(parameters(&verifier), parameters(UNKNOWN_USER_VERIFIER));
     let lengths = |verifier: &str| verifier.split('$').map(str::len).collect::<Vec<_>>();
@@ -212,7 +212,7 @@ fn p8_an_unknown_user_costs_what_a_wrong_password_costs() {
 
 #[tokio::test]
 async fn the_pool_gives_the_answers_of_the_plain_functions() {
-    let pool = PasswordPool::default();
+    let pool = PasswordPool::new(Cost::FULL);
     let verifier = pool.hash("right".to_owned().into(), [3; 16]).await;
     assert!(pool.verify("right".to_owned().into(), Some(verifier.clone())).await);
     assert!(!pool.verify("wrong".to_owned().into(), Some(verifier)).await);
@@ -223,7 +223,7 @@ async fn the_pool_gives_the_answers_of_the_plain_functions() {
 async fn the_pool_works_on_two_passwords_at_once_and_never_three() {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static RUNNING: AtomicUsize = AtomicUsize::new(0);
-    let pool = PasswordPool::default();
+    let pool = PasswordPool::new(Cost::FULL);
     let meeting = std::sync::Arc::new(std::sync::Barrier::new(2));
     let tasks: Vec<_> = (0..6)
         .map(|_| {

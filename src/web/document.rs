@@ -1,9 +1,9 @@
-//! The description of the API (`OpenAPI` 3.1), made once at start from the table of doors, the types of their
+//! The description of the API (`OpenAPI` 3.1), made once, when it is first asked for, from the table of doors, the types of their
 //! handlers, and the words about them. What is common to all doors (tokens, errors, headers) is added here.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, OnceLock},
+    sync::{Arc, LazyLock, OnceLock},
 };
 
 use axum::{
@@ -18,14 +18,17 @@ use super::{
     api::about::{About, GROUPS},
     codes,
     describe::{Answers, Sketch, parameter},
+    doors,
     doors::{Door, Who},
     error::{ApiError, Problem},
 };
-use crate::config::Config;
+use crate::{app::App, config::Config};
 
 /// The description, there as soon as the doors are known.
 #[derive(Clone, Default)]
-pub struct Document(Arc<OnceLock<Written>>);
+pub struct Document(Arc<OnceLock<LazyLock<Written, Describe>>>);
+
+type Describe = Box<dyn FnOnce() -> Written + Send>;
 
 struct Written {
     value: Value,
@@ -33,11 +36,15 @@ struct Written {
 }
 
 impl Document {
-    /// Describes these doors.
-    pub(super) fn write(&self, config: &Config, doors: &[Door]) {
-        let value = describe(config, doors);
-        let bytes = serde_json::to_vec(&value).expect("a description is plain data").into();
-        self.0.get_or_init(|| Written { value, bytes });
+    /// Describes the doors of this site.
+    pub(super) fn describe(&self, app: Arc<App>) {
+        let describe: Describe = Box::new(move || {
+            // A table of its own: those that are open hold this, and neither would ever go.
+            let value = describe(&app.config, &doors(&Self::default()));
+            let bytes = serde_json::to_vec(&value).expect("a description is plain data").into();
+            Written { value, bytes }
+        });
+        self.0.get_or_init(|| LazyLock::new(describe));
     }
 
     /// As it is.

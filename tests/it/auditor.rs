@@ -84,30 +84,29 @@ impl Auditor {
     }
 
     /// Looks at a page on every screen and in every scheme.
+    ///
+    /// A scheme changes colours and a screen where things are. So a page is opened on one screen and examined there in one
+    /// scheme, then on the other screen in the other scheme; the next page the other way round. In a longer run, or for
+    /// pictures, each is opened on both and examined in both.
     pub async fn look_at(&mut self, page: &Page, address: &str) {
-        for (index, screen) in SCREENS.into_iter().enumerate() {
+        let every_way = self.pictures.is_some() || times(1) > 1;
+        let turn = if every_way { 0 } else { self.looked % 2 };
+        for (index, screen) in [SCREENS[turn], SCREENS[1 - turn]].into_iter().enumerate() {
             self.set_screen(screen).await;
             self.set_scheme(SCHEMES[0]).await;
             // What is shown once cannot be had again for another screen.
-            if index == 0 || !page.once {
+            if index == 0 || every_way && !page.once {
                 self.open(page, address).await;
                 self.measure(page, address, screen).await;
             }
-            for scheme in self.schemes_on(index) {
+            let schemes = if every_way { &SCHEMES[..] } else { &SCHEMES[index..=index] };
+            for scheme in schemes {
                 self.set_scheme(scheme).await;
                 self.examine(page, screen, scheme).await;
                 self.take_picture(page, screen, scheme).await;
             }
         }
         self.looked += 1;
-    }
-
-    /// A scheme changes colours and a screen where things are. So a page is examined in light on one and in dark on the
-    /// other, the next page the other way round; in a longer run, or for pictures, each on both.
-    fn schemes_on(&self, screen: usize) -> Vec<&'static str> {
-        let ways = if self.pictures.is_some() { SCHEMES.len() } else { times(1) };
-        let in_turn = |scheme: &usize| (self.looked + screen + scheme) % SCHEMES.len() < ways;
-        (0..SCHEMES.len()).filter(in_turn).map(|scheme| SCHEMES[scheme]).collect()
     }
 
     /// Fails with everything that is wrong.

