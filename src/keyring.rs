@@ -119,14 +119,19 @@ impl Keyring {
         if self.was_erased(member).await? {
             return Ok(Personal::Erased);
         }
-        let error = StoreError::VaultLacks { member, what: "data key that opens" };
+        Err(self.lost(member, "data key that opens"))
+    }
+
+    /// The vault has lost something of a member who was not erased. Logged once a member: it is asked for again and again.
+    pub fn lost(&self, member: UserId, what: &'static str) -> StoreError {
+        let error = StoreError::VaultLacks { member, what };
         if self.lacking.pin().insert(member, ()).is_none() {
             tracing::error!(%error, "the vault does not fit the log");
         }
-        Err(error)
+        error
     }
 
-    /// How many members' keys were found missing since the start.
+    /// How many members' keys or passwords were found missing since the start.
     #[must_use]
     pub fn lacking(&self) -> usize {
         self.lacking.len()

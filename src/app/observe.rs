@@ -90,6 +90,7 @@ impl App {
         };
         let mut families = self.metrics.families();
         families.extend(self.clock_families());
+        families.extend(self.whole_families());
         families.extend(self.writer.families());
         families.extend([
             Family::by(
@@ -130,6 +131,23 @@ impl App {
         ]);
         families.sort_by_key(|family| family.name);
         Ok(families)
+    }
+
+    /// Whether log and vault are those of this site, and the newest.
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    fn whole_families(&self) -> [Family; 2] {
+        [
+            Family::single(
+                "countersign_log_refused",
+                "1 while nothing is appended because vault or read models know a newer log",
+                Value::Gauge(f64::from(u8::from(self.refusal().is_some()))),
+            ),
+            Family::single(
+                "countersign_vault_lacks_members",
+                "Members whose key or password was found missing in the vault since the start",
+                Value::Gauge(self.keyring.lacking() as f64),
+            ),
+        ]
     }
 
     /// What the clock says and what the site makes of it.

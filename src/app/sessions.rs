@@ -118,9 +118,7 @@ impl App {
         let fits = self.passwords.verify(Zeroizing::new(password.to_owned()), verifier).await;
         // No password is wrong where there is nothing to hold it against.
         if let Some(account) = account.as_ref().filter(|_| is_lost) {
-            let lacks = StoreError::VaultLacks { member: account.user_id, what: "password verifier" };
-            tracing::error!(error = %lacks, "the vault does not fit the log");
-            return Err(lacks.into());
+            return Err(self.keyring.lost(account.user_id, "password verifier").into());
         }
         let account = account.filter(|_| fits).ok_or(AppError::WrongPassword)?;
         match account.standing {

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
 
 use countersign::{
     app::AppError,
+    metrics::Value,
     store::{Cursor, Mark, StoreError},
 };
 use countersign_events::{
@@ -306,6 +307,13 @@ async fn lose(site: &TestApp, statement_on_sqlite: &str, statement_on_postgres: 
     vault.run(vault.either(statement_on_sqlite, statement_on_postgres)).await;
 }
 
+/// What a metric without labels says.
+async fn assert_gauge(site: &TestApp, name: &str, value: f64) {
+    let families = site.app.families().await.expect("metrics");
+    let family = families.iter().find(|family| family.name == name).expect("a metric of that name");
+    assert_eq!(family.samples, [(vec![], Value::Gauge(value))], "{name}");
+}
+
 async fn a_member_whose_key_is_lost_is_refused_and_told_as_erased_to_nobody(database: Database) {
     let site = TestApp::start_in(database, &[]).await;
     let (ada, ben) = (site.given_member("ada", &[Role::Admin]).await, site.given_member("ben", &[]).await);
@@ -344,6 +352,7 @@ async fn a_password_that_cannot_be_held_against_anything_is_not_called_wrong(dat
     assert!(matches!(refused, Err(AppError::Store(StoreError::VaultLacks { .. }))), "{refused:?}");
     let unknown = site.app.log_in(&countersign::app::Caller::system(), "nobody", PASSWORD).await.map(|_| ());
     assert!(matches!(unknown, Err(AppError::WrongPassword)), "{unknown:?}");
+    assert_gauge(&site, "countersign_vault_lacks_members", 1.0).await;
 }
 
 async fn nothing_is_swept_while_the_vault_has_seen_a_newer_log(database: Database) {
@@ -382,11 +391,13 @@ async fn read_models_that_have_read_another_log_hold_appends_back(database: Data
     let site = TestApp::start_again(home, clock, CODEC).await;
     let told = site.app.refusal().expect("appends are refused");
     assert!(told.contains("inbox") && told.contains("countersign projections rebuild"), "{told}");
+    assert_gauge(&site, "countersign_log_refused", 1.0).await;
     let refused = site.app.publish(&by(ada), ada, "T", "", "B").await.map(|_| ());
     assert!(matches!(refused, Err(AppError::Store(StoreError::NotTheNewest(_)))), "{refused:?}");
     site.app.look_after().await.expect("a round");
     site.app.rebuild_projection(&by(ada), "inbox", &|_| {}).await.expect("built").expect("by this one");
     assert_eq!(site.app.refusal(), None);
+    assert_gauge(&site, "countersign_log_refused", 0.0).await;
     site.app.publish(&by(ada), ada, "T", "", "B").await.expect("published");
     site.settle().await;
     for projection in TRAILING {
