@@ -11,11 +11,12 @@ use crate::store::from_micros;
 
 /// A wall clock that is off by no more than this is followed, and nobody is in doubt.
 pub const LEEWAY: Duration = Duration::from_mins(5);
-/// A step ahead of no more than this may be a machine that was paused; so may a site that was off for so long.
+/// A step ahead of no more than this may be a machine that was paused, or a site that was off for so long.
 pub const PAUSE: Duration = Duration::from_hours(72);
-/// The wall clock has to run evenly for so long before such a step is taken over.
+/// The wall clock has to run evenly for so long before such a step is taken over, and before things are destroyed by what
+/// it said at a start.
 const SHORT_PROOF: Duration = Duration::from_mins(10);
-/// The same before a greater step is, and before time for destroying catches up.
+/// The same before a greater step is, and before time for destroying catches up with that or with a step while running.
 const LONG_PROOF: Duration = Duration::from_hours(24);
 /// The longest age that [`JudgedTime::older_than`] can tell.
 pub const LONGEST_AGE: Duration = Duration::from_hours(48);
@@ -131,7 +132,7 @@ pub struct JudgedTime {
     slow: i64,
     /// The uptime of the last of them.
     jumped: i64,
-    /// Judged time rests on what one start read, far beyond what was stored.
+    /// Judged time rests on what one start read, beyond what was stored.
     claimed: bool,
     /// Judged time when doubt began.
     doubted: Option<i64>,
@@ -153,10 +154,11 @@ impl JudgedTime {
         };
         let off = wall.saturating_sub(destroyed);
         // Where what was stored rests on one start's reading, and this one contradicts it, the two prove nothing.
-        let is_claim = stored.saturating_sub(destroyed) > micros(PAUSE);
+        let is_claim = stored.saturating_sub(destroyed) > micros(LEEWAY);
         let judged = if wall >= stored || is_claim && off >= 0 { wall } else { stored };
-        let destroying = if (0..=micros(PAUSE)).contains(&off) { wall } else { destroyed };
-        let claimed = judged.saturating_sub(destroying) > micros(PAUSE);
+        // One reading destroys nothing: starts at a clock that is further ahead each time would add up.
+        let destroying = if (0..=micros(LEEWAY)).contains(&off) { wall } else { destroyed };
+        let claimed = judged.saturating_sub(destroying) > micros(LEEWAY);
         let stretch = Stretch { wall, uptime, first: true };
         // How long the site was off is what a wrong clock would lie about.
         let (slow, jumped, doubted) = (watched, uptime, None);
@@ -200,10 +202,13 @@ impl JudgedTime {
 
     fn destroy(&mut self, passed: i64) {
         let run = self.destroying.saturating_add(passed);
-        let is_proved = self.uptime - self.stretch.uptime >= micros(LONG_PROOF);
+        // A site that was off for a while, by a clock that has not jumped since. Its own last jumps count as time off.
+        let was_off = self.stretch.first && self.wall.saturating_sub(self.slow) <= micros(PAUSE);
+        let wanted = if was_off { SHORT_PROOF } else { LONG_PROOF };
+        let is_proved = self.uptime - self.stretch.uptime >= micros(wanted);
         let now = if is_proved { self.judged } else { run.min(self.judged) }.max(self.destroying);
         self.jump_to(now, passed);
-        if self.judged - self.destroying <= micros(PAUSE) {
+        if self.judged - self.destroying <= micros(LEEWAY) {
             self.claimed = false;
         }
     }
@@ -265,7 +270,7 @@ impl JudgedTime {
 
     /// Another node has stored this: neither time is before it.
     pub fn at_least(&mut self, anchor: Anchor) {
-        if anchor.judged - anchor.destroying <= chrono::TimeDelta::from_std(PAUSE).unwrap_or_default() {
+        if anchor.judged - anchor.destroying <= chrono::TimeDelta::from_std(LEEWAY).unwrap_or_default() {
             self.judged = self.judged.max(anchor.judged.timestamp_micros());
         }
         self.jump_to(self.destroying.max(anchor.destroying.timestamp_micros().min(self.judged)), 0);
@@ -276,10 +281,10 @@ impl JudgedTime {
     /// Whether the wall clock can be said to be right.
     ///
     /// # Errors
-    /// [`Behind`] when it is before time for destroying: what was destroyed by then is gone, and what expired would live
-    /// again.
+    /// [`Behind`] when it is further before time for destroying than a wrong clock can have moved that in less than a day:
+    /// what expired since would live again.
     pub fn may_accept(&self) -> Result<(), Behind> {
-        if self.wall < self.destroying.saturating_sub(micros(LEEWAY)) {
+        if self.wall < self.destroying.saturating_sub(micros(PAUSE)) {
             return Err(Behind { wall: from_micros(self.wall), seen: from_micros(self.destroying) });
         }
         Ok(())
@@ -291,7 +296,7 @@ impl JudgedTime {
     /// As [`Self::may_accept`].
     pub fn accept(&mut self) -> Result<(), Behind> {
         self.may_accept()?;
-        self.judged = self.wall.max(self.destroying);
+        self.judged = self.wall;
         self.stretch = Stretch { wall: self.wall, uptime: self.uptime, first: true };
         self.jump_to(self.judged, 0);
         (self.claimed, self.doubted) = (false, None);

@@ -34,15 +34,21 @@ pub trait Entropy: Send + Sync {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The machine's clock.
+/// The last second of the year 9999, in microseconds since 1970. The dates of HTTP have four digits for the year (RFC 9110
+/// section 5.6.7), and so have those of the API (RFC 3339): no clock says more.
+const LAST_MICROS: i64 = 253_402_300_799_000_000;
+
+/// The machine's clock. Before 1970 it says 1970.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn read(&self) -> Reading {
+        // Not by chrono, which panics beyond the years that it knows.
         #[expect(clippy::disallowed_methods, reason = "the one place where the clock is read")]
-        let now = chrono::Utc::now();
-        Reading { wall: crate::store::from_micros(now.timestamp_micros()), uptime: uptime() }
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let wall = i64::try_from(since.as_micros()).unwrap_or(i64::MAX).min(LAST_MICROS);
+        Reading { wall: crate::store::from_micros(wall), uptime: uptime() }
     }
 
     fn yields(&self) -> bool {
@@ -168,6 +174,20 @@ impl World {
     #[must_use]
     pub fn system() -> Self {
         Self::new(Arc::new(SystemClock), Arc::new(SystemEntropy))
+    }
+
+    /// Whether the clock says a time that a site can go by.
+    ///
+    /// # Errors
+    /// When it is at the end of the years that it can tell.
+    pub fn is_usable(&self) -> Result<(), &'static str> {
+        let wall = self.clock.read().wall.timestamp_micros();
+        let last_year = LAST_MICROS - 366 * 24 * 3_600 * 1_000_000;
+        if wall < last_year {
+            Ok(())
+        } else {
+            Err("the machine's clock says the year 9999 or a later one: set it right")
+        }
     }
 
     /// Begins to judge, from what was stored: the anchor, or else the end of the log.

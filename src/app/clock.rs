@@ -10,7 +10,7 @@ use countersign_events::{
 };
 
 use super::{App, AppError, Caller, Done, Plan};
-use crate::judged_time::{Anchor, Judgement, LEEWAY, PAUSE, Standing};
+use crate::judged_time::{Anchor, Judgement, LEEWAY, Standing};
 
 /// The state of the clock, as operators see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl App {
         }
         let anchor = self.world.anchor();
         let stored = self.writer.job(move |log| Box::pin(log.raise_anchor(anchor))).await?;
-        let far = |anchor: Anchor| (anchor.judged - anchor.destroying).to_std().is_ok_and(|off| off > PAUSE);
+        let far = |anchor: Anchor| (anchor.judged - anchor.destroying).to_std().is_ok_and(|off| off > LEEWAY);
         if far(stored) && !far(anchor) && stored.judged > anchor.judged {
             // What one start read is contradicted by what this one has seen.
             self.writer.job(move |log| Box::pin(log.set_anchor(anchor))).await?;

@@ -26,7 +26,7 @@ use crate::{
     projector::{Tell, rebuild_inline},
     secrets::RootKey,
     store::{
-        parts::Parts,
+        parts::{Part, Parts},
         sqlite::{SqliteStore, parts::look, vault::SqliteVault},
     },
     world::World,
@@ -236,7 +236,8 @@ impl DataDir {
         // A key from the environment is no trace of a site.
         let has_file = key.is_some() && from_env.is_none();
         let is_new = match (parts.holds_nothing(), self.missing) {
-            (true, _) if unfinished.exists() => true,
+            // Read models of a log that is gone were made after it.
+            (true, _) if unfinished.exists() && !(parts.has_models && matches!(parts.log, Part::Missing)) => true,
             (true, Missing::Make) => !has_file && !parts.has_models,
             (true, Missing::MakeAnew) => !parts.has_models,
             _ => false,

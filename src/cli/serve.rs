@@ -36,6 +36,8 @@ const FINISHING: Duration = Duration::from_secs(10);
 /// # Errors
 /// When another process has the data directory, the address cannot be listened on, or the site cannot start.
 pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
+    let world = World::system();
+    world.is_usable().map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let place = place(&config, if new_site { Missing::MakeAnew } else { Missing::Make }).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
@@ -45,7 +47,7 @@ pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
     if config.demo {
         demo::prepare(&place, &config).await?;
     }
-    let app = place.start(config, World::system()).await?;
+    let app = place.start(config, world).await?;
     app.notice_configuration().await?;
     place.made();
     // Beside nodes the command line is a node itself.

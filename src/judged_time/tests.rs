@@ -83,7 +83,7 @@ fn an_even_clock_is_followed_by_all_times() {
 fn a_step_while_running_is_taken_over_once_it_is_proved() {
     // What the clock jumps by, what passes then, what judged time and time for destroying are off, and whether it is in doubt.
     let cases = [
-        ("three minutes ahead", 3 * MINUTE, 0, 3 * MINUTE, 0, false),
+        ("three minutes ahead", 3 * MINUTE, 0, 3 * MINUTE, 3 * MINUTE, false),
         ("two days ahead, for a moment", 2 * DAY, 9 * MINUTE, 0, 0, true),
         ("a machine paused for two days", 2 * DAY, 10 * MINUTE, 2 * DAY, 0, false),
         ("the same after a day", 2 * DAY, DAY, 2 * DAY, 2 * DAY, false),
@@ -108,20 +108,47 @@ fn a_clock_that_comes_back_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_start_takes_the_wall_clock_where_it_is_past_the_anchor_and_destroys_by_it_where_that_is_near() {
-    // How far the clock is ahead at the start, and what judged time and time for destroying make of it.
+fn a_start_takes_the_wall_clock_where_it_is_past_the_anchor_and_destroys_by_it_once_that_is_proved() {
+    // How far the clock is ahead at the start, what judged time makes of it, and what time for destroying does at once, ten
+    // minutes and a day later.
     let cases = [
-        ("two days", 2 * DAY, 2 * DAY, 2 * DAY),
-        ("exactly three days", 3 * DAY, 3 * DAY, 3 * DAY),
-        ("sixty days", 60 * DAY, 60 * DAY, 0),
-        ("three years", 3 * YEAR, 3 * YEAR, 0),
-        ("a dead clock", -3 * YEAR, 0, 0),
+        ("four minutes", 4 * MINUTE, 4 * MINUTE, [4 * MINUTE; 3]),
+        ("two days", 2 * DAY, 2 * DAY, [0, 2 * DAY, 2 * DAY]),
+        ("nearly three days", 3 * DAY - HOUR, 3 * DAY - HOUR, [0, 3 * DAY - HOUR, 3 * DAY - HOUR]),
+        ("sixty days", 60 * DAY, 60 * DAY, [0, 0, 60 * DAY]),
+        ("three years", 3 * YEAR, 3 * YEAR, [0, 0, 3 * YEAR]),
+        ("a dead clock", -3 * YEAR, 0, [0, 0, 0]),
     ];
     for (name, by, judged, destroying) in cases {
-        let before = Story::new().pass(HOUR);
-        let (judged, destroying) = (at(HOUR + judged), at(HOUR + destroying));
-        let now = before.step(by).restarted().time.now();
-        assert_eq!((now.judged, now.destroying), (judged, destroying), "{name}");
+        let mut story = Story::new().pass(HOUR).step(by).restarted();
+        assert_eq!(story.time.now().judged, at(HOUR + judged), "{name}");
+        let mut passed = 0;
+        for (later, off) in [0, 10 * MINUTE, DAY].into_iter().zip(destroying) {
+            story = story.pass(later - passed);
+            passed = later;
+            assert_eq!(story.time.now().destroying, at(HOUR + later + off), "{name}, {later} later");
+        }
+    }
+}
+
+#[test]
+fn starts_at_a_clock_that_is_further_ahead_each_time_do_not_add_up() {
+    for runs in [2 * SECOND, 11 * MINUTE, HOUR] {
+        let mut story = Story::new().pass(HOUR);
+        for _ in 0..10 {
+            story = story.step(71 * HOUR).restarted().pass(runs);
+        }
+        let once = at(HOUR + 10 * runs + 71 * HOUR);
+        assert!(story.time.now().destroying <= once, "{runs}: {:?}", story.time.now());
+        // The right clock is believed at once, and what had not been proved is given up.
+        let now = HOUR + 10 * runs;
+        let mut right = Story::starting(now, Some(story.time.anchor()), Timestamp::default());
+        if runs < 10 * MINUTE {
+            assert_eq!((right.time.now().judged, right.time.now().in_doubt()), (at(now), false));
+        }
+        // An operator leads back what had been.
+        right.time.accept().expect("it is not far behind");
+        assert_eq!((right.time.now().judged, right.time.now().destroying), (at(now), at(now)), "{runs}");
     }
 }
 
@@ -155,8 +182,9 @@ fn what_the_log_says_of_the_future_raises_nothing_and_an_old_end_holds_destroyin
     assert_eq!((ahead.judged, ahead.destroying), (at(0), at(0)));
     let behind = Story::starting(0, None, at(-3 * YEAR)).time.now();
     assert_eq!((behind.judged, behind.destroying), (at(0), at(-3 * YEAR)));
-    let near = Story::starting(0, None, at(-DAY)).time.now();
-    assert_eq!((near.judged, near.destroying), (at(0), at(0)));
+    let near = Story::starting(0, None, at(-DAY));
+    assert_eq!((near.time.now().judged, near.time.now().destroying), (at(0), at(-DAY)));
+    assert_eq!(near.pass(10 * MINUTE).off(), (0, 0));
 }
 
 #[test]
@@ -175,8 +203,11 @@ fn whoever_says_that_the_clock_is_right_is_believed_unless_it_is_behind_the_anch
     story.time.accept().expect("it is ahead");
     assert_eq!(story.off(), (3 * YEAR, 3 * YEAR));
     let mut story = Story::new().pass(HOUR).step(-DAY);
-    let behind = story.time.accept().expect_err("what was destroyed by then is gone");
-    assert_eq!(behind, Behind { wall: at(HOUR - DAY), seen: at(HOUR) });
+    story.time.accept().expect("a clock that was wrong for a while");
+    assert_eq!(story.off(), (-DAY, -DAY));
+    let mut story = Story::new().pass(HOUR).step(-4 * DAY);
+    let behind = story.time.accept().expect_err("what expired would live again");
+    assert_eq!(behind, Behind { wall: at(HOUR - 4 * DAY), seen: at(HOUR) });
     assert_eq!(story.off(), (0, 0));
 }
 

@@ -3,9 +3,9 @@
 //! It lies outside the data directory, so that a stolen data directory opens nothing.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -191,10 +191,12 @@ impl RootKey {
             _ => Path::new("."),
         };
         std::fs::create_dir_all(parent)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        // Whole or not at all: half a key on a full disk would be taken for one that was damaged.
+        let mut file = tempfile::NamedTempFile::new_in(parent)?;
         file.write_all(self.to_text().as_bytes())?;
         file.write_all(b"\n")?;
-        file.sync_all()?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
         File::open(parent)?.sync_all()
     }
 }
