@@ -13,7 +13,7 @@ use std::{path::Path, str::FromStr as _, sync::Arc, time::Instant};
 
 use countersign::{
     keyring::Keyring,
-    projector::{Follower, Projector, Sources, build_inline, replay_in_memory},
+    projector::{Budget, Follower, Projector, Sources, build_inline, replay_in_memory},
     secrets::RootKey,
     store::{
         BuildPurpose, Cursor, EventLog, Head, LogWriter, ReadModels, StoredEvent, Vault,
@@ -42,6 +42,9 @@ use tokio::sync::{mpsc, watch};
 /// Events that are made and inserted at once.
 const CHUNK: u64 = 10_000;
 const PAGE: u32 = 1_000;
+/// `rebuild_memory_mib` where nobody sets it, and what a replay of all of it in memory needs.
+const AS_SET: u32 = 512;
+const ALL_OF_IT: u32 = 4_096;
 
 /// A connection that is nobody's of the program, for scans.
 enum Tool {
@@ -180,8 +183,9 @@ impl Site {
     }
 
     async fn replay(&self, projection: &'static Projection) -> f64 {
+        let sources = Sources { memory: Arc::new(Budget::of_mib(ALL_OF_IT)), ..self.sources.clone() };
         let begin = Instant::now();
-        let through = replay_in_memory(projection, &self.sources, Position(self.events)).await.expect("a replay");
+        let through = replay_in_memory(projection, &sources, Position(self.events)).await.expect("a replay");
         let rate = self.rate(begin);
         assert_eq!(through, Position(self.events), "memory holds this log");
         rate
@@ -245,7 +249,8 @@ async fn filled(
         maker.append(writer).await;
     }
     let moves = watch::channel(true).1;
-    Sources { log, models, keyring, codec: CODEC, world, moves }
+    let memory = Arc::new(Budget::of_mib(AS_SET));
+    Sources { log, models, keyring, codec: CODEC, world, moves, memory }
 }
 
 /// Makes a board's log: one post in ten events, three comments, five votes, and a letter.

@@ -50,7 +50,7 @@ use crate::{
     keyring::Keyring,
     metrics::Metrics,
     policy::Policy,
-    projector::{self, Projector, Sources},
+    projector::{self, Budget, Projector, Sources},
     rate_limit::RateLimits,
     secrets::{PasswordPool, RootKey, SubKey, context},
     store::{Cursor, EventLog, LogWriter, Outcome, ReadModels, Vault, decode, shared::Shared},
@@ -180,7 +180,8 @@ impl App {
         let after_commit = fleet::after_commit(feed.clone(), fleet.clone(), wake.clone());
         let (writer, writer_task) = Writer::start(stores.writer, world.clone(), after_commit);
         let (log, models, codec) = (stores.log.clone(), stores.models.clone(), stores.codec);
-        let sources = Sources { log, models, keyring: keyring.clone(), codec, world: world.clone(), moves: may_move };
+        let (keys, memory) = (keyring.clone(), Arc::new(Budget::of_mib(config.rebuild_memory_mib)));
+        let sources = Sources { log, models, keyring: keys, codec, world: world.clone(), moves: may_move, memory };
         let (notices, told) = mpsc::unbounded_channel();
         let projector = Projector::start(&sources, &woken, &notices).await?;
         let prefix =

@@ -21,7 +21,7 @@ use layers::{Layers, Origin};
 use setting::{HELP_HEADING, Setting, flag_help};
 pub use setting::{HiddenText, LogFormat};
 
-use crate::store::postgres::check_urls;
+use crate::{projector::LEAST_MIB, store::postgres::check_urls};
 
 /// The key that has no flag, no place in the file and no printed form.
 const ROOT_KEY: &str = "root_key";
@@ -132,6 +132,8 @@ settings! {
     rotated_client_id_days: u32 = "30";
     /// Days that tokens and authorizations stay listed after they ended; then they leave the read models, and only the log knows them
     keep_ended_days: NonZeroU32 = "90";
+    /// MiB of memory that building and checking read models take in all, beside what the site takes; 64 at least
+    rebuild_memory_mib: u32 = "512";
     /// Fill a new site with members, posts and applications to look at, whose password everybody knows
     demo: bool = "false";
     /// Addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas
@@ -239,6 +241,9 @@ impl Config {
         }
         if !(2..=8).contains(&self.token_prefix.len()) || !self.token_prefix.bytes().all(|b| b.is_ascii_lowercase()) {
             return refused("token_prefix", "must have 2 to 8 lower-case letters from a to z");
+        }
+        if self.rebuild_memory_mib < LEAST_MIB {
+            return refused("rebuild_memory_mib", &format!("must be {LEAST_MIB} at least"));
         }
         if self.data_dir.as_os_str().is_empty() {
             return refused("data_dir", "must name a directory");

@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod follower;
 mod judge;
+mod memory;
 mod pace;
 mod rebuild;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::{
 
 pub use check::{Checked, Difference, check};
 pub use follower::{Follower, Mended};
+pub use memory::{Budget, LEAST_MIB};
 pub use pace::{Meter, Pace, Tell};
 pub use rebuild::{Rebuilt, replay_in_memory};
 
@@ -85,6 +87,8 @@ pub struct Sources {
     pub world: World,
     /// Whether this node moves the trailing read models, or watches another do it.
     pub moves: watch::Receiver<bool>,
+    /// What all builds and checks of the process may hold in memory together.
+    pub memory: Arc<Budget>,
 }
 
 impl Projector {

@@ -189,6 +189,7 @@ fn mistakes_in_the_environment_and_in_flags_name_the_variable_and_the_flag() {
         load(&["--token-prefix", "Shop"], &[]).unwrap_err(),
         "--token-prefix must have 2 to 8 lower-case letters from a to z"
     );
+    assert_eq!(error(("COUNTERSIGN_REBUILD_MEMORY_MIB", "63")), "COUNTERSIGN_REBUILD_MEMORY_MIB must be 64 at least");
 }
 
 #[test]

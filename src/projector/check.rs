@@ -9,7 +9,7 @@ use countersign_projections::{Column, Projection, Table, Value, fold::Row};
 use super::{
     Meter, Sources, Tell,
     follower::{Opened, discarded, not_ahead},
-    rebuild::{Until, fold_log},
+    rebuild::{Until, fill_from_log},
 };
 use crate::store::{BuildPurpose, Parked, Snapshot, StoreError};
 
@@ -62,6 +62,7 @@ impl Checked {
 /// # Errors
 /// [`StoreError`] when log, vault or read model do not answer.
 pub async fn check(projection: &'static Projection, sources: &Sources, tell: Tell<'_>) -> Result<Checked, StoreError> {
+    let share = sources.memory.share(sources.log.head().await?.position.0).await;
     let mut live = sources.models.snapshot(projection).await?;
     let through = live.through();
     not_ahead(projection, through, sources.log.head().await?)?;
@@ -71,10 +72,9 @@ pub async fn check(projection: &'static Projection, sources: &Sources, tell: Tel
     let meter = Meter::start(projection.name, &sources.world, Position(0), through.position);
     let say = |position| tell(meter.at(position, &sources.world));
     let mut build = sources.models.build(projection, BuildPurpose::Compare).await?;
-    let folded = fold_log(projection, sources, skipped.clone(), Until::Through(through.position), &say).await?;
-    let mut parked = folded.parked.clone();
+    let how = (skipped.clone(), Until::Through(through.position), through.epoch);
+    let mut parked = fill_from_log(projection, sources, build.as_mut(), share, how, &say).await?.parked;
     let resting = parked.iter().map(|parked| parked.stream.clone()).collect();
-    folded.fill(projection, build.as_mut(), through.epoch).await?;
     let mut fresh = Opened { generation: build.generation().await?, resting, skipped };
     loop {
         let advanced = fresh.advance(projection, sources, through.position).await?;

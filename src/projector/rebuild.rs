@@ -1,5 +1,5 @@
 //! Builds a new generation beside the one that is read: the log is folded in memory, by tasks that read and decode
-//! ahead, the rows are sorted and written at once, the rest is followed as usual, and then the pointer moves.
+//! ahead, the sorted rows are written at once, the rest is followed as usual, and then the pointer moves.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -11,18 +11,21 @@ use tokio::{
 };
 
 use super::{
-    Follower, Meter, Sources, Tell,
+    Follower, Meter, Pace, Sources, Tell,
     follower::{Advanced, Opened, discarded},
     judge::{Effect, Judged, judge},
+    memory::Share,
 };
 use crate::store::{Build, BuildPurpose, Cursor, Parked, StoreError, StoredEvent};
 
 /// Events of a page of the replay.
 const REPLAY_PAGE: u32 = 2_000;
+/// A page has fewer events where those before were long: so many bytes of payloads are wanted in one.
+const PAGE_BYTES: usize = 2 << 20;
+/// Events of the first page; each later one may have twice as many as the one before.
+const FIRST_PAGE: u32 = 250;
 /// Pages that are read and decoded ahead.
 const AHEAD: usize = 4;
-/// The fold stops at roughly so much memory; what is left of the log is then applied row by row.
-const MEMORY: usize = 768 << 20;
 /// Where fewer events are left, the fold ends and they are applied row by row.
 const CLOSE: u64 = 2_000;
 /// So often a new generation runs after the log before it makes the old one's follower wait for it.
@@ -37,32 +40,13 @@ pub struct Rebuilt {
     pub through: Position,
 }
 
-/// What the log folds to.
-pub(super) struct Folded {
-    pub(super) fold: Fold,
+/// What came of filling a generation.
+pub(super) struct Filled {
     pub(super) parked: Vec<Parked>,
-    pub(super) through: Position,
-}
-
-impl Folded {
-    /// Puts everything into a generation.
-    pub(super) async fn fill(
-        mut self,
-        projection: &'static Projection,
-        build: &mut dyn Build,
-        epoch: u32,
-    ) -> Result<(), StoreError> {
-        for table in projection.tables {
-            let sorted = tokio::task::spawn_blocking(move || {
-                let rows = self.fold.take(table);
-                (rows, self)
-            });
-            let rows;
-            (rows, self) = sorted.await.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-            build.fill(table, rows).await?;
-        }
-        build.finish(&self.parked, Cursor { epoch, position: self.through }).await
-    }
+    /// So often memory was full, and rows were written out for others.
+    pub(super) full: u32,
+    /// The most memory that the rows took.
+    pub(super) most: usize,
 }
 
 /// Folds the log through a position, or as far as memory lets it. Nothing is stored; for measuring how fast it goes.
@@ -75,7 +59,10 @@ pub async fn replay_in_memory(
     through: Position,
 ) -> Result<Position, StoreError> {
     let skipped = Arc::new(discarded(projection, sources).await?);
-    Ok(fold_log(projection, sources, skipped, Until::Through(through), &|_| {}).await?.through)
+    let mut share = sources.memory.share(through.0).await;
+    let mut folding = Folding::begin(projection, sources, skipped, Until::Through(through));
+    folding.go_on(&mut share, &|_| {}).await?;
+    Ok(folding.through)
 }
 
 /// How far a fold goes, if memory lets it.
@@ -87,39 +74,124 @@ pub(super) enum Until {
     TheEnd,
 }
 
-/// Folds the log from its beginning.
-pub(super) async fn fold_log(
+/// Folds the log from its beginning and fills a generation with what it leads to. When memory is full, rows are written
+/// out and the fold goes on; it ends at the first event that needs one of those. What is left of the log is for
+/// following.
+pub(super) async fn fill_from_log(
     projection: &'static Projection,
     sources: &Sources,
-    skipped: Arc<HashSet<Position>>,
-    until: Until,
+    build: &mut dyn Build,
+    mut share: Share,
+    (skipped, until, epoch): (Arc<HashSet<Position>>, Until, u32),
     tell: &(dyn Fn(Position) + Send + Sync),
-) -> Result<Folded, StoreError> {
-    let mut folded = Folded { fold: Fold::default(), parked: vec![], through: Position(0) };
-    let mut resting: HashSet<StreamName> = HashSet::new();
-    let mut pages = read_ahead(projection, sources.clone(), skipped, until);
-    while let Some(page) = pages.recv().await {
-        let (last, judged) = page.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
-        for Judged { position, stream, effect } in judged {
-            if !resting.is_empty() && resting.contains(&stream) {
-                folded.parked.push(Parked { position, stream, error: None });
-                continue;
+) -> Result<Filled, StoreError> {
+    let mut folding = Folding::begin(projection, sources, skipped, until);
+    let mut full = 0;
+    while folding.go_on(&mut share, tell).await? == Stop::Full {
+        folding.write_out(projection, build).await?;
+        full += 1;
+    }
+    folding.write_out(projection, build).await?;
+    let Folding { parked, through, most, .. } = folding;
+    build.finish(&parked, Cursor { epoch, position: through }).await?;
+    let filled = Filled { parked, full, most };
+    let (full, bytes) = (filled.full, filled.most);
+    tracing::debug!(projection = projection.name, %through, full, bytes, "filled a generation");
+    Ok(filled)
+}
+
+/// Why a fold stops.
+#[derive(Debug, PartialEq, Eq)]
+enum Stop {
+    /// It has come as far as it was to.
+    There,
+    /// Memory is full.
+    Full,
+    /// The next event needs rows that were written out.
+    Beyond,
+}
+
+/// The log on its way into memory.
+struct Folding {
+    pages: mpsc::Receiver<PageTask>,
+    /// What is left of a page, and the last position of it.
+    page: std::vec::IntoIter<Judged>,
+    page_end: Position,
+    fold: Fold,
+    resting: HashSet<StreamName>,
+    parked: Vec<Parked>,
+    through: Position,
+    most: usize,
+}
+
+impl Folding {
+    fn begin(
+        projection: &'static Projection,
+        sources: &Sources,
+        skipped: Arc<HashSet<Position>>,
+        until: Until,
+    ) -> Self {
+        Self {
+            pages: read_ahead(projection, sources.clone(), skipped, until),
+            page: vec![].into_iter(),
+            page_end: Position(0),
+            fold: Fold::default(),
+            resting: HashSet::new(),
+            parked: vec![],
+            through: Position(0),
+            most: 0,
+        }
+    }
+
+    async fn go_on(&mut self, share: &mut Share, tell: &(dyn Fn(Position) + Send + Sync)) -> Result<Stop, StoreError> {
+        loop {
+            while let Some(Judged { position, stream, effect }) = self.page.next() {
+                if !self.resting.is_empty() && self.resting.contains(&stream) {
+                    self.parked.push(Parked { position, stream, error: None });
+                    continue;
+                }
+                match effect {
+                    Effect::Changes(changes) => {
+                        if !self.fold.takes(&changes) {
+                            self.through = Position(position.0.saturating_sub(1));
+                            return Ok(Stop::Beyond);
+                        }
+                        changes.into_iter().for_each(|change| self.fold.apply(change));
+                        self.most = self.most.max(self.fold.bytes());
+                        if !share.holds(self.fold.bytes()) {
+                            self.through = position;
+                            return Ok(Stop::Full);
+                        }
+                    }
+                    Effect::Failed(error) => {
+                        self.resting.insert(stream.clone());
+                        self.parked.push(Parked { position, stream, error: Some(error) });
+                    }
+                }
             }
-            match effect {
-                Effect::Changes(changes) => changes.into_iter().for_each(|change| folded.fold.apply(change)),
-                Effect::Failed(error) => {
-                    resting.insert(stream.clone());
-                    folded.parked.push(Parked { position, stream, error: Some(error) });
+            self.through = self.page_end;
+            tell(self.through);
+            let Some(page) = self.pages.recv().await else { return Ok(Stop::There) };
+            let (last, judged) = page.await.map_err(|error| StoreError::Unavailable(error.to_string()))??;
+            (self.page, self.page_end) = (judged.into_iter(), last);
+        }
+    }
+
+    /// Puts every row into a generation; none is left in memory.
+    async fn write_out(&mut self, projection: &'static Projection, build: &mut dyn Build) -> Result<(), StoreError> {
+        for table in projection.tables {
+            let has_rows = self.fold.has_taken(table);
+            loop {
+                let rows = self.fold.take(table);
+                match rows.is_empty() {
+                    true => break,
+                    false if has_rows => build.add(table, rows).await?,
+                    false => build.fill(table, rows).await?,
                 }
             }
         }
-        folded.through = last;
-        tell(last);
-        if folded.fold.bytes() > MEMORY {
-            break;
-        }
+        Ok(())
     }
-    Ok(folded)
 }
 
 type PageTask = JoinHandle<Result<(Position, Vec<Judged>), StoreError>>;
@@ -133,10 +205,11 @@ fn read_ahead(
 ) -> mpsc::Receiver<PageTask> {
     let (send, receive) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
-        let mut after = Position(0);
+        let (mut after, mut most) = (Position(0), FIRST_PAGE);
         loop {
-            let page = next_page(&sources, after, until).await;
+            let page = next_page(&sources, after, until, most).await;
             let failed = page.is_err();
+            most = page.as_ref().map_or(most, |page| most_after(page));
             match page.as_ref().map(|page| page.last().map(|last| last.envelope.position)) {
                 Ok(Some(last)) => after = last,
                 Ok(None) => return,
@@ -153,7 +226,19 @@ fn read_ahead(
     receive
 }
 
-async fn next_page(sources: &Sources, after: Position, until: Until) -> Result<Vec<StoredEvent>, StoreError> {
+/// How many events the page after this one may have.
+fn most_after(page: &[StoredEvent]) -> u32 {
+    let bytes: usize = page.iter().map(|stored| stored.payload.len()).sum();
+    let fitting = page.len() * PAGE_BYTES / bytes.max(1);
+    u32::try_from(fitting.min(page.len() * 2)).unwrap_or(REPLAY_PAGE).clamp(1, REPLAY_PAGE)
+}
+
+async fn next_page(
+    sources: &Sources,
+    after: Position,
+    until: Until,
+    most: u32,
+) -> Result<Vec<StoredEvent>, StoreError> {
     let limit = match until {
         Until::Through(last) => last.0.saturating_sub(after.0),
         Until::TheEnd => match sources.log.head().await?.position.0.saturating_sub(after.0) {
@@ -165,7 +250,7 @@ async fn next_page(sources: &Sources, after: Position, until: Until) -> Result<V
     if limit == 0 {
         return Ok(vec![]);
     }
-    sources.log.replay(after, u32::try_from(limit).unwrap_or(REPLAY_PAGE).min(REPLAY_PAGE)).await
+    sources.log.replay(after, u32::try_from(limit).unwrap_or(most).min(most)).await
 }
 
 impl Follower {
@@ -197,18 +282,24 @@ impl Follower {
 
     async fn build_and_switch(&self, tell: Tell<'_>) -> Result<Rebuilt, StoreError> {
         let (projection, sources) = (self.projection, &self.sources);
-        let mut build = sources.models.build(projection, BuildPurpose::Switch).await?;
-        let head = sources.log.head().await?;
-        let meter = Meter::start(projection.name, &sources.world, Position(0), head.position);
-        let say = |position| {
-            let pace = meter.at(position, &sources.world);
+        let say = |pace: Pace| {
             self.progress.send_modify(|progress| progress.rebuilding = Some(pace.clone()));
             tell(pace);
         };
-        say(Position(0));
+        let begin = async || {
+            let head = sources.log.head().await?;
+            Ok::<_, StoreError>((Meter::start(projection.name, &sources.world, Position(0), head.position), head))
+        };
+        // Said before it waits for others that build or check.
+        let (meter, head) = begin().await?;
+        say(meter.at(Position(0), &sources.world));
+        let share = sources.memory.share(head.position.0).await;
+        let (meter, head) = begin().await?;
+        let say = |position| say(meter.at(position, &sources.world));
+        let mut build = sources.models.build(projection, BuildPurpose::Switch).await?;
         let skipped = Arc::new(discarded(projection, sources).await?);
-        let folded = fold_log(projection, sources, skipped, Until::TheEnd, &say).await?;
-        folded.fill(projection, build.as_mut(), head.epoch).await?;
+        let how = (skipped, Until::TheEnd, head.epoch);
+        fill_from_log(projection, sources, build.as_mut(), share, how, &say).await?;
         let mut new = self.know(build.generation().await?).await?;
         for _ in 0..ROUNDS {
             let Advanced { cursor, at_the_end, .. } = new.advance(projection, sources, Position(u64::MAX)).await?;

@@ -10,14 +10,18 @@ use countersign_events::{
     post::{Direction, VoteEvent},
     recorded::{Actor, Envelope, Position, Recorded, StreamName, Version},
 };
-use countersign_projections::{Change, Table, Value, change};
+use countersign_projections::{Change, Table, Value, change, fold::Row};
 use uuid::Uuid;
 
-use super::*;
+use super::{
+    follower::Opened,
+    rebuild::{Filled, Until, fill_from_log},
+    *,
+};
 use crate::{
     secrets::RootKey,
     store::{
-        Generations as _, Head, StoredEvent, from_micros, sqlite::SqliteStore, sqlite::SqliteWriter,
+        BuildPurpose, Generations as _, Head, StoredEvent, from_micros, sqlite::SqliteStore, sqlite::SqliteWriter,
         sqlite::vault::SqliteVault,
     },
 };
@@ -93,7 +97,8 @@ async fn given(directory: &Path, voters: &[u128]) -> Bench {
     let keyring = Arc::new(Keyring::open(vault, store.clone(), &root, world.clone()).await.unwrap());
     let writer = store.writer().unwrap();
     let moves = watch::channel(true).1;
-    let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world, moves };
+    let memory = Arc::new(Budget::of_mib(LEAST_MIB));
+    let sources = Sources { log: store.clone(), models: store.clone(), keyring, codec: CODEC, world, moves, memory };
     let (woken, receiver) = watch::channel(());
     let (sender, notices) = mpsc::unbounded_channel();
     let follower = Follower::start(&COUNTING, &sources, &receiver, &sender).await.unwrap();
@@ -176,4 +181,73 @@ async fn a_rebuild_switches_and_leaves_one_file() {
     let left: Vec<_> = files().filter(|file| file.to_string_lossy().ends_with(".db")).collect();
     assert!(left.contains(&"counting-2.db".into()) && !left.contains(&"counting-1.db".into()), "{left:?}");
     assert_eq!(check(&COUNTING, &bench.sources, &|_| {}).await.unwrap().differences, []);
+}
+
+const LAST_VOTES: Table = Table {
+    name: "last_votes",
+    key: &[change::text("user_id")],
+    columns: &[change::integer("position")],
+    indexes: &[],
+    ends: &[],
+};
+
+/// Keeps the last vote of each member: each brings its whole row along.
+static LAST: Projection =
+    Projection { name: "last", revision: 1, tables: &[&LAST_VOTES], categories: &["vote"], project: last_vote };
+
+fn last_vote(recorded: &Recorded<Event>) -> Vec<Change> {
+    let Event::Vote(VoteEvent::VoteCast { user_id, .. }) = &recorded.event else { return vec![] };
+    let position = i64::try_from(recorded.envelope.position.0).unwrap().into();
+    vec![Change::Upsert { table: &LAST_VOTES, key: vec![change::id(user_id)], set: vec![("position", position)] }]
+}
+
+/// Counts the votes of each member: all but the first add to a row that is there.
+static SUMMED: Projection =
+    Projection { name: "summed", revision: 1, tables: &[&LAST_VOTES], categories: &["vote"], project: one_more };
+
+fn one_more(recorded: &Recorded<Event>) -> Vec<Change> {
+    let Event::Vote(VoteEvent::VoteCast { user_id, .. }) = &recorded.event else { return vec![] };
+    let (table, key) = (&LAST_VOTES, vec![change::id(user_id)]);
+    vec![match recorded.envelope.version {
+        Version(1) => Change::Upsert { table, key, set: vec![("position", 1_i64.into())] },
+        _ => Change::Increment { table, key, by: vec![("position", 1)] },
+    }]
+}
+
+/// The rows of a fresh build of the whole log within a budget, and what came of filling it.
+async fn built(projection: &'static Projection, bench: &Bench, memory: Budget) -> (Vec<Row>, Filled) {
+    let sources = Sources { memory: Arc::new(memory), ..bench.sources.clone() };
+    let end = Position(bench.voters.len() as u64);
+    let share = sources.memory.share(end.0).await;
+    let mut build = sources.models.build(projection, BuildPurpose::Compare).await.unwrap();
+    let how = (Arc::default(), Until::Through(end), 1);
+    let filled = fill_from_log(projection, &sources, build.as_mut(), share, how, &|_| {}).await.unwrap();
+    let generation = build.generation().await.unwrap();
+    let mut rest = Opened {
+        generation,
+        resting: filled.parked.iter().map(|one| one.stream.clone()).collect(),
+        skipped: Arc::default(),
+    };
+    while !rest.advance(projection, &sources, end).await.unwrap().at_the_end {}
+    let rows = build.snapshot().await.unwrap().rows(&LAST_VOTES, None, 10_000).await.unwrap();
+    (rows, filled)
+}
+
+#[tokio::test]
+async fn a_build_that_memory_cannot_hold_makes_the_same_rows_within_its_budget() {
+    const ROOM: usize = 32 << 10;
+    let directory = tempfile::tempdir().unwrap();
+    // Every member votes, then every member once more, the last ones first.
+    let voters: Vec<_> = (1..=600).chain((1..=600).rev()).map(|number| 10_000 + number).collect();
+    let bench = given(directory.path(), &voters).await;
+    for projection in [&LAST, &SUMMED] {
+        let (rows, whole) = built(projection, &bench, Budget::of_mib(512)).await;
+        assert_eq!((rows.len(), whole.full), (600, 0), "{}", projection.name);
+        assert!(whole.most > 2 * ROOM, "{}: {} bytes show nothing", projection.name, whole.most);
+        let (again, filled) = built(projection, &bench, Budget::with_room_for(ROOM)).await;
+        assert_eq!(again, rows, "{}", projection.name);
+        assert!(filled.full > 1, "{}: full {} times", projection.name, filled.full);
+        // It is looked at after each event, which brings one row here.
+        assert!(filled.most <= ROOM + 200, "{}: {} bytes", projection.name, filled.most);
+    }
 }

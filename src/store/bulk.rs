@@ -9,10 +9,10 @@ use super::changes::{Placeholders, value_rows};
 /// Sixteen columns, the widest table, times the first is below what `SQLite` binds at most.
 pub(super) const LADDER: [usize; 4] = [512, 64, 8, 1];
 
-/// Inserts so many rows into an empty table.
-pub(super) fn insert(table: &Table, rows: usize, placeholders: Placeholders) -> String {
+/// Inserts so many rows, with the verb `insert` or one that says what becomes of rows with their keys.
+pub(super) fn insert(verb: &str, table: &Table, rows: usize, placeholders: Placeholders) -> String {
     let values = value_rows(rows, table.key.iter().chain(table.columns).map(|column| column.kind), placeholders);
-    format!("insert into {} ({})\nvalues {values}", table.name, columns(table))
+    format!("{verb} into {} ({})\nvalues {values}", table.name, columns(table))
 }
 
 /// Reads rows in the order of the key, from the first one or after a key.

@@ -85,8 +85,10 @@ pub enum BuildPurpose {
 pub trait Build: Send {
     /// Its number.
     fn number(&self) -> u64;
-    /// Fills an empty table with rows that are sorted by their keys.
+    /// Adds rows to a table that has none with their keys; in the order of their keys they are the fastest.
     async fn fill(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), StoreError>;
+    /// The same for a table that may have rows with their keys: those are replaced.
+    async fn add(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), StoreError>;
     /// Makes what was filled durable, with its indexes, cursor and parked events; from here on it can be followed.
     async fn finish(&mut self, parked: &[Parked], through: Cursor) -> Result<(), StoreError>;
     /// It, for following the log further.

@@ -172,6 +172,13 @@ impl RunningSite {
         self.child.id()
     }
 
+    /// The most memory that it has taken so far, in MiB.
+    pub fn peak_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix(" kB"));
+        peak.expect("Linux says so").trim().parse::<u64>().expect("a number") / 1024
+    }
+
     /// Starts it again on the same data, on another port.
     pub fn restart(&mut self) {
         self.try_restart().unwrap_or_else(|told| panic!("it did not start: {told}"));

@@ -21,7 +21,7 @@ use countersign_projections::{
     authorizations::AUTHORIZATIONS,
     change::id,
     front_page,
-    history::{SUBJECTS, Subject},
+    history::{self, SUBJECTS, Subject},
     inbox,
     tokens::TOKENS,
 };
@@ -52,6 +52,7 @@ on_both_databases! {
     an_inbox_shows_messages_and_what_is_unread_newest_first,
     everybody_of_an_audience_is_told_once,
     a_generation_of_another_revision_is_read_until_one_is_built,
+    rows_that_are_added_to_a_build_replace_those_with_their_keys,
 }
 
 /// A store that goes away, by its traits.
@@ -635,4 +636,25 @@ async fn a_generation_of_another_revision_is_read_until_one_is_built(database: D
         // Nodes of two releases run together, and each reads its own.
         Database::Postgres => assert_eq!(read, 1),
     }
+}
+
+async fn rows_that_are_added_to_a_build_replace_those_with_their_keys(database: Database) {
+    let store = a_store(database).await;
+    let row = |number: i64, since: i64| vec![Value::from(format!("{number:04}")), "ann".into(), since.into()];
+    let subject = |number: i64| vec![Value::from("type VoteCast"), number.into()];
+    let mut build = store.models.build(&inbox::PROJECTION, BuildPurpose::Compare).await.unwrap();
+    build.fill(&inbox::AUDIENCE, (0..600).map(|number| row(number, 1)).collect()).await.unwrap();
+    build.fill(&inbox::AUDIENCE, (600..700).map(|number| row(number, 1)).collect()).await.unwrap();
+    build.add(&inbox::AUDIENCE, (300..1_000).map(|number| row(number, 2)).collect()).await.unwrap();
+    build.finish(&[], Cursor::default()).await.unwrap();
+    let rows = build.snapshot().await.unwrap().rows(&inbox::AUDIENCE, None, 10_000).await.unwrap();
+    let wanted: Vec<_> = (0..1_000).map(|number| row(number, if number < 300 { 1 } else { 2 })).collect();
+    assert_eq!(rows, wanted);
+    // A table of nothing but a key.
+    let mut build = store.models.build(&history::PROJECTION, BuildPurpose::Compare).await.unwrap();
+    build.fill(&SUBJECTS, (0..10).map(subject).collect()).await.unwrap();
+    build.add(&SUBJECTS, (5..20).map(subject).collect()).await.unwrap();
+    build.finish(&[], Cursor::default()).await.unwrap();
+    let rows = build.snapshot().await.unwrap().rows(&SUBJECTS, None, 100).await.unwrap();
+    assert_eq!(rows, (0..20).map(subject).collect::<Vec<_>>());
 }

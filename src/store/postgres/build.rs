@@ -4,14 +4,14 @@
 use std::{fmt::Write as _, sync::Arc};
 
 use async_trait::async_trait;
-use countersign_projections::{Projection, Table, Value, fold::Row};
+use countersign_projections::{Change, Projection, Table, Value, fold::Row};
 use data_encoding::HEXLOWER;
 use sqlx::{AssertSqlSafe, PgConnection, query, query_scalar, raw_sql};
 
 use super::{
     super::{
         Build, Cursor, Generation, Parked, Snapshot, StoreError, bulk,
-        changes::{Placeholders, postgres_ddl},
+        changes::{Placeholders, Planner, postgres_ddl},
         convert, signed, statements,
     },
     bind, failed,
@@ -36,6 +36,8 @@ pub(super) struct PostgresBuild {
     number: u64,
     /// While it is filled, and holds the right to build.
     connection: Option<PgConnection>,
+    /// For rows that replace others.
+    planner: Planner,
     filled: bool,
     kept: bool,
 }
@@ -58,7 +60,8 @@ impl PostgresBuild {
         let begin = "set idle_in_transaction_session_timeout = 0;\nbegin";
         raw_sql(begin).execute(&mut connection).await.map_err(failed)?;
         generations::create(&mut connection, projection, number, false).await?;
-        Ok(Self { servers, projection, number, connection: Some(connection), filled: false, kept: false })
+        let planner = Planner::new(Placeholders::Numbered);
+        Ok(Self { servers, projection, number, connection: Some(connection), planner, filled: false, kept: false })
     }
 
     fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
@@ -103,6 +106,21 @@ impl Build for PostgresBuild {
         let mut copying = connection.copy_in_raw(&copy).await.map_err(failed)?;
         copying.send(text.into_bytes()).await.map_err(failed)?;
         copying.finish().await.map(drop).map_err(failed)
+    }
+
+    async fn add(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), StoreError> {
+        let upsert = |mut key: Row| {
+            let columns = key.split_off(table.key.len());
+            let set = table.columns.iter().map(|column| column.name).zip(columns).collect();
+            Change::Upsert { table, key, set }
+        };
+        let steps = self.planner.plan(rows.into_iter().map(upsert).collect());
+        let connection = self.connection()?;
+        for planned in steps {
+            let statement = planned.values.into_iter().fold(query(AssertSqlSafe(planned.sql)), bind::value);
+            statement.execute(&mut *connection).await.map_err(failed)?;
+        }
+        Ok(())
     }
 
     async fn finish(&mut self, parked: &[Parked], through: Cursor) -> Result<(), StoreError> {

@@ -2,8 +2,10 @@
 //! is synced or kept for rolling back: what a crash leaves half made is removed and begun again.
 
 use std::{
+    collections::HashMap,
     fs::File,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use async_trait::async_trait;
@@ -26,6 +28,9 @@ use super::{
 
 const SET_CURSOR: &str = "update cursor\nset epoch = ?, position = ?";
 
+/// 16 MiB, in KiB: rows come in the order of their keys, and only the end of a table is touched.
+const CACHE: &str = "-16384";
+
 /// A generation that nobody reads yet.
 pub(super) struct SqliteBuild {
     projection: &'static Projection,
@@ -33,6 +38,8 @@ pub(super) struct SqliteBuild {
     file: PathBuf,
     /// While it is filled.
     connection: Option<SqliteConnection>,
+    /// Statements by table, verb and number of rows.
+    texts: HashMap<(&'static str, &'static str, usize), Arc<str>>,
     kept: bool,
 }
 
@@ -41,11 +48,12 @@ impl SqliteBuild {
         generations::remove(&file)?;
         schema::make_file(&file)?;
         let options = schema::model_writer(&file)
+            .pragma("cache_size", CACHE)
             .journal_mode(SqliteJournalMode::Off)
             .synchronous(SqliteSynchronous::Off)
             .locking_mode(sqlx::sqlite::SqliteLockingMode::Exclusive);
         // From here on, dropping it removes the file.
-        let mut build = Self { projection, number, file, connection: None, kept: false };
+        let mut build = Self { projection, number, file, connection: None, texts: HashMap::new(), kept: false };
         let mut connection = options.connect().await.map_err(unavailable)?;
         raw_sql("begin immediate").execute(&mut connection).await.map_err(unavailable)?;
         for table in projection.tables {
@@ -59,6 +67,19 @@ impl SqliteBuild {
         }
         build.connection = Some(connection);
         Ok(build)
+    }
+
+    async fn insert(&mut self, table: &'static Table, rows: Vec<Row>, verb: &'static str) -> Result<(), StoreError> {
+        let counts = rungs(rows.len(), &bulk::LADDER);
+        let mut rows = rows.into_iter();
+        for rung in counts {
+            let text = self.texts.entry((table.name, verb, rung));
+            let text = text.or_insert_with(|| bulk::insert(verb, table, rung, Placeholders::Anonymous).into()).clone();
+            let values = rows.by_ref().take(rung).flatten();
+            let statement = values.fold(query(AssertSqlSafe(text)), bind::value);
+            statement.execute(self.connection()?).await.map_err(unavailable)?;
+        }
+        Ok(())
     }
 
     fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
@@ -84,17 +105,11 @@ impl Build for SqliteBuild {
     }
 
     async fn fill(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), StoreError> {
-        let connection = self.connection()?;
-        let counts = rungs(rows.len(), &bulk::LADDER);
-        let texts = bulk::LADDER.map(|rung| (rung, std::sync::Arc::<str>::from(insert_text(table, rung))));
-        let mut rows = rows.into_iter();
-        for rung in counts {
-            let Some((_, text)) = texts.iter().find(|(known, _)| *known == rung) else { continue };
-            let values = rows.by_ref().take(rung).flatten();
-            let statement = values.fold(query(AssertSqlSafe(text.clone())), bind::value);
-            statement.execute(&mut *connection).await.map_err(unavailable)?;
-        }
-        Ok(())
+        self.insert(table, rows, "insert").await
+    }
+
+    async fn add(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), StoreError> {
+        self.insert(table, rows, "insert or replace").await
     }
 
     async fn finish(&mut self, parked: &[Parked], through: Cursor) -> Result<(), StoreError> {
@@ -129,10 +144,6 @@ impl Build for SqliteBuild {
     fn keep(&mut self) {
         self.kept = true;
     }
-}
-
-fn insert_text(table: &Table, rows: usize) -> String {
-    bulk::insert(table, rows, Placeholders::Anonymous)
 }
 
 /// Rows at one moment, seen in one read transaction.
