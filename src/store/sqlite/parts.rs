@@ -2,34 +2,26 @@
 
 use std::{fs, path::Path};
 
-use countersign_events::recorded::Position;
-use countersign_projections::TRAILING;
+use async_trait::async_trait;
+use countersign_projections::Projection;
 use sqlx::{ConnectOptions, Connection as _, SqliteConnection, query, sqlite::SqliteRow};
 
 use super::{
     super::{
-        Cursor, Mark, StoreError, convert,
-        parts::{LogPart, ModelPart, Part, Parts, RACES, VaultPart},
-        statements, vault,
+        Mark, StoreError, convert,
+        parts::{self, LogPart, Looks, ModelPart, Part, Parts, VaultPart},
+        statements,
     },
-    schema, signed, unavailable,
+    schema, unavailable,
 };
 
 const HAS_TABLE: &str = "select 1\nfrom sqlite_master\nwhere type = 'table' and name = $1";
-const LAST: &str = "select position, event_id\nfrom events\norder by position desc\nlimit 1";
 /// Whole rows: a generation that an earlier release made lacks a column.
 const CURSOR_ROW: &str = "select *\nfrom cursor";
 
 /// Looks at the parts in a data directory. `unwatched` says that nobody has them open, nor will while this takes.
 pub async fn look(data_dir: &Path, unwatched: bool) -> Parts {
-    let mut parts = look_once(data_dir, unwatched).await;
-    for _ in 0..RACES {
-        if !parts.vault_is_behind() {
-            break;
-        }
-        parts = look_once(data_dir, unwatched).await;
-    }
-    parts
+    parts::look(|| look_once(data_dir, unwatched)).await
 }
 
 async fn look_once(data_dir: &Path, unwatched: bool) -> Parts {
@@ -37,34 +29,39 @@ async fn look_once(data_dir: &Path, unwatched: bool) -> Parts {
     let is_model = |name: &str| !name.starts_with("check-") && Path::new(name).extension().is_some_and(|e| e == "db");
     let has_models = fs::read_dir(&models)
         .is_ok_and(|entries| entries.flatten().any(|entry| entry.file_name().to_str().is_some_and(is_model)));
-    let vault = part(look_at_vault(&data_dir.join("vault.db"), unwatched).await);
-    let seen = vault.held().map(|vault: &VaultPart| vault.seen).unwrap_or_default();
-    let (log, models) = match look_at_log(&data_dir.join("log.db"), &models, seen, unwatched).await {
-        Ok(Some((log, models))) => (Part::Holds(log), models),
-        Ok(None) => (empty_or_missing(&data_dir.join("log.db")), vec![]),
-        Err(error) => (Part::Unreadable(told(error)), vec![]),
-    };
-    let vault = if matches!(vault, Part::Empty) { empty_or_missing(&data_dir.join("vault.db")) } else { vault };
-    Parts { log, vault, models, has_models }
+    let file = data_dir.join("vault.db");
+    let vault = or_empty(look_at_vault(&file, unwatched).await.unwrap_or_else(Part::unreadable), &file);
+    let seen = vault.held().map(|vault| vault.seen).unwrap_or_default();
+    let file = data_dir.join("log.db");
+    let log = look_at_log(&file, &models, seen, unwatched).await;
+    let (log, models) = log.unwrap_or_else(|error| (Part::unreadable(error), vec![]));
+    Parts { log: or_empty(log, &file), vault, models, has_models }
 }
 
-fn part<T>(read: Result<Option<T>, StoreError>) -> Part<T> {
-    match read {
-        Ok(Some(part)) => Part::Holds(part),
-        Ok(None) => Part::Empty,
-        Err(error) => Part::Unreadable(told(error)),
-    }
+/// A file that holds nothing is there all the same.
+fn or_empty<T>(part: Part<T>, file: &Path) -> Part<T> {
+    if part.is_nothing() && file.exists() { Part::Empty } else { part }
 }
 
-fn empty_or_missing<T>(file: &Path) -> Part<T> {
-    if file.exists() { Part::Empty } else { Part::Missing }
+async fn look_at_vault(file: &Path, unwatched: bool) -> Result<Part<VaultPart>, StoreError> {
+    let Some(connection) = open(file, unwatched).await? else { return Ok(Part::Missing) };
+    let mut vault = File { connection, models: Path::new(""), unwatched };
+    let read = parts::vault_in(&mut vault).await;
+    drop(vault.connection.close().await);
+    read
 }
 
-fn told(error: StoreError) -> String {
-    match error {
-        StoreError::Unavailable(told) => told,
-        error => error.to_string(),
-    }
+async fn look_at_log(
+    file: &Path,
+    models: &Path,
+    seen: Mark,
+    unwatched: bool,
+) -> Result<(Part<LogPart>, Vec<ModelPart>), StoreError> {
+    let Some(connection) = open(file, unwatched).await? else { return Ok((Part::Missing, vec![])) };
+    let mut log = File { connection, models, unwatched };
+    let read = parts::log_in(&mut log, seen).await;
+    drop(log.connection.close().await);
+    read
 }
 
 /// A connection that only reads; `None` where there is no file, or nothing in it.
@@ -82,98 +79,41 @@ async fn open(file: &Path, unwatched: bool) -> Result<Option<SqliteConnection>, 
     schema::examiner(file, unwatched).connect().await.map(Some).map_err(unavailable)
 }
 
-async fn row(connection: &mut SqliteConnection, text: &'static str) -> Result<Option<SqliteRow>, StoreError> {
-    query(text).fetch_optional(connection).await.map_err(unavailable)
-}
-
-async fn has_table(connection: &mut SqliteConnection, name: &str) -> Result<bool, StoreError> {
-    let found = query(HAS_TABLE).bind(name.to_owned()).fetch_optional(connection).await.map_err(unavailable)?;
-    Ok(found.is_some())
-}
-
-async fn look_at_vault(file: &Path, unwatched: bool) -> Result<Option<VaultPart>, StoreError> {
-    let Some(mut connection) = open(file, unwatched).await? else { return Ok(None) };
-    let read = async {
-        if !has_table(&mut connection, "data_keys").await? {
-            return Ok(None);
-        }
-        let site_key = row(&mut connection, vault::statements::SITE_KEY).await?;
-        let site_key = site_key.as_ref().map(vault::site_key).transpose()?;
-        let identity = if has_table(&mut connection, "site").await? {
-            row(&mut connection, vault::statements::SITE).await?
-        } else {
-            None
-        };
-        let identity = identity.as_ref().map(vault::identity).transpose()?;
-        let holds = row(&mut connection, vault::statements::HOLDS).await?.is_some();
-        let seen = identity.map(|identity| identity.seen).unwrap_or_default();
-        let is_fresh = !holds && seen == Mark::default();
-        if is_fresh && site_key.is_none() {
-            return Ok(None);
-        }
-        let site = identity.map(|identity| identity.site);
-        Ok(Some(VaultPart { site, seen, site_key, is_fresh }))
-    }
-    .await;
-    drop(connection.close().await);
-    read
-}
-
-async fn look_at_log(
-    file: &Path,
-    models: &Path,
-    seen: Mark,
+/// A file of log or vault.
+struct File<'a> {
+    connection: SqliteConnection,
+    /// Where read models lie.
+    models: &'a Path,
     unwatched: bool,
-) -> Result<Option<(LogPart, Vec<ModelPart>)>, StoreError> {
-    let Some(mut connection) = open(file, unwatched).await? else { return Ok(None) };
-    let read = async {
-        if !has_table(&mut connection, "events").await? {
-            return Ok(None);
-        }
-        let Some(last) = row(&mut connection, LAST).await? else { return Ok(None) };
-        let headless = || StoreError::Unavailable("it has lost its head".to_owned());
-        let head = convert::head(&row(&mut connection, statements::HEAD).await?.ok_or_else(headless)?)?;
-        let end = Mark {
-            cursor: Cursor { epoch: head.epoch, position: convert::position(&last)? },
-            event: Some(convert::event_id(&last)?),
-        };
-        let identity = if has_table(&mut connection, "site").await? {
-            row(&mut connection, statements::SITE).await?
-        } else {
-            None
-        };
-        let identity = identity.as_ref().map(convert::log_identity).transpose()?.unwrap_or_default();
-        let at_seen = event_at(&mut connection, seen.cursor.position).await?;
-        let mut found = vec![];
-        for projection in TRAILING {
-            let pointer = query(statements::GENERATION).bind(projection.name).fetch_optional(&mut connection).await;
-            let Some(pointer) = pointer.map_err(unavailable)? else { continue };
-            let generation: u64 = convert::number(&pointer, "generation")?;
-            let file = models.join(format!("{}-{generation}.db", projection.name));
-            // One that cannot be read is built anew: the log has everything.
-            let Ok(Some(mark)) = model(&file, unwatched).await else { continue };
-            let in_log = event_at(&mut connection, mark.cursor.position).await?;
-            found.push(ModelPart { name: projection.name, mark, in_log });
-        }
-        // One machine's log is never promoted.
-        Ok(Some((LogPart { identity, end, at_seen, cut: None }, found)))
+}
+
+#[async_trait]
+impl Looks for File<'_> {
+    type Row = SqliteRow;
+
+    async fn has_table(&mut self, name: &str) -> Result<bool, StoreError> {
+        let found = query(HAS_TABLE).bind(name.to_owned()).fetch_optional(&mut self.connection).await;
+        Ok(found.map_err(unavailable)?.is_some())
     }
-    .await;
-    drop(connection.close().await);
-    read
+
+    async fn row(&mut self, text: &'static str, values: &[i64]) -> Result<Option<SqliteRow>, StoreError> {
+        let asked = values.iter().fold(query(text), |query, value| query.bind(*value));
+        asked.fetch_optional(&mut self.connection).await.map_err(unavailable)
+    }
+
+    async fn model(&mut self, projection: &'static Projection, _: bool) -> Result<Option<Mark>, StoreError> {
+        let pointer = query(statements::GENERATION).bind(projection.name).fetch_optional(&mut self.connection).await;
+        let Some(pointer) = pointer.map_err(unavailable)? else { return Ok(None) };
+        let generation: u64 = convert::number(&pointer, "generation")?;
+        let file = self.models.join(format!("{}-{generation}.db", projection.name));
+        // One that cannot be read is built anew: the log has everything.
+        Ok(mark_in(&file, self.unwatched).await.unwrap_or_default())
+    }
 }
 
-async fn event_at(
-    connection: &mut SqliteConnection,
-    position: Position,
-) -> Result<Option<countersign_events::ids::EventId>, StoreError> {
-    let found = query(statements::EVENT_ID_AT).bind(signed(position.0)).fetch_optional(connection).await;
-    found.map_err(unavailable)?.as_ref().map(convert::event_id).transpose()
-}
-
-async fn model(file: &Path, unwatched: bool) -> Result<Option<Mark>, StoreError> {
+async fn mark_in(file: &Path, unwatched: bool) -> Result<Option<Mark>, StoreError> {
     let Some(mut connection) = open(file, unwatched).await? else { return Ok(None) };
-    let read = row(&mut connection, CURSOR_ROW).await;
+    let read = query(CURSOR_ROW).fetch_optional(&mut connection).await.map_err(unavailable);
     drop(connection.close().await);
     let Some(row) = read? else { return Ok(None) };
     let cursor = convert::cursor(&row)?;
