@@ -183,10 +183,13 @@ impl Folding {
             let has_rows = self.fold.has_taken(table);
             loop {
                 let rows = self.fold.take(table);
-                match rows.is_empty() {
-                    true => break,
-                    false if has_rows => build.add(table, rows).await?,
-                    false => build.fill(table, rows).await?,
+                if rows.is_empty() {
+                    break;
+                }
+                if has_rows {
+                    build.add(table, rows).await?;
+                } else {
+                    build.fill(table, rows).await?;
                 }
             }
         }
