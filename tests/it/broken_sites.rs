@@ -4,10 +4,10 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
+    io::{Seek as _, SeekFrom, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
     sync::Arc,
 };
 
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::{
     databases::{Database, Tool},
     doctor::{Told, given_stopped_in},
-    running_site::{PASSWORD, Visitor, between, program},
+    running_site::{PASSWORD, Serving, Visitor, between, program},
     sqlite_doctor::tamper,
 };
 
@@ -372,25 +372,7 @@ impl Copy {
 
     /// Starts it; what it said where it did not.
     fn serve(&self) -> Result<Serving, String> {
-        let stderr = self.directory.path().join("stderr");
-        let said = fs::File::create(&stderr).expect("a file");
-        let mut child = program(self.directory.path(), &[], &[])
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(said)
-            .spawn()
-            .expect("it runs");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("it is piped");
-        BufReader::new(out).read_line(&mut line).expect("it can be read");
-        let serving = line.trim().strip_prefix("Countersign is at ").map(ToOwned::to_owned);
-        let mut serving = Serving { child, url: serving.unwrap_or_default() };
-        if serving.url.is_empty() {
-            serving.child.wait().expect("it ends");
-            return Err(fs::read_to_string(stderr).expect("what it said"));
-        }
-        Ok(serving)
+        Serving::start(self.directory.path(), &[])
     }
 
     /// Nothing was lost: both members can log in, every model is as the log has it, and nothing is wrong.
@@ -405,18 +387,6 @@ impl Copy {
         assert!(checked.status.success(), "{checked:?}");
         let told = Told::by(&self.cli(&["doctor", "--deep", "--format", "json"]));
         assert_eq!(told.code, Some(0), "{:#?}", told.findings);
-    }
-}
-
-struct Serving {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -33,6 +33,7 @@ mod doors;
 mod edits;
 mod erasure;
 mod events_api;
+mod fixture_site;
 mod fleet;
 mod front_pages;
 mod guide_flow;

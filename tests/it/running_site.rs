@@ -251,6 +251,28 @@ pub fn program(directory: &Path, settings: &[(String, String)], under: &[String]
     command
 }
 
+/// The program serving what lies in a directory, or in the databases of its settings; it is killed when dropped.
+pub struct Serving {
+    child: Child,
+    /// Where it is, without a slash at the end.
+    pub url: String,
+}
+
+impl Serving {
+    /// Starts it; what it said where it did not.
+    pub fn start(directory: &Path, settings: &[(String, String)]) -> Result<Self, String> {
+        let (child, url, _) = try_launch(directory, settings, &[], &Arc::default())?;
+        Ok(Self { child, url })
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 type Launched = (Child, String, mpsc::Receiver<String>);
 
 fn launch(directory: &Path, settings: &[(String, String)], under: &[String], printed: &Arc<Mutex<String>>) -> Launched {
