@@ -87,6 +87,7 @@ mod serial_history;
 mod served_app;
 mod simulator;
 mod sqlite_doctor;
+mod sqlite_first_start;
 mod sqlite_store;
 mod sqlite_vault;
 mod store_contract;
