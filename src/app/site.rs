@@ -2,7 +2,10 @@
 //! how far the vault had come. While any sign says that this log is not the newest that there was, nothing is appended to
 //! it and nothing of the vault is destroyed.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use chrono::DateTime;
 use countersign_events::{account::AccountStanding, recorded::StreamName};
@@ -21,6 +24,9 @@ const PAGE: u32 = 500;
 /// A key that nobody's account names is the trace of a lost log when it was made so long after the log's last event;
 /// before that, of somebody who gave up joining.
 const LATER: chrono::Duration = chrono::Duration::minutes(10);
+
+/// The vault hears within this time how far the log is: an older log is then told from the newest even after a crash.
+const NOTED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is known of the site as a whole.
 #[derive(Default)]
@@ -191,6 +197,23 @@ impl App {
             }
         }
         Ok(None)
+    }
+
+    /// Tells the vault soon after each commit how far the log is, until the site is stopped.
+    pub async fn keep_noted(self: Arc<Self>) {
+        let mut woken = self.woken.subscribe();
+        let app = Arc::downgrade(&self);
+        drop(self);
+        while woken.changed().await.is_ok() {
+            tokio::time::sleep(NOTED_WITHIN).await;
+            let Some(site) = app.upgrade() else { return };
+            if site.leads()
+                && let Err(error) = site.note_seen().await
+            {
+                // Housekeeping tries again, and says so.
+                tracing::debug!(%error, "the vault was not told how far the log is");
+            }
+        }
     }
 
     /// Tells the vault the newest event of the log, and the log how far the vault is. Nothing, when nothing happened.

@@ -58,6 +58,7 @@ pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
         Place::Database(_) => None,
     };
     let house = tokio::spawn(app.clone().keep_house());
+    let noted = tokio::spawn(app.clone().keep_noted());
     announce(&app).await?;
 
     let (stop, stopped) = oneshot::channel::<()>();
@@ -84,6 +85,7 @@ pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
     }
     server.abort();
     house.abort();
+    noted.abort();
     if let Some(control) = control {
         control.stop().await;
     }

@@ -67,6 +67,7 @@ mod real_fleet_promotion;
 mod real_fleet_revocation;
 mod real_guide;
 mod real_kill;
+mod real_older_log;
 mod real_pages;
 mod real_schemathesis;
 mod real_secrets;
