@@ -257,8 +257,12 @@ impl Task {
             }
             Err(error) if alone => {
                 tracing::error!(%error, "an append failed");
+                let told = match error {
+                    StoreError::Unavailable(told) => told,
+                    error => error.to_string(),
+                };
                 for queued in batch {
-                    let _ = queued.answer.send(Err(AppendError::Store(StoreError::Unavailable(error.to_string()))));
+                    let _ = queued.answer.send(Err(AppendError::Store(StoreError::Unavailable(told.clone()))));
                 }
             }
             Err(error) => {

@@ -36,6 +36,7 @@ mod events_api;
 mod fixture_site;
 mod fleet;
 mod front_pages;
+mod full_disk;
 mod guide_flow;
 mod hostile_site;
 mod housekeeping;

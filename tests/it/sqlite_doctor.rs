@@ -58,7 +58,6 @@ fn a_healthy_site_has_every_file_in_order() {
         ("program", "SQLite 3"),
         ("schema of log.db", "5"),
         ("disk of the data directory", "free"),
-        ("disk of the root key", "free"),
         ("permissions", "owner's alone"),
         ("write-ahead logs", "in all"),
         ("integrity of log.db", "every page"),

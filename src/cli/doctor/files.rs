@@ -7,12 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Finding, Site, deep, is_here, quoted, size};
+use super::{Finding, Severity, Site, deep, is_here, quoted, size};
 use crate::{
     config::HiddenText,
     keyring,
     secrets::{RootKey, RootKeyError},
 };
+
+const DATA_DISK: &str = "disk of the data directory";
 
 /// With less space than this, appends are about to fail.
 const FULL: u64 = 64 << 20;
@@ -23,14 +25,17 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
     let data_dir = &site.config.data_dir;
     let is_here = is_here(site.config);
     if is_here {
-        findings.push(space("disk of the data directory", data_dir));
+        findings.push(space(DATA_DISK, data_dir));
     }
     let key_file = RootKey::file_of(data_dir).ok();
     if site.config.root_key.is_none()
         && let Some(directory) = key_file.as_deref().and_then(Path::parent)
     {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        findings.push(space("disk of the root key", directory));
+        // One disk is told once.
+        if !(is_here && is_one_disk(data_dir, directory)) {
+            findings.push(space("disk of the root key", directory));
+        }
     }
     root_key(site, key_file.as_deref(), findings);
     if is_here {
@@ -71,6 +76,16 @@ fn mounted_read_only(site: &Site<'_>, findings: &mut Vec<Finding>) {
              snapshot can be looked at as it is",
         ));
     }
+}
+
+fn is_one_disk(one: &Path, other: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
+    device(one).is_some_and(|one| device(other) == Some(one))
+}
+
+/// Whether it was told that the disk of the data is full.
+pub(super) fn told_full(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Problem && finding.about == DATA_DISK)
 }
 
 fn space(about: &str, directory: &Path) -> Finding {

@@ -7,7 +7,7 @@ use countersign_events::recorded::Timestamp;
 
 use countersign_projections::TRAILING;
 
-use super::{Finding, Running, Site, command, deep, is_here, quoted, size};
+use super::{Finding, Running, Site, command, deep, files, is_here, quoted, size};
 use crate::{
     app::clock::ClockReport,
     config::Config,
@@ -337,7 +337,8 @@ fn read_model(site: &Site<'_>, log: &LogFacts, model: &ModelFacts) -> Finding {
 fn server(running: &Running, findings: &mut Vec<Finding>) {
     if running.writes {
         findings.push(Finding::ok("writer", "the log takes appends"));
-    } else {
+    } else if !files::told_full(findings) {
+        // A full disk is the cause, and was told.
         findings.push(Finding::problem(
             "writer",
             "the last append failed, or the writer has stopped",
