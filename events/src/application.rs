@@ -20,7 +20,7 @@ mod record;
 mod refusal;
 mod standing;
 
-pub use command::{ApplicationCommand, Bench, Signatures};
+pub use command::{ApplicationCommand, Bench, Seen, Signatures};
 pub use difference::{Difference, difference};
 pub use record::{Change, ChangeOutcome, Claim, Entry, Record};
 pub use refusal::ApplicationRefusal;
@@ -167,7 +167,7 @@ impl Record {
             C::Edit { asked, seen, at } => self.edit(asked, seen, at),
             C::Resubmit { asked, seen, at } => self.resubmit(asked, seen, at),
             C::Appeal { text, at } => self.appeal(text, at),
-            C::Withdraw { at } => self.withdraw(at),
+            C::Withdraw { seen, at } => self.withdraw(seen, at),
             C::WithdrawChange { seen, at } => self.withdraw_change(seen, at),
             C::RotateClientId { client_id, seen, at } => self.rotate(client_id, seen, at),
             C::Claim { by, bench, at } => self.claim(by, bench, at),
@@ -251,11 +251,13 @@ impl Record {
         }
     }
 
-    fn withdraw(&self, at: Timestamp) -> Decided {
+    fn withdraw(&self, seen: Seen, at: Timestamp) -> Decided {
         match self.standing {
             Standing::Withdrawn => Ok(vec![]),
             Standing::Denied | Standing::Revoked => Err(self.wrong_standing()),
+            now if seen.standing.is_some_and(|seen| seen != now) => Err(self.wrong_standing()),
             Standing::UnderReview | Standing::ChangesRequested | Standing::Approved | Standing::Suspended => {
+                self.has_seen(seen.revision)?;
                 Ok(vec![ApplicationEvent::ApplicationWithdrawn { application_id: self.application_id, at }])
             }
         }

@@ -2,7 +2,7 @@
 
 use countersign_events::{
     account::{self, Account, AccountRefusal, AccountStanding},
-    application::{self, Application, ApplicationCommand, Asked, Record, Standing},
+    application::{self, Application, ApplicationCommand, Asked, Record, Seen, Standing},
     decider::Decider,
     ids::{ApplicationId, UserId},
     recorded::Version,
@@ -220,18 +220,19 @@ impl App {
         }
     }
 
-    /// The owner takes it back; its tokens end.
+    /// The owner takes it back; its tokens end. `seen` is what they read of it, where they say so.
     ///
     /// # Errors
-    /// Not theirs, or the wrong state.
+    /// Not theirs, the wrong state, or another one than they read of.
     pub async fn withdraw_application(
         &self,
         caller: &Caller,
         owner: UserId,
         id: ApplicationId,
+        seen: Seen,
     ) -> Result<Done<()>, AppError> {
         let at = self.now();
-        self.change_application(caller, owner, id, |_| Ok(ApplicationCommand::Withdraw { at })).await
+        self.change_application(caller, owner, id, |_| Ok(ApplicationCommand::Withdraw { seen, at })).await
     }
 
     /// The owner comes back with what reviewers asked for.

@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::PoisonError, time::Duration};
 
 use countersign_events::{
     account::{self, Account, AccountCommand, AccountStanding, Username, UsernameCommand},
-    application::{self, Application, ApplicationCommand, Standing},
+    application::{self, Application, ApplicationCommand, Seen, Standing},
     decider::Decider,
     ids::UserId,
     inbox::SecretStanding,
@@ -70,7 +70,8 @@ impl App {
             }
             let stream = application::stream(row.application_id);
             let (application, version) = self.load::<Application>(&stream).await?;
-            plan = plan.with(&stream, version, application.decide(ApplicationCommand::Withdraw { at: self.now() })?);
+            let withdraw = ApplicationCommand::Withdraw { seen: Seen::default(), at: self.now() };
+            plan = plan.with(&stream, version, application.decide(withdraw)?);
         }
         Ok(plan)
     }

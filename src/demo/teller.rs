@@ -7,6 +7,7 @@ use std::{
 
 use countersign_events::{
     account::Role,
+    application::Seen,
     ids::{ApplicationId, CommentId, MessageId, PostId, UserId},
     post::Direction,
     recorded::Actor,
@@ -268,7 +269,7 @@ impl<'a> Teller<'a> {
                 app.resubmit_application(&caller, owner, id, self.changed(id, change).await?).await
             }
             Deed::Appeal { text, .. } => app.appeal(&caller, owner, id, text).await,
-            Deed::Withdraw { .. } => app.withdraw_application(&caller, owner, id).await,
+            Deed::Withdraw { .. } => app.withdraw_application(&caller, owner, id, Seen::default()).await,
             Deed::WithdrawChange { .. } => app.withdraw_change(&caller, owner, id, None).await,
             _ => app.rotate_client_id(&caller, owner, id, None).await,
         }

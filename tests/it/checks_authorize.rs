@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use countersign::app::reviews::Verb;
+use countersign_events::application::Seen;
 
 use crate::{
     checks_scene::{CALLBACK, Scene, answer, assert_page_without_redirect, consent_fields, form_post, parameter},
@@ -163,7 +164,7 @@ async fn a10_an_application_that_is_not_approved_any_more_gets_a_page_without_th
         assert!(!page.body.contains("As agreed."), "{}", page.body);
     }
     let (id, client) = scene.given_approved("web", CALLBACK, "read").await;
-    scene.site.app.withdraw_application(&by(scene.cleo), scene.cleo, id).await.expect("withdrawn");
+    scene.site.app.withdraw_application(&by(scene.cleo), scene.cleo, id, Seen::default()).await.expect("withdrawn");
     let page = ben.get(&format!("/authorize?client_id={client}")).await;
     assert_page_without_redirect(&page, StatusCode::FORBIDDEN);
     assert!(page.body.contains("withdrawn"), "{}", page.body);

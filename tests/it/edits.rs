@@ -194,6 +194,42 @@ async fn a_change_that_was_not_read_is_not_taken_back_and_a_new_client_id_is_not
     assert_eq!(cast.appended(before).await, ["ClientIdRotated"]);
 }
 
+#[tokio::test]
+async fn an_application_that_is_not_what_was_read_any_more_is_not_withdrawn() {
+    let cast = Cast::start().await;
+    let mut cleo = cast.browser(&cast.cleo);
+    for (state, code) in
+        [(State::UnderReview, "wrong_state"), (State::Approved, "wrong_state"), (State::Approved, "revised")]
+    {
+        let id = cast.given(&cast.cleo, state).await;
+        let (own, api) = (format!("/settings/apps/{id}"), format!("/api/v1/applications/{id}/withdraw"));
+        let page = cleo.get(&own).await;
+        let form = page.body.split_once(&format!("action=\"{own}/withdraw\"")).expect("a form").1;
+        let field = |name: &str| {
+            let rest = form.split_once(&format!("name=\"{name}\" value=\"")).expect("a field").1;
+            rest.split_once('"').expect("an end").0.to_owned()
+        };
+        let (csrf, revision, was) = (page.hidden("csrf_token"), field("revision"), field("state"));
+        // Somebody decides meanwhile, or the owner proposes a change in another tab.
+        match (state, code) {
+            (State::UnderReview, _) => cast.decide(&cast.dee, id, Verb::Approve, 1).await.map(drop).expect("approved"),
+            (_, "revised") => cast.edit(&cast.cleo, id, "Moved").await,
+            _ => cast.decide(&cast.dee, id, Verb::Suspend, 1).await.map(drop).expect("suspended"),
+        }
+        let before = cast.head().await;
+        let fields = [("csrf_token", csrf.as_str()), ("revision", &revision), ("state", &was)];
+        let refused = cleo.post(&format!("{own}/withdraw"), &fields).await;
+        assert_eq!((refused.status, cast.head().await), (StatusCode::CONFLICT, before), "{code}: {}", refused.body);
+        let read = json!({ "revision": revision.parse::<u32>().expect("a number"), "state": was });
+        let refused = cleo.json(Method::POST, &api, &read).await;
+        assert_eq!((refused.status, refused.json()["code"].as_str()), (StatusCode::CONFLICT, Some(code)));
+        assert_eq!(cast.head().await, before);
+        // Whoever says nothing of what they read withdraws whatever there is.
+        assert_eq!(cleo.json(Method::POST, &api, &json!({})).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(cast.appended(before).await, ["ApplicationWithdrawn"]);
+    }
+}
+
 async fn asked(app: &App, owner: &Person, id: ApplicationId) -> Asked {
     let row = app.my_application(owner.id, id).await.expect("theirs");
     row.proposed.clone().unwrap_or_else(|| row.asked())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use countersign::app::{App, AppError, applications::Request, reviews::Verb};
 use countersign_events::{
     account::Role,
-    application::Standing,
+    application::{Seen, Standing},
     ids::{ApplicationId, UserId},
 };
 
@@ -63,7 +63,7 @@ async fn no_more_are_open_than_the_limit_says(site: &TestApp, nodes: &[Arc<App>]
         assert!(made.iter().all(|id| open.contains(id)));
         // A place that becomes free can be taken.
         let withdrawn = open.pop().expect("one");
-        nodes[0].withdraw_application(&by(member), member, withdrawn).await.expect("withdrawn");
+        nodes[0].withdraw_application(&by(member), member, withdrawn, Seen::default()).await.expect("withdrawn");
         request(&nodes[0], member, "Another".to_owned()).await.expect("there is a place");
     }
 }

@@ -8,7 +8,7 @@ use axum::{
 use countersign::app::{App, AppError, Done, applications, reviews::Verb, reviews::Verdict, sessions::BrowserKey};
 use countersign_events::{
     account::Role,
-    application::Asked,
+    application::{Asked, Seen},
     ids::{ApplicationId, UserId},
     recorded::Position,
 };
@@ -143,7 +143,10 @@ impl Cast {
                 }
                 Step::Propose => self.edit(owner, id, "Renamed").await,
                 Step::Withdraw => {
-                    self.app().withdraw_application(&by(owner.id), owner.id, id).await.expect("it can be withdrawn");
+                    self.app()
+                        .withdraw_application(&by(owner.id), owner.id, id, Seen::default())
+                        .await
+                        .expect("it can be withdrawn");
                 }
             }
         }

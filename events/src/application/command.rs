@@ -1,6 +1,6 @@
 //! What can be asked of an application, and what the shell knows of the reviewers when one of them asks.
 
-use super::{Asked, Decision};
+use super::{Asked, Decision, Standing};
 use crate::{
     ids::{ApplicationId, UserId},
     recorded::Timestamp,
@@ -26,6 +26,16 @@ pub enum Signatures {
     Two,
     /// Two, and who signed first is no reviewer any more: it begins anew.
     Anew,
+}
+
+/// What an owner read of their application before they withdraw it, as far as they say. It may have been approved or edited
+/// since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// The revision.
+    pub revision: Option<u32>,
+    /// Where it stood.
+    pub standing: Option<Standing>,
 }
 
 /// What can be asked of an application.
@@ -55,6 +65,7 @@ pub enum ApplicationCommand {
         at: Timestamp,
     },
     Withdraw {
+        seen: Seen,
         at: Timestamp,
     },
     WithdrawChange {

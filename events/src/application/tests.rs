@@ -146,7 +146,8 @@ fn an_id_is_asked_for_once() {
 #[test]
 fn nothing_can_be_done_with_an_application_that_nobody_asked_for() {
     let verdicts = VERDICTS.map(|verdict| verdict(decision(REVIEWER, 1, 10)));
-    let owners = [C::Edit { asked: asked("Reader"), seen: None, at: at(1) }, C::Withdraw { at: at(1) }];
+    let owners =
+        [C::Edit { asked: asked("Reader"), seen: None, at: at(1) }, C::Withdraw { seen: Seen::default(), at: at(1) }];
     for command in verdicts.into_iter().chain(owners) {
         given([]).when(command).refused(ApplicationRefusal::NotRequested);
     }
@@ -179,7 +180,7 @@ fn every_command_meets_every_standing() {
             (VERDICTS[2](by()), suspended(OTHER, 30)),
             (VERDICTS[3](by()), reinstated(OTHER, 30)),
             (VERDICTS[4](by()), revoked(OTHER, 30)),
-            (C::Withdraw { at: at(30) }, withdrawn(30)),
+            (C::Withdraw { seen: Seen::default(), at: at(30) }, withdrawn(30)),
             (VERDICTS[5](by()), changes_requested(OTHER, 30)),
             (C::Resubmit { asked: asked("Better"), seen: None, at: at(30) }, resubmitted("Better", 2)),
             (C::Appeal { text: "Why?".into(), at: at(30) }, appealed()),
@@ -239,6 +240,20 @@ fn a_decision_on_a_revision_that_the_owner_has_changed_since_is_refused() {
             .when(verdict(decision(REVIEWER, 1, 10)))
             .refused(ApplicationRefusal::Revised { seen: 1, now: 2 });
     }
+}
+
+#[test]
+fn who_read_something_else_of_an_application_does_not_withdraw_it() {
+    let withdraw = |revision, standing| C::Withdraw { seen: Seen { revision, standing }, at: at(30) };
+    let (read, read_as) = (Some(1), Some(Standing::UnderReview));
+    given([requested()]).when(withdraw(read, read_as)).then([withdrawn(30)]);
+    given([requested(), edited("Better", 2)])
+        .when(withdraw(read, read_as))
+        .refused(ApplicationRefusal::Revised { seen: 1, now: 2 });
+    let was_approved = ApplicationRefusal::WrongStanding { standing: Standing::Approved, by: REVIEWER, at: at(10) };
+    given([requested(), approved(REVIEWER, 10)]).when(withdraw(read, read_as)).refused(was_approved);
+    // What is withdrawn already is withdrawn, whatever was read.
+    given([requested(), withdrawn(20)]).when(withdraw(read, read_as)).then_nothing();
 }
 
 #[test]

@@ -87,7 +87,7 @@ pub const GROUPS: &[Group] = &[
             door(
                 "POST /api/v1/applications/{id}/withdraw",
                 "Withdraws an application; its tokens end",
-                &["wrong_state"],
+                &["wrong_state", "revised"],
             ),
             door(
                 "POST /api/v1/applications/{id}/resubmit",

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use countersign_events::{
-    account::Role, application::Standing, ids::ApplicationId, redirect_uri::Purpose, scope::Scope, token::ClientId,
+    account::Role,
+    application::{Seen, Standing},
+    ids::ApplicationId,
+    redirect_uri::Purpose,
+    scope::Scope,
+    token::ClientId,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,7 +20,7 @@ use super::{
     Asks, Changed, Created, List, Page, Parameters, Silent, after_parameter,
     application_shapes::{ApplicationShape, ChangeEndShape, HappeningShape, MyApplicationShape, QueueShape},
     limit_parameter,
-    shapes::purpose,
+    shapes::{purpose, standing},
 };
 use crate::{
     app::{
@@ -165,13 +170,28 @@ pub(in crate::web) async fn edit(
     mine(&app, &caller, id, edited).await
 }
 
+/// What was read of the application that is withdrawn.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct Withdrawal {
+    /// Its revision; without it, whichever there is.
+    #[schema(minimum = 1)]
+    revision: Option<u32>,
+    /// Its state; without it, whichever it is in.
+    #[schema(schema_with = standing)]
+    #[serde(default)]
+    state: Option<Standing>,
+}
+
 pub(in crate::web) async fn withdraw(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
+    MayJson(Json { value, text }): MayJson<Withdrawal>,
 ) -> Result<Silent, ApiError> {
-    let sender = caller.caller("POST /applications/{id}/withdraw", b"");
-    Ok(Silent(app.withdraw_application(&sender, caller.user_id, id).await?.cursor))
+    let sender = caller.caller("POST /applications/{id}/withdraw", &text);
+    let seen = Seen { revision: value.revision, standing: value.state };
+    Ok(Silent(app.withdraw_application(&sender, caller.user_id, id, seen).await?.cursor))
 }
 
 /// Back under review, with whatever the body changes.

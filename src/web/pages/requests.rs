@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use countersign_events::{
-    application::{Difference, Standing, difference},
+    application::{Difference, Seen, Standing, difference},
     ids::ApplicationId,
     recorded::Timestamp,
     redirect_uri::Purpose,
@@ -249,7 +249,8 @@ pub(in crate::web) async fn withdraw(
     Form(form): Form,
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/apps/{id}/withdraw", &form);
-    let withdrawn = app.withdraw_application(&caller, member.id(), id).await;
+    let seen = Seen { revision: form.text("revision").parse().ok(), standing: form.text("state").parse().ok() };
+    let withdrawn = app.withdraw_application(&caller, member.id(), id, seen).await;
     answer(&app, &member, id, withdrawn, Kept::Nothing).await
 }
 

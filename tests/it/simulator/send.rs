@@ -8,7 +8,7 @@ use countersign::app::{
     applications::{Edit, Request},
     reviews::Verdict,
 };
-use countersign_events::recorded::Actor;
+use countersign_events::{application::Seen, recorded::Actor};
 
 use super::oracle::{Command, Oracle, Value, Wish};
 use crate::support::by;
@@ -128,7 +128,7 @@ impl Oracle {
                 Told::nothing(app.appeal(&caller, member(*by), application(*of), text).await?)
             }
             Command::WithdrawApplication { by, application: of } => {
-                Told::nothing(app.withdraw_application(&caller, member(*by), application(*of)).await?)
+                Told::nothing(app.withdraw_application(&caller, member(*by), application(*of), Seen::default()).await?)
             }
             Command::WithdrawChange { by, application: of, seen } => {
                 Told::nothing(app.withdraw_change(&caller, member(*by), application(*of), *seen).await?)
