@@ -337,9 +337,8 @@ impl App {
                 Ok(Plan::answering(()).with(&stream, version, events))
             })
             .await?;
-        self.vault.end_link(self.link_digest(link)).await?;
-        self.vault.end_sessions_of(user, None).await?;
-        self.vault.destroy_verifiers(user, verifier).await?;
+        // This very link among them. Another password may be in force by now, with sessions of its own.
+        self.vault.destroy_replaced(user, replaced).await?;
         Ok(done.answering(user))
     }
 }

@@ -50,8 +50,9 @@ pub trait Vault: Send + Sync {
     -> Result<(), StoreError>;
     /// A password verifier.
     async fn verifier(&self, id: VerifierId) -> Result<Option<String>, StoreError>;
-    /// Destroys every verifier of a member but `keep`.
-    async fn destroy_verifiers(&self, user: UserId, keep: VerifierId) -> Result<(), StoreError>;
+    /// Destroys a verifier that another has replaced, with the sessions and links that began under it. What a later one
+    /// brought is left alone, however late this comes.
+    async fn destroy_replaced(&self, user: UserId, replaced: VerifierId) -> Result<(), StoreError>;
     /// Keeps a sealed one-time secret.
     async fn hold(&self, id: SecretId, sealed: &[u8], at: Timestamp) -> Result<(), StoreError>;
     /// A sealed one-time secret.
@@ -219,9 +220,11 @@ impl<V: Keeps> Vault for V {
         first(self, ask(sql::VERIFIER).bind(bytes(id.0)), read).await
     }
 
-    async fn destroy_verifiers(&self, user: UserId, keep: VerifierId) -> Result<(), StoreError> {
-        let destroy = ask(sql::DESTROY_VERIFIERS).bind(bytes(user.0)).bind(bytes(keep.0));
-        self.write(vec![destroy], Copies::Soon).await.map(drop)
+    async fn destroy_replaced(&self, user: UserId, replaced: VerifierId) -> Result<(), StoreError> {
+        let under_it = |text| ask(text).bind(bytes(user.0)).bind(bytes(replaced.0));
+        let verifier = ask(sql::REMOVE_VERIFIER).bind(bytes(replaced.0)).bind(bytes(user.0));
+        let all = vec![under_it(sql::END_SESSIONS_UNDER), under_it(sql::END_LINKS_UNDER), verifier];
+        self.write(all, Copies::Soon).await.map(drop)
     }
 
     async fn hold(&self, id: SecretId, sealed: &[u8], at: Timestamp) -> Result<(), StoreError> {

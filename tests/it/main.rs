@@ -45,6 +45,7 @@ mod letters;
 mod limits_alike;
 mod observability;
 mod one_site;
+mod overtaken;
 mod page_list;
 mod page_parts;
 mod page_weights;

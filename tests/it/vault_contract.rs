@@ -17,7 +17,7 @@ on_both_databases! {
     a_data_key_is_found_by_its_id_and_only_by_it,
     the_site_has_one_data_key_and_a_second_is_a_conflict,
     a_row_that_exists_is_never_overwritten,
-    destroying_verifiers_keeps_the_new_one_and_those_of_others,
+    destroying_what_a_verifier_replaced_keeps_what_came_later_and_what_is_of_others,
     every_held_secret_is_listed_with_its_time,
     a_destroyed_secret_is_gone_and_destroying_it_again_succeeds,
     an_outcome_is_of_its_scope_and_dropped_alone,
@@ -119,16 +119,23 @@ async fn a_row_that_exists_is_never_overwritten(database: Database) {
     assert_eq!(vault.link([1; 32]).await.unwrap().map(|(link, _)| link), Some(Link::Reset(BEN, VERIFIER)));
 }
 
-async fn destroying_verifiers_keeps_the_new_one_and_those_of_others(database: Database) {
+async fn destroying_what_a_verifier_replaced_keeps_what_came_later_and_what_is_of_others(database: Database) {
     let (_place, vault) = &given_a_vault(database).await;
     for (n, user) in [(1, BEN), (2, BEN), (3, BEN), (4, ADA)] {
         vault.put_verifier(verifier(n), user, &format!("$argon2id${n}"), at(0)).await.unwrap();
+        let digest = [u8::try_from(n).unwrap(); 32];
+        let begun = Session { verifier: verifier(n), ..session(digest[0], user, at(9)) };
+        vault.put_session(&begun).await.unwrap();
+        vault.put_link(digest, Link::Reset(user, verifier(n)), at(9)).await.unwrap();
     }
-    vault.destroy_verifiers(BEN, verifier(3)).await.unwrap();
-    assert_eq!(vault.verifier(verifier(1)).await.unwrap(), None);
-    assert_eq!(vault.verifier(verifier(2)).await.unwrap(), None);
-    assert_eq!(vault.verifier(verifier(3)).await.unwrap().as_deref(), Some("$argon2id$3"));
-    assert_eq!(vault.verifier(verifier(4)).await.unwrap().as_deref(), Some("$argon2id$4"));
+    vault.destroy_replaced(BEN, verifier(2)).await.unwrap();
+    vault.destroy_replaced(BEN, verifier(4)).await.unwrap();
+    for (n, is_there) in [(1, true), (2, false), (3, true), (4, true)] {
+        let digest = [u8::try_from(n).unwrap(); 32];
+        assert_eq!(vault.verifier(verifier(n)).await.unwrap().is_some(), is_there, "{n}");
+        assert_eq!(vault.session(digest).await.unwrap().is_some(), is_there, "{n}");
+        assert_eq!(vault.link(digest).await.unwrap().is_some(), is_there, "{n}");
+    }
 }
 
 async fn every_held_secret_is_listed_with_its_time(database: Database) {

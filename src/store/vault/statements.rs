@@ -153,11 +153,6 @@ delete from verifiers
 where id = $1
 and user_id = $2";
 
-pub const DESTROY_VERIFIERS: &str = "
-delete from verifiers
-where user_id = $1
-and id <> $2";
-
 pub const DESTROY_VERIFIERS_OF: &str = "
 delete from verifiers
 where user_id = $1";
@@ -212,9 +207,19 @@ delete from sessions
 where user_id = $1
 and digest is distinct from $2";
 
+pub const END_SESSIONS_UNDER: &str = "
+delete from sessions
+where user_id = $1
+and verifier = $2";
+
 pub const END_LINKS_OF: &str = "
 delete from links
 where user_id = $1";
+
+pub const END_LINKS_UNDER: &str = "
+delete from links
+where user_id = $1
+and verifier = $2";
 
 pub const END_SET_UP_LINK: &str = "
 delete from links
