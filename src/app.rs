@@ -30,7 +30,7 @@ pub mod tokens;
 use std::{sync::Arc, time::Duration};
 
 use countersign_events::{
-    account::Role,
+    account::{self, Account, AccountRefusal, AccountStanding, Role},
     codec::{self, Codec},
     decider::{Decider, fold},
     event::Event,
@@ -283,7 +283,7 @@ impl App {
         }
         for attempt in 0..ATTEMPTS {
             self.stand_back(attempt).await;
-            let Plan { events, expected, joining, answer } = plan().await?;
+            let Plan { events, expected, joining, answer } = self.guarded(caller, plan().await?).await?;
             let command = match (&caller.command, caller.command_key()) {
                 (Some(named), Some(key)) => Some(Command { key, body: named.body, answer: to_json(&answer) }),
                 _ => None,
@@ -308,6 +308,23 @@ impl App {
             }
         }
         Err(AppError::LostRace)
+    }
+
+    /// A member who is suspended or erased at the same moment does nothing any more, whatever it is and on whatever node:
+    /// their account must be when it is appended what it is now. What is decided on the account itself is guarded already.
+    async fn guarded<T>(&self, caller: &Caller, plan: Plan<T>) -> Result<Plan<T>, AppError> {
+        let Some(stream) = caller.actor.user().map(account::stream) else { return Ok(plan) };
+        if plan.expected.iter().any(|(expected, _)| *expected == stream) {
+            return Ok(plan);
+        }
+        match self.load::<Account>(&stream).await? {
+            (Account::Registered { standing: AccountStanding::Active, .. }, version) => {
+                Ok(plan.guarded(stream, version))
+            }
+            (Account::Registered { standing: AccountStanding::Erased, .. }, _) => Err(AccountRefusal::Erased.into()),
+            (Account::Registered { .. }, _) => Err(AppError::Suspended),
+            (Account::Unregistered, _) => Err(AppError::NotFound),
+        }
     }
 
     /// Lets others go first who lose races to each other on their nodes: longer each time, and each of them another while.

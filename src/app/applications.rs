@@ -1,7 +1,6 @@
 //! Applications from their owner's side: ask, edit, withdraw, look.
 
 use countersign_events::{
-    account::{self, Account, AccountRefusal, AccountStanding},
     application::{self, Application, ApplicationCommand, Asked, Record, Seen, Standing},
     decider::Decider,
     ids::{ApplicationId, UserId},
@@ -166,7 +165,7 @@ impl App {
             let stream = application::stream(application_id);
             let command = ApplicationCommand::Request { application_id, owner, asked: asked.clone(), at };
             let requested = Application::default().decide(command)?;
-            self.guard_active(Plan::answering(application_id).with(&stream, Version(0), requested), owner).await
+            Ok(Plan::answering(application_id).with(&stream, Version(0), requested))
         })
         .await
     }
@@ -319,27 +318,12 @@ impl App {
             if record.owner != owner {
                 return Err(AppError::NotFound);
             }
-            let plan = Plan::answering(());
-            let plan = match application.decide(command(record)?) {
-                Ok(events) => plan.with(&stream, version, events),
-                Err(refusal) => return Err(self.overtaken(record, refusal).await?),
-            };
-            self.guard_active(plan, owner).await
+            match application.decide(command(record)?) {
+                Ok(events) => Ok(Plan::answering(()).with(&stream, version, events)),
+                Err(refusal) => Err(self.overtaken(record, refusal).await?),
+            }
         })
         .await
-    }
-
-    /// A member who is suspended or erased at the same moment does nothing any more.
-    pub(super) async fn guard_active<T>(&self, plan: Plan<T>, member: UserId) -> Result<Plan<T>, AppError> {
-        let stream = account::stream(member);
-        match self.load::<Account>(&stream).await? {
-            (Account::Registered { standing: AccountStanding::Active, .. }, version) => {
-                Ok(plan.guarded(stream, version))
-            }
-            (Account::Registered { standing: AccountStanding::Erased, .. }, _) => Err(AccountRefusal::Erased.into()),
-            (Account::Registered { .. }, _) => Err(AppError::Suspended),
-            (Account::Unregistered, _) => Err(AppError::NotFound),
-        }
     }
 
     /// An application as its owner sees it.

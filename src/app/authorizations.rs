@@ -259,10 +259,9 @@ impl App {
                     },
                     at,
                 };
-                let plan = Plan::answering(Some(token_id))
+                Ok(Plan::answering(Some(token_id))
                     .with(&stream, version, authorization.decide(command)?)
-                    .guarded(countersign_events::application::stream(id), application_version);
-                self.guard_active(plan, user_id).await
+                    .guarded(countersign_events::application::stream(id), application_version))
             })
             .await?;
         self.as_answered(consent, done).await

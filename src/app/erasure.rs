@@ -43,7 +43,7 @@ impl App {
                 let another = self.another_admin(user).await?;
                 let erased = account.decide(AccountCommand::Erase { another_admin: another.is_some(), at })?;
                 if erased.is_empty() {
-                    return Ok(Plan::answering(()));
+                    return Ok(Plan::answering(()).guarded(stream.clone(), version));
                 }
                 let mut plan = Plan::answering(()).with(&stream, version, erased);
                 if let Some((other, version)) = another {

@@ -57,9 +57,9 @@ impl Oracle {
         )
     }
 
-    /// Who sends a command, under which name, with which body.
-    fn caller(&self, command: &Command, name: Option<(&str, u8)>) -> Caller {
-        let member = match *command {
+    /// The member who sends a command; operators send the others.
+    pub fn sender(&self, command: &Command) -> Option<usize> {
+        match *command {
             Command::Request { owner, .. } => Some(owner),
             Command::Edit { by, .. }
             | Command::Resubmit { by, .. }
@@ -81,8 +81,12 @@ impl Oracle {
             Command::Reveal { secret } => Some(self.secrets[secret].member),
             Command::Write { from, .. } => Some(from),
             _ => None,
-        };
-        let caller = member.map_or_else(operator, |member| by(self.members[member].id));
+        }
+    }
+
+    /// Who sends a command, under which name, with which body.
+    fn caller(&self, command: &Command, name: Option<(&str, u8)>) -> Caller {
+        let caller = self.sender(command).map_or_else(operator, |member| by(self.members[member].id));
         let command = name.map(|(id, body)| NamedCommand { route: "simulated", id: id.to_owned(), body: [body; 32] });
         Caller { command, ..caller }
     }

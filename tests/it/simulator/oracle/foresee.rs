@@ -45,8 +45,18 @@ impl Oracle {
             && !others.into_iter().any(|other| self.may(other, Role::Admin))
     }
 
-    /// What has to come of a command now.
+    /// What has to come of a command now. Nothing does of a member who was suspended or erased; what was done before that is
+    /// answered once more.
     pub fn outlook(&self, command: &Command, now: Timestamp) -> Outlook {
+        match self.outlook_of_active(command, now) {
+            Outlook::Done | Outlook::Holds if !self.sender(command).is_none_or(|member| self.is_active(member)) => {
+                Outlook::Refused
+            }
+            outlook => outlook,
+        }
+    }
+
+    fn outlook_of_active(&self, command: &Command, now: Timestamp) -> Outlook {
         match command {
             Command::Join { name, .. } => {
                 let taken = self.members.iter().any(|member| member.being != Being::Erased && member.name == *name);
