@@ -204,7 +204,8 @@ impl App {
         .await
     }
 
-    /// An operator issues a token of the site's built-in application to a member. Its text is in the answer, once.
+    /// An operator issues a token of the site's built-in application to a member. Its text is in the answer, and again for
+    /// whoever repeats this very command within ten minutes.
     ///
     /// # Errors
     /// No such member, or a scope that rests on a role the member lacks.
@@ -224,8 +225,14 @@ impl App {
                 self.member_with(user_id, role)?;
             }
         }
+        if let Some(done) = self.repeated::<TokenId>(caller).await? {
+            return self.as_issued(done).await;
+        }
         let token = self.mint(TokenKind::Personal);
         let token_id = TokenId(self.world.uuid());
+        if caller.command.is_some() {
+            self.keep_outcome(token_id, token.expose()).await?;
+        }
         let stream = authorization::stream(ApplicationId::SITE, user_id);
         let done = self
             .execute(caller, || async {
@@ -257,8 +264,19 @@ impl App {
                     .guarded(account, account_version))
             })
             .await?;
+        // The token that was minted here is none, where another command of this name was faster.
+        if done.repeated.is_some() {
+            return self.as_issued(done).await;
+        }
+        Ok(done.answering((token_id, token.expose().to_owned())))
+    }
+
+    /// The token that was issued before, with its id.
+    async fn as_issued(&self, done: Done<TokenId>) -> Result<Done<(TokenId, String)>, AppError> {
         let id = done.answer;
-        Ok(done.answering((id, token.expose().to_owned())))
+        let shown = self.as_shown(done).await?;
+        let text = shown.answer.clone();
+        Ok(shown.answering((id, text)))
     }
 
     /// Keeps a token for its recipient, sealed under a key that lies outside the data directory, with the message it

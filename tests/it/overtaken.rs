@@ -1,5 +1,5 @@
 //! Commands that something else overtakes: their member is suspended or erased between their plan and their append; a
-//! second one like them is done before the first has tidied up behind itself.
+//! second one like them is done before the first has tidied up behind itself; the same one comes twice.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -27,11 +27,12 @@ use tokio::task::JoinHandle;
 use crate::{
     databases::{Database, Tool, on_both_databases},
     review_scene::ROOMY,
-    support::{TestApp, by},
+    support::{TestApp, by, named},
 };
 
 on_both_databases! {
     nothing_is_appended_for_a_member_who_is_suspended_whatever_they_ask_for,
+    a_token_that_is_issued_twice_under_one_name_is_one_token_and_works,
 }
 
 /// Everything that a member can ask for, in an order in which each is possible after those before it.
@@ -437,4 +438,17 @@ async fn a_new_password_that_tidies_up_late_leaves_the_one_after_it_alone() {
     }
     let verifiers = site.home.vault_tables().await.numbers("select count(*) from verifiers").await;
     assert_eq!(verifiers, [1]);
+}
+
+async fn a_token_that_is_issued_twice_under_one_name_is_one_token_and_works(database: Database) {
+    let site = TestApp::start_in(database, &[]).await;
+    let member = site.given_member("cleo", &[]).await;
+    let scopes = "read".parse().expect("a scope");
+    let issue = || async { site.app.issue_token(&named(member, "once", 1), member, scopes, None).await };
+    let (first, again) = tokio::join!(issue(), issue());
+    let (first, again) = (first.expect("issued").answer, again.expect("the same").answer);
+    assert_eq!(first, again);
+    assert_eq!(issue().await.expect("the same").answer, first);
+    site.app.check_token(&first.1).expect("it works");
+    assert_eq!(site.app.my_tokens(member).await.expect("a store").len(), 1);
 }
