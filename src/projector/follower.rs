@@ -19,7 +19,8 @@ use super::{
 use crate::{
     parts::{self, MISFIT_REMEDY},
     store::{
-        Availability, Cursor, Generation, Head, Made, Parked, Step, StoreError, StoredEvent, decode, parts::ModelPart,
+        Availability, Cursor, Generation, Head, Made, Mark, Parked, Step, StoreError, StoredEvent, decode,
+        parts::ModelPart,
     },
     telemetry::SPANS,
 };
@@ -295,12 +296,8 @@ async fn fits(
         return Ok(());
     }
     let head = sources.log.head().await?;
-    not_ahead(projection, mark.cursor, head)?;
     let in_log = sources.log.event_id(position).await?;
-    let model = ModelPart { name: projection.name, mark, in_log };
-    if let Some(found) = parts::model_misfit(&model, head.into()) {
-        return Err(StoreError::Corrupt { position, detail: format!("{found}: {MISFIT_REMEDY}") });
-    }
+    no_misfit(&ModelPart { name: projection.name, mark, in_log }, head)?;
     if mark.event.is_none() && *sources.moves.borrow() {
         // Should another have moved it meanwhile, that one has given it an id.
         generation.step(Step { last: in_log, ..Step::default() }, mark.cursor, mark.cursor).await?;
@@ -308,18 +305,17 @@ async fn fits(
     Ok(())
 }
 
-/// A cursor that is ahead of the log has read another one: nothing is clamped, it stops there and says so.
-pub(super) fn not_ahead(projection: &Projection, cursor: Cursor, head: Head) -> Result<(), StoreError> {
-    if cursor <= head.into() {
-        return Ok(());
-    }
-    let (name, position) = (projection.name, cursor.position);
-    let detail = format!(
-        "the cursor of {name} is ahead of the log, which ends at {}.{}: the log was replaced by an older one; \
-         `countersign projections rebuild {name}` builds it anew",
-        head.epoch, head.position
-    );
-    Err(StoreError::Corrupt { position, detail })
+/// A cursor that is ahead of the log has read another one: nothing is clamped, it stops there and says so. Building the
+/// read model anew is not what is asked for then: it may be all that is left of the newer log.
+pub(super) fn not_ahead(projection: &'static Projection, cursor: Cursor, head: Head) -> Result<(), StoreError> {
+    no_misfit(&ModelPart { name: projection.name, mark: Mark { cursor, event: None }, in_log: None }, head)
+}
+
+/// What the look at the parts of a site says of a read model that has read another log, with what it says to do.
+fn no_misfit(model: &ModelPart, head: Head) -> Result<(), StoreError> {
+    let Some(found) = parts::model_misfit(model, head.into()) else { return Ok(()) };
+    let position = model.mark.cursor.position;
+    Err(StoreError::Corrupt { position, detail: format!("{found}: {MISFIT_REMEDY}") })
 }
 
 impl Opened {
