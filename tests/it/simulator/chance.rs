@@ -55,6 +55,7 @@ pub enum Kind {
     Stop,
     Crash,
     LoseModels,
+    Misplace,
     FullDisk,
     Jump,
     Rebuild,
@@ -99,6 +100,7 @@ const WEIGHTS: &[(Kind, u64)] = &[
     (Kind::Stop, 5),
     (Kind::Crash, 5),
     (Kind::LoseModels, 3),
+    (Kind::Misplace, 4),
     (Kind::FullDisk, 6),
     (Kind::Jump, 8),
     (Kind::Rebuild, 5),
@@ -124,6 +126,7 @@ impl Kind {
                 | Self::Stop
                 | Self::Crash
                 | Self::LoseModels
+                | Self::Misplace
                 | Self::FullDisk
                 | Self::Jump
                 | Self::Rebuild
@@ -145,6 +148,7 @@ impl Kind {
                 | Self::Stop
                 | Self::Crash
                 | Self::LoseModels
+                | Self::Misplace
                 | Self::Jump
         )
     }

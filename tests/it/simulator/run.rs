@@ -15,7 +15,7 @@ use super::{
     compare::{Found, compare_log},
     oracle::{Application, Being, Command, Oracle, Outcome, Outlook, Session, Shown},
     send::Told,
-    site::{Site, copy},
+    site::{PARTS, Site, copy},
 };
 
 /// Everything is compared, not only what was touched, after so many steps.
@@ -147,7 +147,7 @@ impl Run {
         }
         let line = self.lines.last_mut().expect("pushed right above");
         let _ = write!(line, ": {said}");
-        let fresh = matches!(step.kind, Kind::Stop | Kind::Crash | Kind::LoseModels | Kind::Rebuild);
+        let fresh = matches!(step.kind, Kind::Stop | Kind::Crash | Kind::LoseModels | Kind::Misplace | Kind::Rebuild);
         self.compare(fresh || step.number.is_multiple_of(ALL_AFTER))
     }
 
@@ -200,6 +200,7 @@ impl Run {
                 Ok(String::new())
             }
             Kind::LoseModels => self.lose_models(step),
+            Kind::Misplace => self.misplace(step),
             Kind::FullDisk => self.full_disk(step),
             Kind::Rebuild => {
                 let names: Vec<_> = TRAILING.iter().map(|projection| projection.name).collect();
@@ -487,24 +488,50 @@ impl Run {
             format!("{} files of read models are lost", lost.len())
         } else {
             // A life with the models, then those of before it.
-            self.site.start()?;
-            let post = |by| Command::Publish {
-                by,
-                title: format!("Between {}", step.number),
-                body: "Words in between.".to_owned(),
-                names: None,
-            };
-            if let Some(by) = step.pick(1, &self.oracle.active()) {
-                self.command(&post(by), None)?;
-            }
-            self.compare(false)?;
-            self.site.stop();
+            self.live_a_little(step)?;
             std::fs::remove_dir_all(self.site.file("models")).expect("they go");
             copy(kept.path(), &self.site.file("models"));
             "older read models are put in place".to_owned()
         };
         self.site.start()?;
         Ok(said)
+    }
+
+    /// A life in which something happens, if there is anybody.
+    fn live_a_little(&mut self, step: &Step) -> Found {
+        self.site.start()?;
+        if let Some(by) = step.pick(1, &self.oracle.active()) {
+            let (title, body) = (format!("Between {}", step.number), "Words in between.".to_owned());
+            self.command(&Command::Publish { by, title, body, names: None }, None)?;
+        }
+        self.compare(false)?;
+        self.site.stop();
+        Ok(())
+    }
+
+    /// Takes log, vault or root key away between two lives, or puts an older one or another site's in its place: a start
+    /// refuses it by name, and once the right one is back all is as it was.
+    fn misplace(&mut self, step: &Step) -> Result<String, String> {
+        self.site.stop();
+        let older = self.site.kept();
+        self.live_a_little(step)?;
+        let whole = self.site.kept();
+        let part = step.pick(2, &PARTS).expect("some");
+        let stranger = match step.pick(3, &["missing", "older", "foreign"]).expect("some") {
+            "missing" => None,
+            // A key has no age.
+            "older" if part.name != "root key" && !self.oracle.active().is_empty() => Some(older),
+            _ => Some(self.site.another()),
+        };
+        let what = stranger.as_ref().map_or("is missing", |_| "is another one");
+        self.site.replace(part, stranger.as_ref());
+        let refused = self.site.refused();
+        if refused != [part.name] {
+            return Err(format!("the {} {what}, and a start refuses {refused:?}", part.name));
+        }
+        self.site.put_back(&whole);
+        self.site.start()?;
+        Ok(format!("the {} {what}, for a while", part.name))
     }
 
     /// Holds a read model against the log, with the site's own check.

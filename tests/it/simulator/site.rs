@@ -8,9 +8,15 @@ use std::{
 };
 
 use chrono::Duration;
-use countersign::app::App;
+use countersign::{
+    app::App,
+    parts::{self, Places},
+    secrets::RootKey,
+    store::sqlite::parts::look,
+};
 use countersign_events::{codec::CODEC, recorded::Timestamp};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tempfile::TempDir;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
@@ -156,6 +162,72 @@ impl Site {
         let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect();
         files.sort();
         files
+    }
+}
+
+/// A part of a site that lies in files of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct PartOfSite {
+    /// As a refusal names it.
+    pub name: &'static str,
+    file: &'static str,
+}
+
+pub const PARTS: [PartOfSite; 3] = [
+    PartOfSite { name: "log", file: "site/log.db" },
+    PartOfSite { name: "vault", file: "site/vault.db" },
+    PartOfSite { name: "root key", file: "site.key" },
+];
+
+/// What is between two lives.
+impl Site {
+    /// A copy of everything.
+    pub fn kept(&self) -> TempDir {
+        let kept = tempfile::tempdir().expect("a directory");
+        copy(self.home.directory.path(), kept.path());
+        kept
+    }
+
+    /// Everything of another site.
+    pub fn another(&self) -> TempDir {
+        let (home, runtime) = (Home::on_this_machine(), runtime());
+        runtime.block_on(async {
+            support::open(&home, self.clock.clone(), &[], u64::MAX / 2, CODEC).await.stop().await;
+        });
+        home.directory
+    }
+
+    /// Puts another one in the place of a part, or nothing.
+    pub fn replace(&self, part: PartOfSite, by: Option<&TempDir>) {
+        for end in ["", "-wal", "-shm"] {
+            let name = format!("{}{end}", part.file);
+            let path = self.home.directory.path().join(&name);
+            let other = by.map(|other| other.path().join(&name)).filter(|other| other.exists());
+            if path.exists() {
+                std::fs::remove_file(&path).expect("it goes");
+            }
+            if let Some(other) = other {
+                std::fs::copy(other, path).expect("a copy");
+            }
+        }
+    }
+
+    /// Puts back what was kept, and nothing else.
+    pub fn put_back(&self, kept: &TempDir) {
+        std::fs::remove_dir_all(self.home.data_dir()).expect("it goes");
+        copy(kept.path(), self.home.directory.path());
+    }
+
+    /// The parts that a start would refuse.
+    pub fn refused(&self) -> Vec<&'static str> {
+        let directory = self.home.data_dir();
+        // Without its key, data is refused before anything else is looked at.
+        let Ok(Some(root)) = RootKey::find(&directory, None) else { return vec!["root key"] };
+        let parts = runtime().block_on(look(&directory, true));
+        let name = |part: &PartOfSite| part.file.to_owned();
+        let places = Places { log: name(&PARTS[0]), vault: name(&PARTS[1]), key: name(&PARTS[2]) };
+        self.wait_for_files();
+        parts::faults(&parts, &places, Some(&root)).into_iter().map(|fault| fault.part).collect()
     }
 }
 
