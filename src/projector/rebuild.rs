@@ -145,7 +145,7 @@ impl Folding {
 
     async fn go_on(&mut self, share: &mut Share, tell: &(dyn Fn(Position) + Send + Sync)) -> Result<Stop, StoreError> {
         loop {
-            while let Some(Judged { position, stream, effect }) = self.page.next() {
+            for Judged { position, stream, effect } in self.page.by_ref() {
                 if !self.resting.is_empty() && self.resting.contains(&stream) {
                     self.parked.push(Parked { position, stream, error: None });
                     continue;
@@ -156,7 +156,9 @@ impl Folding {
                             self.through = Position(position.0.saturating_sub(1));
                             return Ok(Stop::Beyond);
                         }
-                        changes.into_iter().for_each(|change| self.fold.apply(change));
+                        for change in changes {
+                            self.fold.apply(change);
+                        }
                         self.most = self.most.max(self.fold.bytes());
                         if !share.holds(self.fold.bytes()) {
                             self.through = position;

@@ -2,7 +2,7 @@
 
 use countersign_events::{
     application::{
-        Application, ApplicationCommand as C, ApplicationEvent as E, Asked, Bench, Decision, Record, Signatures,
+        Application, ApplicationCommand as C, ApplicationEvent as E, Asked, Bench, Decision, Record, Seen, Signatures,
         Standing,
     },
     decider::Decider,
@@ -40,7 +40,7 @@ pub(super) fn command(state: &Application, number: u8, (kind, by): (u8, u8)) -> 
     match kind {
         _ if number == 1 => C::Request { application_id: application(7), owner: user(1), asked: asked(0), at },
         0..=2 => C::Edit { asked: asked(which), seen: None, at },
-        3 => C::Withdraw { at },
+        3 => C::Withdraw { seen: Seen::default(), at },
         4 => C::Revoke { decision },
         5 => C::Deny { decision, bench: TWO },
         6..=9 => C::Approve { decision, client_id: client(number), bench: TWO },

@@ -21,7 +21,7 @@ fn command(state: &Application, number: u32, (kind, by, offset): Ask) -> C {
         _ if number == 1 => C::Request { application_id: ID, owner: OWNER, asked: asked("Reader"), at: at(0) },
         0 => C::Request { application_id: ID, owner: user(by), asked: asked("Thief"), at: at(number) },
         1..=3 => C::Edit { asked: name(by), seen: None, at: at(number) },
-        4 => C::Withdraw { at: at(number) },
+        4 => C::Withdraw { seen: Seen::default(), at: at(number) },
         5 => C::Revoke { decision },
         6 | 7 => C::Deny { decision, bench: BENCHES[usize::from(kind - 6)] },
         8..=10 => C::Approve { decision, client_id: client(kind), bench: BENCHES[usize::from(kind - 8)] },

@@ -112,7 +112,7 @@ fn every_command_meets_a_proposed_change() {
         (VERDICTS[2](by()), Some(suspended(OTHER, 30)), None),
         (VERDICTS[3](by()), None, Some(reinstated(OTHER, 30))),
         (VERDICTS[4](by()), Some(revoked(OTHER, 30)), Some(revoked(OTHER, 30))),
-        (C::Withdraw { at: at(30) }, Some(withdrawn(30)), Some(withdrawn(30))),
+        (C::Withdraw { seen: Seen::default(), at: at(30) }, Some(withdrawn(30)), Some(withdrawn(30))),
         (VERDICTS[5](by()), None, None),
         (resubmit, None, None),
         (C::Appeal { text: "Why?".into(), at: at(30) }, None, None),
