@@ -10,7 +10,7 @@ use std::{
     io::{ErrorKind, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use anyhow::{Context as _, bail};
@@ -26,6 +26,7 @@ use crate::{
     projector::{Tell, rebuild_inline},
     secrets::RootKey,
     store::{
+        StoreError,
         parts::{Part, Parts},
         sqlite::{SqliteStore, parts::look, vault::SqliteVault},
     },
@@ -61,8 +62,24 @@ pub struct Beforehand<'a> {
     pub inline: &'a [&'static Projection],
     /// Told how far that is.
     pub tell: Tell<'a>,
-    /// Log and vault are taken for the newest there are, whatever they say.
-    pub accept: bool,
+    /// Log and vault are taken for the newest there are, whatever they say; here is told what stays as it is because of that.
+    pub accept: Option<&'a Kept>,
+}
+
+/// Read models that stay as they are, because the vault lacks keys of texts that they still have, with the reason.
+#[derive(Default)]
+pub struct Kept(Mutex<Vec<(&'static str, String)>>);
+
+impl Kept {
+    /// Notes another one.
+    pub fn note(&self, name: &'static str, reason: &dyn fmt::Display) {
+        self.all().push((name, reason.to_string()));
+    }
+
+    /// All of them.
+    pub fn all(&self) -> MutexGuard<'_, Vec<(&'static str, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A data directory that is ours until this is dropped.
@@ -89,7 +106,7 @@ impl Place {
     /// # Errors
     /// When the root key is missing or malformed, a store cannot be opened, or a setting does not hold.
     pub async fn start(&self, config: Config, world: World) -> anyhow::Result<Arc<App>> {
-        self.start_anew(config, world, Beforehand { inline: &[], tell: &|_| {}, accept: false }).await
+        self.start_anew(config, world, Beforehand { inline: &[], tell: &|_| {}, accept: None }).await
     }
 
     /// The same, after something was done.
@@ -250,7 +267,7 @@ impl DataDir {
                 .open(&unfinished)
                 .with_context(|| format!("cannot write to the data directory {}", self.path.display()))?;
         } else if key.is_some() || parts.is_nothing() {
-            one_site(&parts, &places, key.as_ref(), beforehand.accept)?;
+            one_site(&parts, &places, key.as_ref(), beforehand.accept.is_some())?;
         }
         let root = RootKey::load_or_create(&self.path, !is_new, from_env, world.random())?;
         if is_new {
@@ -324,17 +341,21 @@ async fn start_on(
     Beforehand { inline, tell, accept }: Beforehand<'_>,
 ) -> anyhow::Result<Arc<App>> {
     const FAILED: &str = "the site cannot start";
-    if accept {
-        app::site::accept(&mut stores, root, &world).await.context(FAILED)?;
-    }
     if !inline.is_empty() {
         let keyring =
             Keyring::open(stores.vault.clone(), stores.log.clone(), root, world.clone()).await.context(FAILED)?;
         for projection in inline {
-            rebuild_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring, &world, projection, tell)
-                .await
-                .with_context(|| format!("{} cannot be built anew", projection.name))?;
+            let built =
+                rebuild_inline(stores.writer.as_mut(), stores.log.as_ref(), &keyring, &world, projection, tell).await;
+            match (built, accept) {
+                (Err(error @ StoreError::VaultLacks { .. }), Some(kept)) => kept.note(projection.name, &error),
+                (built, _) => built.with_context(|| format!("{} cannot be built anew", projection.name))?,
+            }
         }
+    }
+    // Last: what fails before it leaves the refusal as it was.
+    if accept.is_some() {
+        app::site::accept(&mut stores, root, &world).await.context(FAILED)?;
     }
     App::start(config, world, root, stores).await.context(FAILED)
 }

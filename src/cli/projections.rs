@@ -13,7 +13,7 @@ use super::{
     args::{Order, Shape},
     clock,
     execute::Request,
-    open::{Beforehand, Place},
+    open::{Beforehand, Kept, Place},
     operator,
     output::Output,
     progress::Progress,
@@ -27,6 +27,7 @@ use crate::{
     config::{Config, Flags},
     nearest::nearest,
     projector::{Mended, Tell},
+    store::StoreError,
     world::World,
 };
 
@@ -213,21 +214,42 @@ pub(super) async fn carry_out(place: &Place, config: Config, asked: Asked) -> an
         Place::Database(_) if names.is_empty() => vec![],
         _ => named(INLINE, names),
     };
-    let beforehand = Beforehand { inline: &inline, tell: &tell, accept: *accept_log };
+    let kept = Kept::default();
+    let beforehand = Beforehand { inline: &inline, tell: &tell, accept: accept_log.then_some(&kept) };
     let app = place.start_anew(config, World::system(), beforehand).await?;
     let done = async {
         let mut said = vec![];
-        for projection in inline {
+        let stays = |name| kept.all().iter().any(|(one, _)| *one == name);
+        for projection in inline.into_iter().filter(|projection| !stays(projection.name)) {
             let through = app.head().await?.position;
             app.note_rebuilt(&caller, projection.name, 0, through).await?;
             said.push(format!("{} is built anew, through event {through}.", projection.name));
         }
-        said.extend(rebuild(&app, &caller, &named(TRAILING, names), &tell).await?);
+        // What the start found lost is being built already.
+        app.built().await;
+        for projection in named(TRAILING, names) {
+            match rebuild(&app, &caller, &[projection], &tell).await {
+                Err(error) if *accept_log && lacks_a_key(&error) => kept.note(projection.name, &error.root_cause()),
+                built => said.extend(built?),
+            }
+        }
+        let reasons = kept.all().iter().map(|(name, reason)| format!("{name} stays as it is: {reason}.")).collect();
+        let reasons: Vec<String> = reasons;
+        said.extend(reasons);
+        app.look_whole().await?;
+        if let Some(refusal) = app.refusal() {
+            bail!("{}\n{refusal}", said.join("\n"));
+        }
         Ok(Output::Sentence(said.join("\n")))
     };
     let output = done.await;
     app.stop().await;
     output
+}
+
+/// Whether it is that the vault has lost a member's key.
+fn lacks_a_key(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(AppError::Store(StoreError::VaultLacks { .. })))
 }
 
 /// On a stopped site nobody has followed the log meanwhile: waits until that is done, or cannot be.

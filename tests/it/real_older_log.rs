@@ -5,7 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{databases::Database, running_site::RunningSite};
+use axum::http::StatusCode;
+
+use crate::{
+    databases::Database,
+    running_site::{PASSWORD, RunningSite},
+};
 
 /// Far below the minute after which housekeeping comes again.
 const SOON: Duration = Duration::from_secs(15);
@@ -55,4 +60,32 @@ async fn sqlite_older_log_put_back_after_a_crash_is_refused() {
     assert!(told.contains("The log:") && told.contains("is an older one"), "{told}");
     let refused = site.cli(&["projections", "rebuild"]);
     assert!(!refused.status.success(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn sqlite_older_vault_is_accepted_with_what_it_lacks_and_a_refusal_that_failed_stays() {
+    let mut site = RunningSite::start_in(Database::Sqlite, &[], &[]);
+    site.given_member("ada", &["admin"]);
+    site.stop();
+    let vault = site.data_dir().join("vault.db");
+    let older = fs::read(&vault).expect("the vault");
+    site.restart();
+    site.given_member("ben", &[]);
+    site.stop();
+    let newest = fs::read(&vault).expect("the vault");
+    fs::write(&vault, &older).expect("it is put back");
+    let told = site.try_restart().expect_err("an older vault");
+    assert!(told.contains("The vault:") && told.contains("--accept-log"), "{told}");
+    // The newest one is taken as long as nothing was accepted.
+    fs::write(&vault, newest).expect("it is put back");
+    site.restart();
+    site.stop();
+    fs::write(&vault, older).expect("the newest one is lost");
+    let said = site.done(&["projections", "rebuild", "--accept-log"]);
+    assert!(said.contains("accounts stays as it is: ") && said.contains("inbox is built anew"), "{said}");
+    site.restart();
+    assert!(site.done(&["account", "list"]).contains("ben"), "nothing of ben is dropped");
+    site.visitor().log_in("ada").await;
+    let refused = site.visitor().submit("/login", "/login", &[("username", "ben"), ("password", PASSWORD)]).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.body);
 }

@@ -34,10 +34,10 @@ seeds! {
     simulator_seed_2: 2,
     simulator_seed_3: 3,
     simulator_seed_4: 4,
-    simulator_seed_5: 5,
     simulator_seed_6: 6,
     simulator_seed_7: 7,
     simulator_seed_8: 8,
+    simulator_seed_9: 9,
 }
 
 fn number_in(variable: &str, default: u64) -> u64 {

@@ -44,6 +44,7 @@ fn a_first_start_that_was_cut_short_is_gone_on_with() {
             fs::write(directory.path().join("site").join(file), "").expect("an empty file");
         }
     }
+    fs::remove_dir_all(directory.path().join("site/models")).expect("read models, which are made after the log");
     fs::write(mark(directory.path()), "").expect("the mark");
     drop(Serving::start(directory.path(), &[]).expect("it goes on"));
     assert_eq!(fs::read(directory.path().join("site.key")).expect("a key"), key, "the key that is there is the site's");
@@ -57,10 +58,24 @@ fn what_is_missing_without_the_mark_was_lost_and_the_mark_excuses_no_loss_of_a_s
     let made = cli(directory.path(), &["account", "create", "ada", "--new-site"]);
     assert!(made.status.success(), "{made:?}");
     let aside = tempfile::tempdir().expect("a directory");
+    let all_gone = |with_mark: bool| {
+        // Both at once, and the read models are left to say that there was a site.
+        let moved = |from: &Path, to: &Path| {
+            for part in ["log.db", "vault.db"] {
+                fs::rename(from.join(part), to.join(part)).expect("it is moved");
+            }
+        };
+        moved(&directory.path().join("site"), aside.path());
+        let output = cli(directory.path(), &["serve"]);
+        assert_eq!(output.status.code(), Some(1), "{with_mark}: {output:?}");
+        assert!(!directory.path().join("site/log.db").exists(), "{with_mark}: nothing was made");
+        moved(aside.path(), &directory.path().join("site"));
+    };
     for with_mark in [false, true] {
         if with_mark {
             fs::write(mark(directory.path()), "").expect("the mark");
         }
+        all_gone(with_mark);
         for part in ["log.db", "vault.db"] {
             let (place, kept) = (directory.path().join("site").join(part), aside.path().join(part));
             fs::rename(&place, &kept).expect("it is moved");

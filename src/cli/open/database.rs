@@ -183,7 +183,7 @@ impl Database {
         // What cannot be read, opening it explains; log and vault are compared once more when the app starts.
         let can_be_read = !matches!(parts.log, Part::Unreadable(_)) && !matches!(parts.vault, Part::Unreadable(_));
         if !parts.is_nothing() && can_be_read {
-            one_site(&parts, &self.places(&config), key.as_ref(), beforehand.accept)?;
+            one_site(&parts, &self.places(&config), key.as_ref(), beforehand.accept.is_some())?;
         }
         let log = PostgresStore::open(self.log.urls()).await.map_err(|error| self.log.told(error))?;
         let vault = if self.vault.urls == self.log.urls {

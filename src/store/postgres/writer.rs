@@ -229,9 +229,23 @@ impl LogWriter for PostgresWriter {
     async fn begin(&mut self, streams: &[StreamName]) -> Result<Begun, StoreError> {
         self.rollback().await?;
         // Before the first statement of a transaction a connection may still be made.
-        self.connection().await?;
+        let mut moves = self.moves.clone();
+        let connection = self.connection().await?;
+        let asked = answer(&mut moves, PATIENCE, raw_sql(BEGIN).fetch_all(connection)).await;
+        let was_cut = matches!(&asked, Some(Err(error)) if leaves_open(error));
+        if was_cut || asked.is_none() {
+            self.connection = None;
+        }
+        let rows = match asked {
+            // It was cut while nobody used it, and nothing was begun: another one may do.
+            _ if was_cut => {
+                self.connection().await?;
+                self.begun = true;
+                self.raw(BEGIN).await?
+            }
+            asked => asked.ok_or_else(late)?.map_err(failed)?,
+        };
         self.begun = true;
-        let rows = self.raw(BEGIN).await?;
         let lost = || StoreError::Unavailable("the database has lost its head".to_owned());
         let row = rows.first().ok_or_else(lost)?;
         let (mut head, timeline) = (convert::head(row)?, convert::text(row, "timeline")?);

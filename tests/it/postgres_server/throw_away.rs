@@ -86,6 +86,9 @@ impl TestDatabase {
     pub async fn copy_of(template: &str) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         let mut server = connect(admin()).await;
+        if template.starts_with("test_") {
+            disconnect(&mut server, template).await;
+        }
         run(&mut server, &format!("create database {name} template {template}")).await;
         drop(server.close().await);
         Self { url: url_of(&name), name }
@@ -97,20 +100,24 @@ impl Drop for TestDatabase {
         let name = &self.name;
         let dropped = apart(async || {
             let mut server = connect(admin()).await;
-            // Its connections take a moment to end, and `drop database` looks for them every 100 ms only.
-            let connected = format!("from pg_stat_activity where datname = '{name}'");
-            run(&mut server, &format!("select pg_terminate_backend(pid) {connected}")).await;
-            for _ in 0..20 {
-                let left = format!("select count(*) {connected}");
-                let left = sqlx::query_scalar::<_, i64>(AssertSqlSafe(left)).fetch_one(&mut server).await;
-                if matches!(left, Ok(0)) {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(3)).await;
-            }
+            disconnect(&mut server, name).await;
             run(&mut server, &format!("drop database if exists {name} with (force)")).await;
         });
         assert!(dropped.is_ok() || std::thread::panicking(), "the database could not be dropped");
+    }
+}
+
+/// Ends what is connected to a database. That takes a moment, and who drops or copies one looks every 100 ms only.
+async fn disconnect(server: &mut PgConnection, database: &str) {
+    let connected = format!("from pg_stat_activity where datname = '{database}'");
+    run(server, &format!("select pg_terminate_backend(pid) {connected}")).await;
+    for _ in 0..100 {
+        let left = format!("select count(*) {connected}");
+        let left = sqlx::query_scalar::<_, i64>(AssertSqlSafe(left)).fetch_one(&mut *server).await;
+        if matches!(left, Ok(0)) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
     }
 }
 

@@ -150,6 +150,10 @@ impl Site {
     pub fn jump(&mut self, by: Duration) {
         self.clock.step(by);
         self.steady_since = self.now;
+        // A site that runs looks at its clock each minute.
+        if let Some((_, app)) = &self.life {
+            let _ = app.world.judgement();
+        }
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
