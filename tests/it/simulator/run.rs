@@ -153,6 +153,7 @@ impl Run {
 
     fn compare(&mut self, all: bool) -> Found {
         let now = self.site.now();
+        self.oracle.doubt = self.jumped.map(|(by, _)| (now.min(now + by), now.max(now + by)));
         let (oracle, log) = (&mut self.oracle, &mut self.log);
         self.site.does(async |app| {
             settle(app).await?;
@@ -176,9 +177,7 @@ impl Run {
                 let days = step.pick(0, &[3, 8, 31, 1_095, -1, -31, -1_095]).expect("some");
                 let by = Duration::days(days);
                 self.site.jump(by);
-                let now = self.site.now();
-                self.jumped = Some((by, now));
-                self.oracle.doubt = Some((now.min(now + by), now.max(now + by)));
+                self.jumped = Some((by, self.site.now()));
                 // What a wrong clock does harm by is what destroys.
                 self.compare(false)?;
                 let house = self.keep_house()?;
@@ -389,7 +388,6 @@ impl Run {
     fn set_clock_right(&mut self) {
         if let Some((by, _)) = self.jumped.take() {
             self.site.jump(-by);
-            self.oracle.doubt = None;
         }
     }
 
