@@ -27,7 +27,13 @@ pub mod sessions;
 pub mod site;
 pub mod tokens;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use countersign_events::{
     account::{self, Account, AccountRefusal, AccountStanding, Role},
@@ -48,7 +54,7 @@ pub use plan::{Caller, Done, NamedCommand, Plan};
 use crate::{
     config::Config,
     keyring::Keyring,
-    metrics::Metrics,
+    metrics::{Connections, Metrics},
     policy::Policy,
     projector::{self, Budget, Projector, Sources},
     rate_limit::RateLimits,
@@ -86,6 +92,10 @@ pub struct App {
     pub policy: Policy,
     /// Counters.
     pub metrics: Metrics,
+    /// Connections to the site.
+    pub connections: Arc<Connections>,
+    /// It was told to stop, and asks whoever looks to go elsewhere.
+    stopping: AtomicBool,
     projector: Projector,
     sources: Sources,
     keyring: Arc<Keyring>,
@@ -191,6 +201,8 @@ impl App {
             limits: RateLimits::new(&config),
             policy,
             metrics: Metrics::new(world.now()),
+            connections: Arc::default(),
+            stopping: AtomicBool::new(false),
             config,
             passwords: world.passwords(),
             world,
@@ -248,6 +260,17 @@ impl App {
         if let Err(error) = vault {
             tracing::warn!(%error, "what was written last lies in vault.db-wal, and a copy of vault.db alone lacks it");
         }
+    }
+
+    /// Says from now on that it is about to stop.
+    pub fn prepare_to_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is about to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Now.

@@ -146,6 +146,12 @@ settings! {
     otlp_endpoint: Option<Url> = "";
     /// Token with which /metrics is read from another machine, 16 characters at least
     metrics_token: Option<HiddenText> = "";
+    /// Connections that may be open at once, as far as the system lets the site open files
+    connections: NonZeroU32 = "2048";
+    /// Connections that one address may have open at once; trusted proxies any number
+    connections_of_one: NonZeroU32 = "1024";
+    /// Seconds from SIGTERM on for which the site still takes requests, and /readyz sends balancers elsewhere
+    drain_seconds: u8 = "1";
     /// Log-ins a minute to one account from one address; three times as many from an address in all
     limits_login_per_minute: NonZeroU32 = "10";
     /// Accounts an hour that one address may sign up

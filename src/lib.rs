@@ -2,6 +2,7 @@
 //! `countersign-projections` says. `web` and `cli` call `app`; `app` calls `writer` and `store`.
 
 pub mod app;
+pub mod bounds;
 pub mod cli;
 pub mod config;
 pub mod csv;

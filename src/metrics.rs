@@ -180,6 +180,33 @@ impl<const N: usize> Counters<N> {
     }
 }
 
+/// What is counted of connections.
+#[derive(Debug)]
+pub struct Connections {
+    /// Ended before their time: `head` did not come, `slow` did not read, `gave_way` to others, `refused` for lack of room.
+    pub ended: Counters<4>,
+    open: AtomicU64,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self { ended: Counters::new(["head", "slow", "gave_way", "refused"]), open: AtomicU64::new(0) }
+    }
+}
+
+impl Connections {
+    /// Says how many are open.
+    pub fn set_open(&self, open: usize) {
+        self.open.store(open as u64, Ordering::Relaxed);
+    }
+
+    /// How many are open.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
 /// What came of token checks, as a label says it.
 const OUTCOMES: [&str; 7] =
     ["valid", "malformed", "unknown", "expired", "revoked", "application_suspended", "user_suspended"];

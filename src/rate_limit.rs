@@ -128,7 +128,8 @@ impl<C: Clock + Clone> RateLimits<C> {
     }
 }
 
-fn origin(address: Option<IpAddr>) -> Origin {
+/// Where a client comes from, of its address.
+pub(crate) fn origin(address: Option<IpAddr>) -> Origin {
     const FIRST_64_BITS: u128 = !0 << 64;
     address.map(|address| match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),

@@ -27,7 +27,7 @@ use countersign_events::{
     application::Standing,
     codec::{CODEC, CodecError},
     event::Event,
-    ids::{ApplicationId, EventId, MessageId, PostId, TokenId, UserId, UsernameDigest},
+    ids::{ApplicationId, CommentId, EventId, MessageId, PostId, TokenId, UserId, UsernameDigest},
     recorded::{Envelope, Position, Recorded, StreamName, Timestamp, Version},
     redirect_uri::Purpose,
     scope::Scope,
@@ -39,7 +39,10 @@ use uuid::Uuid;
 pub use generations::{Availability, Build, BuildPurpose, Generation, Generations, Made, Parked, Snapshot, Step};
 
 use crate::judged_time::Anchor;
-use rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow};
+use rows::{
+    AccountRow, ApplicationRow, AuthorizationRow, CommentPlace, CommentRow, NotificationRow, PostCounts, PostRow,
+    TokenRow,
+};
 pub use vault::{Aged, Belongings, Link, Vault, VaultIdentity};
 
 /// Why storing or reading failed. What a stranger reads never contains it.
@@ -406,10 +409,21 @@ pub trait ReadModels: Generations {
     async fn overdue_secrets(&self, now: Timestamp, limit: u32) -> Result<Vec<(UserId, MessageId)>, StoreError>;
     /// Trailing `front_page`: what ranks every post created at or after `since`.
     async fn post_counts(&self, since: Option<Timestamp>) -> Result<Vec<PostCounts>, StoreError>;
-    /// Trailing `front_page`: these posts, in any order.
-    async fn posts(&self, ids: &[PostId]) -> Result<Vec<PostRow>, StoreError>;
-    /// Trailing `front_page`: a post's comments, oldest first.
-    async fn comments(&self, post: PostId) -> Result<Vec<CommentRow>, StoreError>;
+    /// Trailing `front_page`: these posts, in any order. Texts that take more bytes with their HTML are left out.
+    async fn posts(&self, ids: &[PostId], bytes: usize) -> Result<Vec<PostRow>, StoreError>;
+    /// Trailing `front_page`: what the text of each of these posts takes with its HTML, in any order.
+    async fn post_bytes(&self, ids: &[PostId]) -> Result<Vec<usize>, StoreError>;
+    /// Trailing `front_page`: where a post's comments stand, oldest first, after that instant and id.
+    async fn comment_places(
+        &self,
+        post: PostId,
+        after: Option<(Timestamp, CommentId)>,
+        limit: u32,
+    ) -> Result<Vec<CommentPlace>, StoreError>;
+    /// Trailing `front_page`: when a comment on this post was posted; `None` when there is none.
+    async fn comment_at(&self, post: PostId, id: CommentId) -> Result<Option<Timestamp>, StoreError>;
+    /// Trailing `front_page`: these comments, in any order.
+    async fn comments(&self, ids: &[CommentId]) -> Result<Vec<CommentRow>, StoreError>;
     /// Trailing `statistics`: how many steps of each kind fell into each week, from an instant to before another: kind,
     /// weeks since the first instant, number.
     async fn review_steps(&self, since: Timestamp, until: Timestamp) -> Result<Vec<(String, u32, u64)>, StoreError>;

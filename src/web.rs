@@ -12,7 +12,7 @@ pub mod document;
 pub mod doors;
 pub mod error;
 pub mod extract;
-pub mod markdown;
+pub mod listen;
 pub mod metrics;
 pub mod pages;
 pub mod review_query;
@@ -114,8 +114,8 @@ pub fn doors(document: &Document) -> Vec<Door> {
         page(POST,  "/admin/apps/claim-next",               SessionOf(Reviewer),      pages::admin::claim_next),
         page(POST,  "/admin/apps/{id}/{verb}",              SessionOf(Reviewer),      pages::admin::decide),
         page(GET,   "/admin/audit",                         SessionOf(Auditor),       pages::audit::list),
-        page(GET,   "/admin/audit.csv",                     SessionOf(Auditor),       pages::audit::csv),
-        page(GET,   "/admin/audit.json",                    SessionOf(Auditor),       pages::audit::json),
+        page(POST,  "/admin/audit.csv",                     SessionOf(Auditor),       pages::audit::csv),
+        page(POST,  "/admin/audit.json",                    SessionOf(Auditor),       pages::audit::json),
         page(GET,   "/admin/audit/{id}",                    SessionOf(Auditor),       pages::audit::event),
         page(GET,   "/admin/operations",                    SessionOf(Operator),      pages::operations::show),
         page(GET,   "/style.css",                           Anyone,                   pages::style),

@@ -81,7 +81,7 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// Measures how long something takes, for metrics and log lines; nothing is ever decided by it.
+/// Measures how long something takes, for metrics, log lines and connections; nothing that lasts is decided by it.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(std::time::Instant);
 

@@ -11,6 +11,7 @@ use countersign_events::{
 use crate::{
     Projection,
     change::{Change, Table, Value, id, integer, personal, text},
+    markdown,
 };
 
 /// One row a post.
@@ -23,6 +24,8 @@ pub const POSTS: Table = Table {
         personal("title"),
         personal("url"),
         personal("body"),
+        // The body as HTML; null where it is so plain that it is made when it is read.
+        personal("body_html"),
         integer("created_at"),
         integer("comment_count"),
         integer("upvotes"),
@@ -42,16 +45,17 @@ pub const COMMENTS: Table = Table {
         text("author_id"),
         text("application_id"),
         personal("body"),
+        personal("body_html"),
         integer("created_at"),
     ],
-    indexes: &[&["post_id", "created_at"], &["author_id"]],
+    indexes: &[&["post_id", "created_at", "comment_id"], &["author_id"]],
     ends: &[],
 };
 
 /// Trailing.
 pub const PROJECTION: Projection = Projection {
     name: "front_page",
-    revision: 2,
+    revision: 3,
     tables: &[&POSTS, &COMMENTS],
     categories: &["post", "vote", "account"],
     project,
@@ -69,6 +73,7 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
                 ("title", title.into()),
                 ("url", url.as_ref().into()),
                 ("body", body.into()),
+                ("body_html", body.clear().and_then(markdown::kept).into()),
                 ("created_at", recorded.envelope.recorded_at.into()),
                 ("comment_count", 0_u32.into()),
                 ("upvotes", 0_u32.into()),
@@ -85,6 +90,7 @@ fn project(recorded: &Recorded<Event>) -> Vec<Change> {
                     ("author_id", id(author)),
                     ("application_id", application().into()),
                     ("body", body.into()),
+                    ("body_html", body.clear().and_then(markdown::kept).into()),
                     ("created_at", recorded.envelope.recorded_at.into()),
                 ],
             },
@@ -117,5 +123,5 @@ fn forget(user: UserId) -> Vec<Change> {
         equals: id(user),
         set: texts.iter().map(|text| (*text, Value::Null)).collect(),
     };
-    vec![forget(&POSTS, &["title", "url", "body"]), forget(&COMMENTS, &["body"])]
+    vec![forget(&POSTS, &["title", "url", "body", "body_html"]), forget(&COMMENTS, &["body", "body_html"])]
 }

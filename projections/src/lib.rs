@@ -16,6 +16,7 @@ pub mod former_client_ids;
 pub mod front_page;
 pub mod history;
 pub mod inbox;
+pub mod markdown;
 pub mod statistics;
 #[cfg(test)]
 mod tests;

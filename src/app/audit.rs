@@ -173,7 +173,10 @@ impl App {
                 None => {
                     return wrong(
                         field,
-                        format!("`{field}` is an instant such as 2026-01-31T12:00:00Z, or a day such as 2026-01-31."),
+                        format!(
+                            "`{field}` is an instant such as 2026-01-31T12:00:00Z, or a day such as 2026-01-31. In an address a + is \
+                             written %2B."
+                        ),
                     );
                 }
             }

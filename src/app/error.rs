@@ -107,6 +107,9 @@ pub enum AppError {
         /// Its end.
         head: Position,
     },
+    /// A page of a list that begins after something that is not in it.
+    #[error("after is the value of next in an earlier answer to the same question; start again without it")]
+    NoSuchCursor,
     /// A setting does not hold.
     #[error("{0}")]
     Setting(String),

@@ -4,10 +4,11 @@ use countersign_events::{
     application::{ApplicationEvent, ChangeOutcome},
     event::Event,
     ids::ApplicationId,
-    recorded::{Actor, Recorded, Timestamp, Version},
+    recorded::{Actor, Position, Recorded, Timestamp, Version},
 };
 
 use super::{App, AppError};
+use crate::store::{Span, StoredEvent};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -74,15 +75,45 @@ impl App {
         let stream = countersign_events::application::stream(id);
         let mut happenings = vec![];
         for stored in self.log.read_stream(&stream, Version(0)).await? {
-            let mut recorded = self.keyring.read(&stored).await?;
-            let text =
-                recorded.event.personal_fields().into_iter().find_map(|(_, _, personal)| {
-                    personal.clear().filter(|text| !text.is_empty()).map(ToOwned::to_owned)
-                });
-            let sentence = self.sentence(&recorded).text;
-            happenings.push(Happening { recorded, sentence, text });
+            happenings.push(self.as_happening(&stored).await?);
         }
         Ok(happenings)
+    }
+
+    /// A page of the same, and where the next one begins.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn history_after(
+        &self,
+        id: ApplicationId,
+        after: Option<Position>,
+        limit: u32,
+    ) -> Result<(Vec<Happening>, Option<Position>), AppError> {
+        let stream = countersign_events::application::stream(id);
+        let above = after.unwrap_or_default();
+        let span = Span { above, below: Position(u64::MAX), newest_first: false };
+        let mut positions = self.log.stream_positions(&stream, span, limit + 1).await?;
+        let more = positions.len() > limit as usize;
+        positions.truncate(limit as usize);
+        let mut events = self.log.read_at(&positions).await?;
+        events.sort_by_key(|stored| stored.envelope.position);
+        let mut happenings = Vec::with_capacity(events.len());
+        for stored in &events {
+            happenings.push(self.as_happening(stored).await?);
+        }
+        Ok((happenings, positions.last().copied().filter(|_| more)))
+    }
+
+    async fn as_happening(&self, stored: &StoredEvent) -> Result<Happening, AppError> {
+        let mut recorded = self.keyring.read(stored).await?;
+        let text = recorded
+            .event
+            .personal_fields()
+            .into_iter()
+            .find_map(|(_, _, personal)| personal.clear().filter(|text| !text.is_empty()).map(ToOwned::to_owned));
+        let sentence = self.sentence(&recorded).text;
+        Ok(Happening { recorded, sentence, text })
     }
 
     /// An actor's name for people to read.

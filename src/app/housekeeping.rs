@@ -27,6 +27,8 @@ use crate::store::{Aged, decode, unless_building};
 
 /// How often the site looks after itself.
 const EVERY: Duration = Duration::from_mins(1);
+/// Where nothing happens, only one round in so many looks at everything.
+const QUIET_ROUNDS: u32 = 5;
 /// A row of the vault that no event names within this time is left over.
 const ORPHAN_AFTER: Duration = Duration::from_mins(10);
 /// How long the outcome of a command is known to whoever repeats it.
@@ -74,13 +76,18 @@ enum Evidence {
 }
 
 impl App {
-    /// Looks after the site until it is stopped.
+    /// Looks after the site until it is stopped: each minute, and where nothing happened every few.
     pub async fn keep_house(self: Arc<Self>) {
         let app = Arc::downgrade(&self);
         drop(self);
+        let (mut known, mut quiet) = (None, 0);
         loop {
             let Some(site) = app.upgrade() else { return };
-            if let Err(error) = site.look_after().await {
+            let head = site.head().await.ok();
+            quiet = if head.is_some() && head == known { quiet + 1 } else { 0 };
+            known = head;
+            let done = if quiet % QUIET_ROUNDS == 0 { site.look_after().await } else { site.keep_time().await };
+            if let Err(error) = done {
                 tracing::warn!(%error, "housekeeping failed; it is tried again");
             }
             drop(site);
@@ -88,13 +95,18 @@ impl App {
         }
     }
 
+    /// What every minute wants, whatever happens.
+    async fn keep_time(&self) -> Result<(), AppError> {
+        self.note_clock().await?;
+        self.write_uses().await
+    }
+
     /// One round of housekeeping. What concerns all nodes, one of them does.
     ///
     /// # Errors
     /// [`AppError::Store`].
     pub async fn look_after(&self) -> Result<(), AppError> {
-        self.note_clock().await?;
-        self.write_uses().await?;
+        self.keep_time().await?;
         self.look_whole().await?;
         if self.refusal().is_none() {
             self.finish_erasures().await?;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{App, AppError, Caller, Done, Plan, letters};
 use crate::{
+    bounds::LIST_BYTES,
     judged_time::Standing,
     store::{Kinds, Page, rows::NotificationRow},
 };
@@ -82,7 +83,7 @@ pub struct HeldToken {
 }
 
 impl App {
-    /// A member's notifications, newest first, and where the next page begins.
+    /// A member's notifications, newest first, as many as there is room for, and where the next page begins.
     ///
     /// # Errors
     /// [`AppError::Store`].
@@ -98,13 +99,21 @@ impl App {
             Some(kinds) => self.models.notifications_of(user, kinds, page).await?,
             None => self.models.notifications(user, which == Which::Unread, which == Which::Messages, page).await?,
         };
-        let more = rows.len() > limit as usize;
+        let mut more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| more).map(|row| row.position);
-        let mut notifications = Vec::with_capacity(rows.len());
+        let mut notifications: Vec<Notification> = Vec::with_capacity(rows.len());
+        let mut bytes = 0;
         for row in rows {
-            notifications.push(self.as_notification(row).await?);
+            let notification = self.as_notification(row).await?;
+            // With its HTML, which is not longer unless it is full of marks.
+            bytes += 2 * notification.body.as_ref().map_or(0, String::len);
+            if bytes > LIST_BYTES && !notifications.is_empty() {
+                more = true;
+                break;
+            }
+            notifications.push(notification);
         }
+        let next = notifications.last().filter(|_| more).map(|last| last.row.position);
         Ok((notifications, next))
     }
 

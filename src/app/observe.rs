@@ -93,6 +93,17 @@ impl App {
         families.extend(self.whole_families());
         families.extend(self.writer.families());
         families.extend([
+            Family::single(
+                "countersign_connections",
+                "Connections that are open",
+                Value::Gauge(self.connections.open() as f64),
+            ),
+            Family::by(
+                "countersign_connections_ended",
+                "Connections that were ended before their time, by why",
+                "why",
+                self.connections.ended.values(),
+            ),
             Family::by(
                 "countersign_rate_limited",
                 "Requests that were refused because they came too often, by limit",

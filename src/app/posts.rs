@@ -18,9 +18,10 @@ use super::{
     error::FieldErrors,
     ranking::{self, AsOf, Sort, Span},
 };
+use crate::bounds::{LIST_BYTES, most_of_each, that_fit};
 use crate::store::{
     decode,
-    rows::{CommentRow, PostRow},
+    rows::{CommentPlace, CommentRow, PostRow},
     unless_building,
 };
 
@@ -38,6 +39,8 @@ pub struct FrontPageQuery {
     pub page: u32,
     pub limit: u32,
     pub after: Option<PostId>,
+    /// Whether texts are wanted.
+    pub texts: bool,
 }
 
 /// A post with the names to show.
@@ -60,10 +63,10 @@ pub struct CommentView {
 }
 
 impl App {
-    /// A part of the front page. `true`: there is more.
+    /// A part of the front page, without texts or with those that there is room for. `true`: there is more.
     ///
     /// # Errors
-    /// [`AppError::Store`].
+    /// [`AppError::NoSuchCursor`], [`AppError::Store`].
     pub async fn front_page(&self, query: FrontPageQuery) -> Result<(Vec<PostView>, bool), AppError> {
         // What the board shows changes with its own events only, not with every event of the log.
         let newest = self.board.newest();
@@ -72,9 +75,11 @@ impl App {
         let as_of = AsOf { generation, position };
         let ranked = self.ranking.get(self.models.as_ref(), &self.board, as_of, query.sort).await?;
         let since = query.span.since(self.now());
-        let (ids, more) = ranking::page(&ranked, since, query.after, query.page, query.limit);
-        let mut rows: HashMap<_, _> =
-            self.models.posts(&ids).await?.into_iter().map(|row| (row.counts.post_id, row)).collect();
+        let page = ranking::page(&ranked, since, query.after, query.page, query.limit);
+        let (ids, more) = page.ok_or(AppError::NoSuchCursor)?;
+        let bytes = if query.texts { most_of_each(self.models.post_bytes(&ids).await?, LIST_BYTES) } else { 0 };
+        let rows = self.models.posts(&ids, bytes).await?.into_iter();
+        let mut rows: HashMap<_, _> = rows.map(|row| (row.counts.post_id, row)).collect();
         let posts = ids.iter().filter_map(|id| rows.remove(id)).map(|row| self.as_post(row)).collect();
         Ok((posts, more))
     }
@@ -84,18 +89,55 @@ impl App {
         PostView { author: self.state.name_of(row.author_id), application, row }
     }
 
-    /// A post with its comments, oldest first.
+    /// A post with its whole text.
     ///
     /// # Errors
     /// [`AppError::NotFound`].
-    pub async fn post(&self, id: PostId) -> Result<(PostView, Vec<CommentView>), AppError> {
-        let row = self.models.posts(&[id]).await?.pop().ok_or(AppError::NotFound)?;
-        let comments = self.models.comments(id).await?;
+    pub async fn post(&self, id: PostId) -> Result<PostView, AppError> {
+        let row = self.models.posts(&[id], usize::MAX).await?.pop().ok_or(AppError::NotFound)?;
+        Ok(self.as_post(row))
+    }
+
+    /// Where all comments on a post stand, oldest first, without their texts.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn comment_places(&self, id: PostId) -> Result<Vec<CommentPlace>, AppError> {
+        Ok(self.models.comment_places(id, None, u32::MAX).await?)
+    }
+
+    /// These comments, in this order.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn comments(&self, ids: &[CommentId]) -> Result<Vec<CommentView>, AppError> {
         let as_comment = |row: CommentRow| {
             let application = row.application_id.and_then(|id| self.state.client(id)).map(|client| client.name);
             CommentView { author: self.state.name_of(row.author_id), application, row }
         };
-        Ok((self.as_post(row), comments.into_iter().map(as_comment).collect()))
+        let mut rows: HashMap<_, _> =
+            self.models.comments(ids).await?.into_iter().map(|row| (row.comment_id, row)).collect();
+        Ok(ids.iter().filter_map(|id| rows.remove(id)).map(as_comment).collect())
+    }
+
+    /// A page of the comments on a post, oldest first, as many as there is room for. `true`: there are more.
+    ///
+    /// # Errors
+    /// [`AppError::NoSuchCursor`], [`AppError::Store`].
+    pub async fn comments_after(
+        &self,
+        post: PostId,
+        after: Option<CommentId>,
+        limit: u32,
+    ) -> Result<(Vec<CommentView>, bool), AppError> {
+        let after = match after {
+            Some(id) => Some((self.models.comment_at(post, id).await?.ok_or(AppError::NoSuchCursor)?, id)),
+            None => None,
+        };
+        let places = self.models.comment_places(post, after, limit + 1).await?;
+        let fit = that_fit(places.iter().map(|place| place.bytes), LIST_BYTES).min(limit as usize);
+        let ids: Vec<_> = places.iter().take(fit).map(|place| place.comment_id).collect();
+        Ok((self.comments(&ids).await?, fit < places.len()))
     }
 
     /// A member publishes a post.
@@ -215,7 +257,7 @@ impl App {
         let at = self.now();
         self.execute(caller, || async {
             // The read model may not know yet what the log knows.
-            if unless_building(self.models.posts(&[post_id]).await)?.is_empty()
+            if unless_building(self.models.posts(&[post_id], 0).await)?.is_empty()
                 && self.load::<Post>(&post::stream(post_id)).await?.0 == Post::default()
             {
                 return Err(AppError::NotFound);

@@ -220,7 +220,7 @@ impl Ranking {
             (Some((as_of, ranked)), _) if as_of.position >= wanted.position => return Ok(ranked.clone()),
             (Some((_, ranked)), Some(changed)) => {
                 let ids: Vec<_> = changed.iter().copied().collect();
-                let now = models.posts(&ids).await?.into_iter().map(|row| row.counts);
+                let now = models.posts(&ids, 0).await?.into_iter().map(|row| row.counts);
                 reordered(sort, ranked, &changed, now)
             }
             (_, _) => {
@@ -251,6 +251,7 @@ fn reordered(
 }
 
 /// The part of an order that a page shows: from a time on, after a post or so many pages in. `true`: there is more.
+/// `None` when there is no such post to begin after.
 #[must_use]
 pub fn page(
     ranked: &[PostCounts],
@@ -258,17 +259,18 @@ pub fn page(
     after: Option<PostId>,
     page: u32,
     limit: u32,
-) -> (Vec<PostId>, bool) {
-    let within =
-        ranked.iter().filter(|post| since.is_none_or(|since| post.created_at >= since)).map(|post| post.post_id);
+) -> Option<(Vec<PostId>, bool)> {
     let limit = limit as usize;
-    let mut wanted: Vec<_> = match after {
-        Some(after) => within.skip_while(|post| *post != after).skip(1).take(limit + 1).collect(),
-        None => within.skip((page.max(1) - 1) as usize * limit).take(limit + 1).collect(),
+    let (begins, skipped) = match after {
+        // It may be older than the time by now.
+        Some(after) => (ranked.iter().position(|post| post.post_id == after)? + 1, 0),
+        None => (0, (page.max(1) - 1) as usize * limit),
     };
+    let within = ranked[begins..].iter().filter(|post| since.is_none_or(|since| post.created_at >= since));
+    let mut wanted: Vec<_> = within.map(|post| post.post_id).skip(skipped).take(limit + 1).collect();
     let more = wanted.len() > limit;
     wanted.truncate(limit);
-    (wanted, more)
+    Some((wanted, more))
 }
 
 #[cfg(test)]

@@ -2,18 +2,16 @@
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use axum::serve::ListenerExt as _;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
-    sync::oneshot,
+    sync::watch,
 };
 
 use super::{
@@ -24,12 +22,15 @@ use super::{
 use crate::{
     app::App,
     config::{Config, LogFormat},
-    web,
+    web::{
+        self,
+        listen::{self, Course, Room},
+    },
     world::World,
 };
 
-/// Requests that run when the site is told to stop have this long to finish.
-const FINISHING: Duration = Duration::from_secs(10);
+/// Requests that run when the site takes no more have this long to finish.
+const FINISHING: Duration = Duration::from_secs(9);
 
 /// Runs the site until SIGINT or SIGTERM.
 ///
@@ -61,29 +62,43 @@ pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
     let noted = tokio::spawn(app.clone().keep_noted());
     announce(&app).await?;
 
-    let (stop, stopped) = oneshot::channel::<()>();
-    let site = web::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    // Answers are small and whole: nothing is gained by waiting for more of them.
-    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    let mut server =
-        tokio::spawn(
-            async move { axum::serve(listener, site).with_graceful_shutdown(async { drop(stopped.await) }).await },
-        );
+    let (course, follows) = watch::channel(Course::Serving);
+    let room = Room::of(app.config.connections.get(), app.config.connections_of_one.get());
+    let proxies = app.config.trusted_proxies.clone();
+    let is_proxy = move |address| proxies.iter().any(|network| network.contains(&address));
+    let site = web::router(app.clone());
+    let mut server = tokio::spawn(listen::serve(listener, site, room, is_proxy, app.connections.clone(), follows));
 
-    tokio::select! {
-        name = signals.next() => tracing::info!(signal = name, "stopping"),
+    let name = tokio::select! {
+        name = signals.next() => name,
         ended = &mut server => {
-            ended?.context("the server ended")?;
+            ended.context("the server ended")?;
             bail!("the server ended");
         }
+    };
+    tracing::info!(signal = name, "stopping");
+    app.prepare_to_stop();
+    // At a terminal nobody else has to hear of it first.
+    if name == TERMINATE {
+        let _ = course.send(Course::Draining);
+        let drain = Duration::from_secs(app.config.drain_seconds.into());
+        tokio::select! {
+            () = tokio::time::sleep(drain) => {}
+            _ = signals.next() => {}
+        }
     }
-    drop(stop);
-    tokio::select! {
-        _ = &mut server => {}
-        () = tokio::time::sleep(FINISHING) => tracing::warn!("requests were cut off"),
-        _ = signals.next() => tracing::warn!("told to stop twice: requests were cut off"),
+    let _ = course.send(Course::Finishing);
+    let is_finished = tokio::select! {
+        _ = &mut server => true,
+        () = tokio::time::sleep(FINISHING) => false,
+        _ = signals.next() => false,
+    };
+    if !is_finished {
+        server.abort();
+        let open = app.connections.open();
+        let _ = server.await;
+        tracing::warn!(open, "requests were cut off");
     }
-    server.abort();
     house.abort();
     noted.abort();
     if let Some(control) = control {
@@ -130,6 +145,9 @@ async fn announce(app: &Arc<App>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What whoever runs a service sends.
+const TERMINATE: &str = "SIGTERM";
+
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -143,7 +161,7 @@ impl Signals {
     async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.terminate.recv() => TERMINATE,
         }
     }
 }

@@ -239,6 +239,23 @@ impl Setting for u32 {
     }
 }
 
+impl Setting for u8 {
+    const EXPECTED: &'static str = "a whole number from 0 to 255";
+    const VALUE_NAME: &'static str = "NUMBER";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
+
+    fn from_file(value: &FileValue) -> Option<Self> {
+        if let FileValue::Number(number) = value { Self::parse(&number.to_string()) } else { None }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Setting for NonZeroU32 {
     const EXPECTED: &'static str = u32::EXPECTED;
     const VALUE_NAME: &'static str = u32::VALUE_NAME;

@@ -18,7 +18,10 @@ use super::{
     CommandKey, Cursor, Head, LogIdentity, Mark, Outcome, Parked, StoreError, StoredEvent,
     ask::{At, Columns},
     from_micros,
-    rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow},
+    rows::{
+        AccountRow, ApplicationRow, AuthorizationRow, CommentPlace, CommentRow, NotificationRow, PostCounts, PostRow,
+        TokenRow,
+    },
 };
 use crate::judged_time::Anchor;
 
@@ -410,7 +413,28 @@ pub(crate) fn post(row: &impl Columns) -> Result<PostRow, StoreError> {
         title: optional_text(row, "title")?,
         url: optional_text(row, "url")?,
         body: optional_text(row, "body")?,
+        body_html: optional_text(row, "body_html")?,
+        left_out: integer(row, "left_out")? != 0,
     })
+}
+
+pub(crate) fn comment_place(row: &impl Columns) -> Result<CommentPlace, StoreError> {
+    Ok(CommentPlace {
+        comment_id: parse(row, "comment_id")?,
+        parent_id: parse_optional(row, "parent_id")?,
+        author_id: parse(row, "author_id")?,
+        created_at: instant(row, "created_at")?,
+        bytes: text_bytes(row)?,
+    })
+}
+
+/// How many bytes a text takes.
+pub(crate) fn text_bytes(row: &impl Columns) -> Result<usize, StoreError> {
+    Ok(usize::try_from(integer(row, "bytes")?).unwrap_or(usize::MAX))
+}
+
+pub(crate) fn created_at(row: &impl Columns) -> Result<Timestamp, StoreError> {
+    instant(row, "created_at")
 }
 
 pub(crate) fn comment(row: &impl Columns) -> Result<CommentRow, StoreError> {
@@ -421,6 +445,7 @@ pub(crate) fn comment(row: &impl Columns) -> Result<CommentRow, StoreError> {
         author_id: parse(row, "author_id")?,
         application_id: parse_optional(row, "application_id")?,
         body: optional_text(row, "body")?,
+        body_html: optional_text(row, "body_html")?,
         created_at: instant(row, "created_at")?,
     })
 }

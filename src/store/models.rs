@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use countersign_events::{
     application::Standing,
-    ids::{ApplicationId, MessageId, PostId, TokenId, UserId, UsernameDigest},
+    ids::{ApplicationId, CommentId, MessageId, PostId, TokenId, UserId, UsernameDigest},
     recorded::{Position, Timestamp},
     token::{ClientId, TokenDigest},
 };
@@ -17,7 +17,10 @@ use super::{
     Kinds, Page, ReadModels, ReviewFilter, Span, StoreError,
     ask::{Ask, Of, Reads, ask},
     convert,
-    rows::{AccountRow, ApplicationRow, AuthorizationRow, CommentRow, NotificationRow, PostCounts, PostRow, TokenRow},
+    rows::{
+        AccountRow, ApplicationRow, AuthorizationRow, CommentPlace, CommentRow, NotificationRow, PostCounts, PostRow,
+        TokenRow,
+    },
     signed, statements,
 };
 
@@ -52,6 +55,11 @@ pub(super) fn bind_span(ask: Ask, span: Span, limit: u32) -> Ask {
 /// Positions as a list.
 pub(super) fn numbers(positions: &[Position]) -> Vec<i64> {
     positions.iter().map(|position| signed(position.0)).collect()
+}
+
+/// Ids as texts.
+fn texts(ids: &[impl ToString]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 /// The text of an id to begin after; no id begins with less than nothing.
@@ -235,17 +243,40 @@ impl<S: Reads> ReadModels for S {
         all(self, FRONT_PAGE, statement, convert::post_counts).await
     }
 
-    async fn posts(&self, ids: &[PostId]) -> Result<Vec<PostRow>, StoreError> {
+    async fn posts(&self, ids: &[PostId], bytes: usize) -> Result<Vec<PostRow>, StoreError> {
         if ids.is_empty() {
             return Ok(vec![]);
         }
-        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-        all(self, FRONT_PAGE, ask(S::LISTS.posts).bind(ids), convert::post).await
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        all(self, FRONT_PAGE, ask(S::LISTS.posts).bind(texts(ids)).bind(bytes), convert::post).await
     }
 
-    async fn comments(&self, post: PostId) -> Result<Vec<CommentRow>, StoreError> {
-        let statement = ask(statements::COMMENTS).bind(post.to_string());
-        all(self, FRONT_PAGE, statement, convert::comment).await
+    async fn post_bytes(&self, ids: &[PostId]) -> Result<Vec<usize>, StoreError> {
+        all(self, FRONT_PAGE, ask(S::LISTS.post_bytes).bind(texts(ids)), convert::text_bytes).await
+    }
+
+    async fn comment_places(
+        &self,
+        post: PostId,
+        after: Option<(Timestamp, CommentId)>,
+        limit: u32,
+    ) -> Result<Vec<CommentPlace>, StoreError> {
+        let (at, id) = after.unzip();
+        let at = at.map_or(i64::MIN, |at| at.timestamp_micros());
+        let statement = ask(statements::COMMENT_PLACES).bind(post.to_string()).bind(at).bind(after_id(id));
+        all(self, FRONT_PAGE, statement.bind(i64::from(limit)), convert::comment_place).await
+    }
+
+    async fn comment_at(&self, post: PostId, id: CommentId) -> Result<Option<Timestamp>, StoreError> {
+        let statement = ask(statements::COMMENT_AT).bind(id.to_string()).bind(post.to_string());
+        one(self, FRONT_PAGE, statement, convert::created_at).await
+    }
+
+    async fn comments(&self, ids: &[CommentId]) -> Result<Vec<CommentRow>, StoreError> {
+        if ids.is_empty() {
+            return Ok(vec![]);
+        }
+        all(self, FRONT_PAGE, ask(S::LISTS.comments).bind(texts(ids)), convert::comment).await
     }
 
     async fn review_steps(&self, since: Timestamp, until: Timestamp) -> Result<Vec<(String, u32, u64)>, StoreError> {

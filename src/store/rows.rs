@@ -153,6 +153,22 @@ pub struct PostRow {
     pub title: Option<String>,
     pub url: Option<String>,
     pub body: Option<String>,
+    /// The body as HTML; `None` where it is so plain that it is made when it is read.
+    pub body_html: Option<String>,
+    /// The body is longer than was asked for.
+    pub left_out: bool,
+}
+
+/// Where a comment stands, without its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is what its name says")]
+pub struct CommentPlace {
+    pub comment_id: CommentId,
+    pub parent_id: Option<CommentId>,
+    pub author_id: UserId,
+    pub created_at: Timestamp,
+    /// What its text takes with its HTML.
+    pub bytes: usize,
 }
 
 /// A comment.
@@ -165,6 +181,8 @@ pub struct CommentRow {
     pub author_id: UserId,
     pub application_id: Option<ApplicationId>,
     pub body: Option<String>,
+    /// The body as HTML; `None` where it is so plain that it is made when it is read.
+    pub body_html: Option<String>,
     pub created_at: Timestamp,
 }
 

@@ -27,9 +27,28 @@ macro_rules! outcome_columns {
 pub(crate) use outcome_columns;
 
 /// The columns of a post.
+/// What a text of the front page takes with its HTML. One without any is so plain that its HTML is hardly longer.
+macro_rules! text_bytes {
+    () => {
+        "octet_length(body) + coalesce(octet_length(body_html), octet_length(body))"
+    };
+}
+
+/// Texts that take more than `$2` bytes are left out.
 macro_rules! post_columns {
     () => {
-        "post_id, created_at, comment_count, upvotes, downvotes, author_id, application_id, title, url, body"
+        concat!(
+            "post_id, created_at, comment_count, upvotes, downvotes, author_id, application_id, title, url,\n",
+            "case when ",
+            text_bytes!(),
+            " <= $2 then body end as body,\n",
+            "case when ",
+            text_bytes!(),
+            " <= $2 then body_html end as body_html,\n",
+            "cast(case when ",
+            text_bytes!(),
+            " > $2 then 1 else 0 end as bigint) as left_out"
+        )
     };
 }
 
@@ -140,6 +159,10 @@ pub(crate) struct Lists {
     pub of_stream: &'static str,
     /// Posts by their ids.
     pub posts: &'static str,
+    /// What the text of each post takes.
+    pub post_bytes: &'static str,
+    /// Comments by their ids.
+    pub comments: &'static str,
     /// Those of these positions whose events are of a subject.
     pub among: &'static str,
 }
@@ -156,6 +179,17 @@ macro_rules! lists {
             ),
             of_stream: concat!("select position\nfrom events\nwhere stream = $1 and position ", $two),
             posts: concat!("select ", post_columns!(), "\nfrom posts\nwhere post_id ", $one),
+            post_bytes: concat!(
+                "select cast(coalesce(",
+                text_bytes!(),
+                ", 0) as bigint) as bytes\nfrom posts\nwhere post_id ",
+                $one
+            ),
+            comments: concat!(
+                "select comment_id, post_id, parent_id, author_id, application_id, body, body_html, created_at\n",
+                "from comments\nwhere comment_id ",
+                $one
+            ),
             among: concat!("select position\nfrom subjects\nwhere subject = $1 and position ", $two),
         }
     };
@@ -297,8 +331,13 @@ pub(crate) const OVERDUE_SECRETS: &str = "select user_id, id\nfrom notifications
     where secret = 'held' and held_until <= $1\norder by held_until\nlimit $2";
 pub(crate) const POST_COUNTS: &str = "select post_id, created_at, comment_count, upvotes, downvotes\nfrom posts\n\
     where created_at >= $1";
-pub(crate) const COMMENTS: &str = "select comment_id, post_id, parent_id, author_id, application_id, body, created_at\n\
-    from comments\nwhere post_id = $1\norder by created_at, comment_id";
+pub(crate) const COMMENT_PLACES: &str = concat!(
+    "select comment_id, parent_id, author_id, created_at, cast(coalesce(",
+    text_bytes!(),
+    ", 0) as bigint) as bytes\nfrom comments\nwhere post_id = $1 and (created_at, comment_id) > ($2, $3)\n",
+    "order by created_at, comment_id\nlimit $4"
+);
+pub(crate) const COMMENT_AT: &str = "select created_at\nfrom comments\nwhere comment_id = $1 and post_id = $2";
 /// Whole weeks from an instant on; instants are microseconds.
 pub(crate) const REVIEW_STEPS: &str = "select kind, (recorded_at - $1) / 604800000000 as week, count(*) as steps\n\
     from review_steps\nwhere recorded_at >= $1 and recorded_at < $2\ngroup by kind, week";

@@ -28,7 +28,7 @@ use super::{
     error::ApiError,
     extract::Fields,
 };
-use crate::store::Cursor;
+use crate::{app::AppError, store::Cursor};
 
 /// How many rows a list has when nobody says.
 pub const LIMIT: u32 = 25;
@@ -105,15 +105,19 @@ impl<T> List<T> {
 
 impl<T> List<T> {
     /// The page of all there is that begins behind the row with this id.
-    #[must_use]
-    pub fn page_of(all: Vec<T>, page: &Page<Uuid>, id: impl Fn(&T) -> Uuid) -> Self {
-        let begins =
-            page.after.map_or(0, |after| all.iter().position(|row| id(row) == after).map_or(all.len(), |at| at + 1));
+    ///
+    /// # Errors
+    /// 400 when there is none.
+    pub fn page_of(all: Vec<T>, page: &Page<Uuid>, id: impl Fn(&T) -> Uuid) -> Result<Self, ApiError> {
+        let begins = match page.after {
+            Some(after) => all.iter().position(|row| id(row) == after).ok_or(AppError::NoSuchCursor)? + 1,
+            None => 0,
+        };
         let mut data: Vec<_> = all.into_iter().skip(begins).take(page.limit as usize + 1).collect();
         let more = data.len() > page.limit as usize;
         data.truncate(page.limit as usize);
         let next = data.last().filter(|_| more).map(|last| id(last).to_string());
-        Self { data, next }
+        Ok(Self { data, next })
     }
 
     /// With its rows as they are shown.
@@ -160,7 +164,9 @@ impl<Q: Parameters, S: Sync> FromRequestParts<S> for Asks<Q> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        Q::read(&Fields::parse(parts.uri.query().unwrap_or_default().as_bytes())).map(Self)
+        let query = Fields::parse(parts.uri.query().unwrap_or_default().as_bytes());
+        only_known(&query, &Q::parameters())?;
+        Q::read(&query).map(Self)
     }
 }
 
@@ -168,6 +174,17 @@ impl<Q: Parameters> Takes for Asks<Q> {
     fn takes(sketch: &mut Sketch) {
         sketch.parameters.extend(Q::parameters());
     }
+}
+
+/// A parameter that is not known would be passed over in silence, and its sender believe that it was heard.
+fn only_known(query: &Fields, parameters: &[Value]) -> Result<(), ApiError> {
+    let known: Vec<_> = parameters.iter().filter_map(|parameter| parameter["name"].as_str()).collect();
+    let Some(unknown) = query.names().find(|name| !known.contains(name)) else { return Ok(()) };
+    // What is no name at all is not repeated.
+    let is_name = unknown.len() <= 32 && unknown.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let unknown = if is_name { format!("no parameter {unknown}") } else { "no such parameter".to_owned() };
+    let detail = format!("There is {unknown} here; there are {}.", known.join(", "));
+    Err(ApiError::bad_request("unknown_parameter", detail))
 }
 
 /// `?after=&limit=`.

@@ -22,6 +22,8 @@ pub const CODES: &[Code] = &[
     code(400, "command_id_malformed", "Idempotency-Key is not 1 to 200 visible characters."),
     code(400, "position_malformed", "Countersign-Position is not <epoch>.<position>."),
     code(400, "position_beyond_head", "Countersign-Position lies beyond the end of the log."),
+    code(400, "too_many_parameters", "There are more than 200 parameters."),
+    code(400, "unknown_parameter", "This path does not know a parameter; the answer names those it knows."),
     code(400, "json", "The body is not JSON."),
     code(400, "body", "The body broke off."),
     code(400, "limit", "limit is out of its range."),

@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::{
     cookies,
     error::ApiError,
+    extract,
     pages::errors::{self, Reader},
 };
 use crate::{
@@ -59,6 +60,8 @@ pub struct RequestContext {
     pub address: Option<IpAddr>,
     /// Who stands behind its token, when it has one; a token wins over a cookie.
     pub bearer: Option<Bearer>,
+    /// It only looks: a HEAD, a prefetch, or a link on another site. Nothing is appended for it.
+    pub only_looks: bool,
     /// The page may be older than what its reader has just changed.
     pub stale: bool,
     /// Its address.
@@ -158,6 +161,9 @@ impl Prepared {
 }
 
 async fn prepare(app: &App, request: &mut Request, request_id: Uuid) -> Result<Prepared, ApiError> {
+    if request.uri().query().is_some_and(|query| extract::too_many(query.as_bytes())) {
+        return Err(ApiError::bad_request("too_many_parameters", extract::too_many_parameters()));
+    }
     let address = client_address(app, request);
     let (bearer, allowance) = match authorization(request)? {
         Some(value) => bearer(app, &value).await.map(|(bearer, allowance)| (Some(bearer), Some(allowance)))?,
@@ -168,15 +174,28 @@ async fn prepare(app: &App, request: &mut Request, request_id: Uuid) -> Result<P
     }
     let freshness =
         if request.method() == Method::GET { freshness(app, request.headers()).await? } else { Freshness::Fresh };
-    let uri = request.uri().clone();
+    let (uri, only_looks) = (request.uri().clone(), only_looks(request));
     request.extensions_mut().insert(Arc::new(RequestContext {
         request_id,
         address,
         bearer,
+        only_looks,
         stale: freshness == Freshness::Stale,
         uri,
     }));
     Ok(Prepared { allowance, clear_position: freshness == Freshness::Beyond })
+}
+
+/// Whether a request is no reader's own act. A browser fetches pages ahead, and follows links that others wrote.
+fn only_looks(request: &Request) -> bool {
+    let says = |name: &str, word: &str| {
+        let values = request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split([',', ';'])).any(|token| token.trim().eq_ignore_ascii_case(word))
+    };
+    let ahead = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+    request.method() == Method::HEAD
+        || ahead.iter().any(|name| ["prefetch", "prerender", "preview"].iter().any(|word| says(name, word)))
+        || ["cross-site", "same-site"].iter().any(|site| says("sec-fetch-site", site))
 }
 
 /// The peer, or what trusted proxies say of it: the last address in `X-Forwarded-For` that is not a

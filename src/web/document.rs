@@ -178,7 +178,14 @@ fn common_parameters(door: &Door) -> Vec<Value> {
 fn problems(door: &Door, sketch: &Sketch, about: &About) -> BTreeMap<u16, Value> {
     let mut words: Vec<&str> = about.codes.to_vec();
     words.extend(["token_transport", "token_malformed", "token_unknown", "token_expired", "token_revoked"]);
-    words.extend(["application_suspended", "too_many_requests", "internal", "unavailable", "timeout"]);
+    words.extend([
+        "too_many_parameters",
+        "application_suspended",
+        "too_many_requests",
+        "internal",
+        "unavailable",
+        "timeout",
+    ]);
     // 401, of a token; a session of a suspended member is none.
     words.push("user_suspended");
     if !matches!(door.who, Who::Anyone | Who::AnyoneOrToken(_)) {

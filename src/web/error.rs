@@ -140,6 +140,7 @@ pub fn tell(error: &AppError) -> Told {
         AppError::Behind => told(StatusCode::SERVICE_UNAVAILABLE, "behind", say),
         AppError::ClockInDoubt => told(StatusCode::SERVICE_UNAVAILABLE, "clock_in_doubt", say),
         AppError::ClockBehind(_) => told(StatusCode::CONFLICT, "wrong_state", say),
+        AppError::NoSuchCursor => told(StatusCode::BAD_REQUEST, "cursor", say),
         AppError::BeyondHead { .. } => told(StatusCode::BAD_REQUEST, "position_beyond_head", say),
         AppError::Setting(_) | AppError::Codec(_) => {
             hidden(error, StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here; it was logged.")

@@ -3,7 +3,7 @@
 mod json;
 mod staff;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     body::Bytes,
@@ -31,11 +31,10 @@ use crate::{
         reviews::Verb,
         sessions::{BrowserKey, SignedIn},
     },
+    bounds::{BODY_BYTES, PARAMETERS},
     token_state::Bearer,
 };
 
-/// No request body is longer.
-const BODY_BYTES: usize = 256 * 1024;
 /// The longest id a sender can give a command.
 const COMMAND_ID: usize = 200;
 
@@ -125,10 +124,16 @@ impl FromRequestParts<Arc<App>> for Member {
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// From `application/x-www-form-urlencoded` text.
+    /// From `application/x-www-form-urlencoded` text. Of more parameters than [`PARAMETERS`] the rest is not read:
+    /// [`too_many`] has refused it.
     #[must_use]
     pub fn parse(text: &[u8]) -> Self {
-        Self(url::form_urlencoded::parse(text).into_owned().collect())
+        Self(url::form_urlencoded::parse(text).into_owned().take(PARAMETERS).collect())
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// The first value of a name.
@@ -179,7 +184,8 @@ impl Fields {
     /// Whether any name stands there more than once.
     #[must_use]
     pub fn any_repeated(&self) -> bool {
-        self.0.iter().enumerate().any(|(index, (name, _))| self.0[..index].iter().any(|(earlier, _)| earlier == name))
+        let mut known = HashSet::new();
+        !self.0.iter().all(|(name, _)| known.insert(name))
     }
 
     /// A digest of where a form was sent and of everything in it, but for what differs between two sendings, and for
@@ -196,6 +202,18 @@ impl Fields {
         }
         *hasher.finalize().as_bytes()
     }
+}
+
+/// Whether a query or a form has more parameters than any door reads.
+#[must_use]
+pub fn too_many(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'&').nth(PARAMETERS).is_some()
+}
+
+/// What is said of it.
+#[must_use]
+pub fn too_many_parameters() -> String {
+    format!("This has more than {PARAMETERS} parameters; send fewer.")
 }
 
 /// The query of a request.
@@ -224,6 +242,9 @@ impl FromRequest<Arc<App>> for Form {
             ));
         }
         let body = body(request).await.map_err(|(status, detail)| PageError::request(status, detail))?;
+        if too_many(&body) {
+            return Err(PageError::request(StatusCode::BAD_REQUEST, too_many_parameters()));
+        }
         let fields = Fields::parse(&body);
         let token = fields.text("csrf_token");
         if !browser.is_some_and(|browser| app.csrf_holds(&browser, token)) {
@@ -266,6 +287,12 @@ pub struct ApiCaller {
 }
 
 impl ApiCaller {
+    /// Whether the request only looks, and so must change nothing.
+    #[must_use]
+    pub fn only_looks(&self) -> bool {
+        self.context.only_looks
+    }
+
     /// As the sender of a command to a route; `Idempotency-Key` makes it one that can be repeated.
     #[must_use]
     pub fn caller(&self, route: &'static str, body: &[u8]) -> Caller {

@@ -180,6 +180,9 @@ impl Answers for Readiness {
 
 /// Ready: log and vault answer, and every read model is read and follows.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Readiness {
+    if app.is_stopping() {
+        return Readiness::NotReady("it is about to stop".to_owned());
+    }
     let all = app.progress();
     let behind = all.iter().find(|(_, progress)| progress.error.is_some());
     // A stream that rests is for an operator to see to; the site serves.

@@ -114,7 +114,8 @@ impl Asked<'_> {
     }
 
     fn refuse(&mut self, name: &'static str, message: String) {
-        self.wrong.push(FieldError::new(name, "unknown_value", message));
+        let code = if name == "after" { "cursor" } else { "unknown_value" };
+        self.wrong.push(FieldError::new(name, code, message));
     }
 }
 

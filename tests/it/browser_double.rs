@@ -92,6 +92,12 @@ impl Browser {
         self.send(Request::get(path).body(Body::empty()).expect("a request")).await
     }
 
+    /// As a program asks that has no token.
+    pub async fn get_json(&mut self, path: &str) -> Answer {
+        let request = Request::get(path).header(header::ACCEPT, "application/json");
+        self.send(request.body(Body::empty()).expect("a request")).await
+    }
+
     /// Posts fields as a form, as they are.
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
@@ -108,6 +114,11 @@ impl Browser {
         let mut all = vec![("csrf_token", csrf.as_str())];
         all.extend(fields);
         self.post(path, &all).await
+    }
+
+    /// Presses a button that sends nothing but itself.
+    pub async fn press(&mut self, path: &str) -> Answer {
+        self.submit("/settings/apps", path, &[]).await
     }
 
     /// Logs in with the password that every member of a test has.

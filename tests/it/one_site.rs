@@ -334,14 +334,14 @@ async fn a_member_whose_key_is_lost_is_refused_and_told_as_erased_to_nobody(data
     // Nor is a rebuild the end of what a read model still has.
     let rebuilt = site.app.rebuild_projection(&by(ada), "front_page", &|_| {}).await.expect_err("a key is missing");
     assert!(lacks(&rebuilt), "{rebuilt}");
-    let row = site.app.post(post).await.expect("a post").0.row;
+    let row = site.app.post(post).await.expect("a post").row;
     assert_eq!(row.body.as_deref(), Some("Words of ben"));
     // Others go on, and erasing somebody needs no key.
     site.app.publish(&by(ada), ada, "Hers", "", "Words of ada").await.expect("published");
     site.app.erase_member(&by(ada), ben).await.expect("erased");
     site.settle().await;
     site.app.rebuild_projection(&by(ada), "front_page", &|_| {}).await.expect("the log says that ben was erased");
-    assert_eq!(site.app.post(post).await.expect("a post").0.row.body, None);
+    assert_eq!(site.app.post(post).await.expect("a post").row.body, None);
 }
 
 async fn a_password_that_cannot_be_held_against_anything_is_not_called_wrong(database: Database) {

@@ -118,7 +118,7 @@ impl Deed {
             Self::RemoveAll => &["POST /settings/authorizations/remove", "DELETE /api/v1/authorizations"],
             Self::ClaimNext => &["POST /admin/apps/claim-next"],
             Self::Decide => &["POST /admin/apps/{id}/{verb}", "POST /api/v1/review/{id}/{verb}"],
-            Self::Export => &["GET /admin/audit.csv", "GET /admin/audit.json"],
+            Self::Export => &["POST /admin/audit.csv", "POST /admin/audit.json"],
         }
     }
 }
@@ -128,8 +128,7 @@ fn every_door_through_which_a_member_changes_something_is_a_deed_here() {
     let doors = include_str!("routes.txt").lines().filter_map(|line| {
         let (door, who) = line.split_at_checked(50)?;
         let door = door.split_whitespace().collect::<Vec<_>>().join(" ");
-        let changes = !door.starts_with("GET ") || door.starts_with("GET /admin/audit.");
-        (changes && who.trim() != "anyone").then_some(door)
+        (!door.starts_with("GET ") && who.trim() != "anyone").then_some(door)
     });
     let deeds: BTreeSet<_> = Deed::ALL.iter().flat_map(|deed| deed.doors()).map(|door| (*door).to_owned()).collect();
     assert_eq!(doors.collect::<BTreeSet<_>>(), deeds);

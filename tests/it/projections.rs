@@ -123,8 +123,8 @@ fn id(name: &str, position: Position) -> ParkedId {
 }
 
 async fn comments_and_votes(site: &TestApp, post: PostId) -> (usize, i64, i64) {
-    let comments = site.app.models.comments(post).await.expect("comments").len();
-    let row = site.app.models.posts(&[post]).await.expect("posts").remove(0);
+    let comments = site.app.comment_places(post).await.expect("comments").len();
+    let row = site.app.models.posts(&[post], 0).await.expect("posts").remove(0);
     (comments, row.counts.comment_count, row.counts.upvotes)
 }
 

@@ -12,18 +12,8 @@ use crate::{
 };
 
 /// What `GET` doors answer that is no page of the site.
-const NO_PAGES: [&str; 10] = [
-    "/style.css",
-    "/site.js",
-    "/counts",
-    "/metrics",
-    "/healthz",
-    "/readyz",
-    "/openapi.json",
-    "/unread",
-    "/admin/audit.csv",
-    "/admin/audit.json",
-];
+const NO_PAGES: [&str; 8] =
+    ["/style.css", "/site.js", "/counts", "/metrics", "/healthz", "/readyz", "/openapi.json", "/unread"];
 
 /// A site whose things have been looked up, with everybody who looks at it signed in.
 pub struct Tour {

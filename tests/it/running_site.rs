@@ -229,7 +229,8 @@ pub fn program_at(home: &Home) -> Command {
 /// Settings, after those of a node where there is a database.
 fn settings_over(database_url: Option<&str>, settings: &[(&str, &str)]) -> Vec<(String, String)> {
     let of_a_node = database_url.map(|url| [("DATABASE_URL", url), ("ROOT_KEY", ROOT_KEY)]);
-    let settings = of_a_node.iter().flatten().chain(settings);
+    // No balancer has to hear of a stop.
+    let settings = of_a_node.iter().flatten().chain(&[("DRAIN_SECONDS", "0")]).chain(settings);
     settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 

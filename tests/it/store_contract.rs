@@ -511,10 +511,18 @@ async fn posts_are_counted_since_a_time_and_read_by_id_with_their_comments(datab
     let since = store.models.post_counts(Some(instant(2))).await.unwrap();
     assert!(matches!(since[..], [counts] if counts.upvotes == 3 && counts.downvotes == -1));
     let ids = [2, 7].map(|number| PostId(Uuid::from_u128(number)));
-    let posts = store.models.posts(&ids).await.unwrap();
+    let posts = store.models.posts(&ids, usize::MAX).await.unwrap();
     assert!(matches!(&posts[..], [post] if post.counts == since[0] && post.body.is_none()));
-    let comments = store.models.comments(ids[0]).await.unwrap();
-    assert_eq!(comments.iter().map(|row| row.comment_id.0.as_u128()).collect::<Vec<_>>(), [9, 8]);
+    let places = store.models.comment_places(ids[0], None, 9).await.unwrap();
+    assert_eq!(places.iter().map(|place| place.comment_id.0.as_u128()).collect::<Vec<_>>(), [9, 8]);
+    let after = Some((places[0].created_at, places[0].comment_id));
+    assert_eq!(store.models.comment_places(ids[0], after, 9).await.unwrap(), places[1..]);
+    assert_eq!(store.models.comment_places(ids[0], None, 1).await.unwrap(), places[..1]);
+    let at = store.models.comment_at(ids[0], places[1].comment_id).await.unwrap();
+    assert_eq!(at, Some(places[1].created_at));
+    assert_eq!(store.models.comment_at(ids[1], places[1].comment_id).await.unwrap(), None, "of another post");
+    let rows = store.models.comments(&[places[1].comment_id]).await.unwrap();
+    assert!(matches!(&rows[..], [row] if row.comment_id == places[1].comment_id && row.post_id == ids[0]));
 }
 
 fn a_notification(number: i64, kind: &str, read: bool, secret: Option<&str>) -> Change {

@@ -29,6 +29,7 @@ fn a_post_begins_with_no_comments_and_no_votes() {
         ("title", "News".into()),
         ("url", "https://news.example/".into()),
         ("body", "Of today".into()),
+        ("body_html", V::Null),
         ("created_at", recorded_at(4)),
         ("comment_count", 0_u32.into()),
         ("upvotes", 0_u32.into()),
@@ -73,6 +74,7 @@ fn a_comment_is_a_row_and_one_more_for_its_post() {
         ("author_id", change::id(user(2))),
         ("application_id", V::Null),
         ("body", "Indeed".into()),
+        ("body_html", V::Null),
         ("created_at", recorded_at(4)),
     ];
     let counted = Change::Increment { table: &POSTS, key: vec![change::id(post(1))], by: vec![("comment_count", 1)] };

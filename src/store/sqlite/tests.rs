@@ -24,7 +24,13 @@ const LOG_DIALECT: &[&str] = &[
     uses::NOTE,
     uses::FORGET,
 ];
-const TRAILING_DIALECT: &[&str] = &[s::JSON_LISTS.posts, s::JSON_LISTS.among, generations::MOVE_CURSOR];
+const TRAILING_DIALECT: &[&str] = &[
+    s::JSON_LISTS.posts,
+    s::JSON_LISTS.post_bytes,
+    s::JSON_LISTS.comments,
+    s::JSON_LISTS.among,
+    generations::MOVE_CURSOR,
+];
 
 /// A database with every table there is: those of the log, of inline and of trailing read models.
 async fn everything() -> (tempfile::TempDir, SqliteConnection) {

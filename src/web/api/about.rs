@@ -27,7 +27,8 @@ const fn door(door: &'static str, summary: &'static str, codes: &'static [&'stat
     About { door, summary, codes }
 }
 
-const PAGED: &[&str] = &["limit", "cursor"];
+const PAGED: &[&str] = &["limit", "cursor", "unknown_parameter"];
+const FILTERED: &[&str] = &["limit", "cursor", "unknown_parameter", "unknown_value"];
 
 /// Every door for programs.
 pub const GROUPS: &[Group] = &[
@@ -44,7 +45,7 @@ pub const GROUPS: &[Group] = &[
         about: "Posts, comments and votes.",
         doors: &[
             door("GET /", "The front page", &["limit", "cursor", "page", "unknown_value"]),
-            door("GET /api/v1/posts/{id}", "A post with its comments", &[]),
+            door("GET /api/v1/posts/{id}", "A post with its comments, oldest first", PAGED),
             door("POST /api/v1/posts", "Publishes a post", &[]),
             door("POST /api/v1/posts/{id}/comments", "Comments on a post, or answers a comment", &["no_such_comment"]),
             door("POST /api/v1/posts/{id}/votes", "Votes on a post, or takes the vote back", &[]),
@@ -54,11 +55,7 @@ pub const GROUPS: &[Group] = &[
         name: "Notifications and messages",
         about: "What a member was told. Texts of private messages only with the scope messages.",
         doors: &[
-            door(
-                "GET /unread",
-                "Unread notifications; reading marks none unless asked to",
-                &["limit", "cursor", "unknown_value"],
-            ),
+            door("GET /unread", "Unread notifications; reading marks none unless asked to", FILTERED),
             door("POST /notifications/read", "Marks notifications as read", &[]),
             door("GET /api/v1/notifications", "All notifications, newest first", PAGED),
             door("POST /api/v1/notifications/read", "Marks notifications as read", &[]),
@@ -105,7 +102,7 @@ pub const GROUPS: &[Group] = &[
                 "Puts another client id in the place of this one; tokens stay",
                 &["wrong_state"],
             ),
-            door("GET /api/v1/applications/{id}/history", "What happened to an application, oldest first", &[]),
+            door("GET /api/v1/applications/{id}/history", "What happened to an application, oldest first", PAGED),
         ],
     },
     Group {
@@ -128,11 +125,7 @@ pub const GROUPS: &[Group] = &[
         name: "Review",
         about: "The queue of applications, and decisions.",
         doors: &[
-            door(
-                "GET /api/v1/review",
-                "Applications by when they were asked for, or by how long they wait",
-                &["limit", "cursor", "unknown_value"],
-            ),
+            door("GET /api/v1/review", "Applications by when they were asked for, or by how long they wait", FILTERED),
             door(
                 "POST /api/v1/review/{id}/{verb}",
                 "Claims an application, lets it go, or decides on it, or on a change of it, at the revision that was read",
@@ -146,7 +139,7 @@ pub const GROUPS: &[Group] = &[
         doors: &[door(
             "GET /api/v1/events",
             "Events, filtered, each as a sentence and as it is stored; personal texts only where auditors read them",
-            &["limit", "cursor", "unknown_value"],
+            FILTERED,
         )],
     },
     Group {

@@ -46,7 +46,7 @@ pub(in crate::web) async fn authorizations(
     Asks(page): Asks<Page<Uuid>>,
 ) -> Result<List<AuthorizationShape>, ApiError> {
     let mine = app.my_authorizations(caller.user_id).await?;
-    Ok(List::page_of(mine, &page, |one| one.row.application_id.0).map(AuthorizationShape::from))
+    Ok(List::page_of(mine, &page, |one| one.row.application_id.0)?.map(AuthorizationShape::from))
 }
 
 pub(in crate::web) async fn remove_authorization(
@@ -72,7 +72,7 @@ pub(in crate::web) async fn tokens(
     Asks(page): Asks<Page<Uuid>>,
 ) -> Result<List<TokenShape>, ApiError> {
     let mine = app.my_tokens(caller.user_id).await?;
-    Ok(List::page_of(mine, &page, |one| one.row.token_id.0).map(TokenShape::from))
+    Ok(List::page_of(mine, &page, |one| one.row.token_id.0)?.map(TokenShape::from))
 }
 
 pub(in crate::web) async fn revoke_token(

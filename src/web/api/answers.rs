@@ -68,10 +68,14 @@ pub struct PostsShape {
 /// A post with its comments, oldest first.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Discussion)]
-#[expect(missing_docs, reason = "each field is what its name says")]
 pub struct DiscussionShape {
+    /// The post.
     pub post: PostShape,
+    /// A page of its comments.
     pub comments: Vec<CommentShape>,
+    /// The next page of comments: send it as `after`.
+    #[schema(value_type = Option<Uuid>)]
+    pub next: Option<CommentId>,
 }
 
 /// What was published.

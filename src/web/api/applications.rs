@@ -7,6 +7,7 @@ use countersign_events::{
     account::Role,
     application::{Seen, Standing},
     ids::ApplicationId,
+    recorded::Position,
     redirect_uri::Purpose,
     scope::Scope,
     token::ClientId,
@@ -51,7 +52,7 @@ pub(in crate::web) async fn list(
     Asks(page): Asks<Page<Uuid>>,
 ) -> Result<List<ApplicationShape>, ApiError> {
     let mine = app.my_applications(caller.user_id).await?;
-    let List { data, next } = List::page_of(mine, &page, |row| row.application_id.0);
+    let List { data, next } = List::page_of(mine, &page, |row| row.application_id.0)?;
     Ok(List { data: shapes(&app, data).await?, next })
 }
 
@@ -281,6 +282,7 @@ pub(in crate::web) async fn history(
     State(app): State<Arc<App>>,
     caller: ApiCaller,
     Id(id): Id<ApplicationId>,
+    Asks(page): Asks<Page<u64>>,
 ) -> Result<List<HappeningShape>, ApiError> {
     let row = app.reviewed_application(id).await?;
     let roles = app.state.member(caller.user_id).map(|member| member.facts.roles).unwrap_or_default();
@@ -291,8 +293,9 @@ pub(in crate::web) async fn history(
     if !(owner || reviewer || auditor) {
         return Err(ApiError::not_found());
     }
-    let happenings = app.history(id).await?;
-    Ok(List::whole(happenings.into_iter().map(|happening| HappeningShape::of(&app, happening)).collect()))
+    let (happenings, next) = app.history_after(id, page.after.map(Position), page.limit).await?;
+    let data = happenings.into_iter().map(|happening| HappeningShape::of(&app, happening)).collect();
+    Ok(List { data, next: next.map(|next| next.to_string()) })
 }
 
 /// The filters of the review list; looking members up is the handler's.
@@ -347,8 +350,9 @@ pub(in crate::web) async fn review(
     let limit = asked.limit;
     let filter = review_filter(&app, &asked.filters, caller.user_id, limit + 1).await.map_err(|error| match error {
         QueryError::Parameters(wrong) => {
-            let first = wrong.into_iter().next().map(|error| error.message);
-            ApiError::bad_request("unknown_value", first.unwrap_or_default())
+            let first = wrong.into_iter().next().map(|error| (error.code, error.message));
+            let (code, message) = first.unwrap_or(("unknown_value", String::new()));
+            ApiError::bad_request(code, message)
         }
         QueryError::App(error) => error.into(),
     })?;

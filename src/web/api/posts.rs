@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{
-    Created, Silent, after_parameter,
+    Asks, Created, Page, Silent, after_parameter,
     answers::{CommentedShape, DiscussionShape, PostsShape, PublishedShape},
     limit_parameter,
     shapes::{CommentShape, PostShape, direction},
@@ -62,7 +62,7 @@ pub fn front_page_query(query: &Fields) -> Result<FrontPageQuery, ApiError> {
     if after.is_some() && !matches!(sort, Sort::New | Sort::Old) {
         return Err(ApiError::bad_request("cursor", "after goes with sort=new or sort=old; use page with the others."));
     }
-    Ok(FrontPageQuery { sort, span, page, limit: super::limit(query)?, after })
+    Ok(FrontPageQuery { sort, span, page, limit: super::limit(query)?, after, texts: false })
 }
 
 /// The front page.
@@ -70,7 +70,7 @@ pub fn front_page_query(query: &Fields) -> Result<FrontPageQuery, ApiError> {
 /// # Errors
 /// [`ApiError`].
 pub async fn front_page(app: &App, query: &Fields) -> Result<PostsShape, ApiError> {
-    let query = front_page_query(query)?;
+    let query = FrontPageQuery { texts: true, ..front_page_query(query)? };
     let (posts, next_exists) = app.front_page(query).await?;
     let last = posts.last().map(|post| post.row.counts.post_id);
     let next = last.filter(|_| next_exists && matches!(query.sort, Sort::New | Sort::Old));
@@ -103,10 +103,13 @@ fn front_page_parameters() -> Vec<Value> {
 pub(in crate::web) async fn show(
     State(app): State<Arc<App>>,
     Id(id): Id<PostId>,
+    Asks(page): Asks<Page<CommentId>>,
 ) -> Result<axum::Json<DiscussionShape>, ApiError> {
-    let (post, comments) = app.post(id).await?;
+    let post = app.post(id).await?;
+    let (comments, more) = app.comments_after(id, page.after, page.limit).await?;
+    let next = comments.last().filter(|_| more).map(|last| last.row.comment_id);
     let comments = comments.into_iter().map(CommentShape::from).collect();
-    Ok(axum::Json(DiscussionShape { post: PostShape::of(&app, post), comments }))
+    Ok(axum::Json(DiscussionShape { post: PostShape::of(&app, post), comments, next }))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -9,6 +9,7 @@ use countersign_events::{
     scope::ScopeSet,
     token::TokenKind,
 };
+use countersign_projections::markdown;
 use serde::Serialize;
 use utoipa::{
     ToSchema,
@@ -19,15 +20,12 @@ use utoipa::{
 };
 use uuid::Uuid;
 
-use crate::{
-    app::{
-        App,
-        authorizations::MyAuthorization,
-        inbox::Notification,
-        posts::{CommentView, PostView},
-        tokens::MyToken,
-    },
-    web::markdown,
+use crate::app::{
+    App,
+    authorizations::MyAuthorization,
+    inbox::Notification,
+    posts::{CommentView, PostView},
+    tokens::MyToken,
 };
 
 /// The schema of one of several words.
@@ -82,8 +80,10 @@ pub struct PostShape {
     id: PostId,
     title: String,
     url: Option<String>,
-    body: String,
-    body_html: String,
+    /// Markdown. Null in a list whose texts are too long together: the post alone has it.
+    body: Option<String>,
+    /// The body as HTML; null like it.
+    body_html: Option<String>,
     author_name: String,
     #[schema(value_type = Uuid)]
     author_id: UserId,
@@ -103,12 +103,12 @@ impl PostShape {
     #[must_use]
     pub fn of(app: &App, post: PostView) -> Self {
         let PostView { row, author, .. } = post;
-        let body = row.body.unwrap_or_default();
+        let body = (!row.left_out).then(|| row.body.unwrap_or_default());
         Self {
             id: row.counts.post_id,
             title: row.title.unwrap_or_else(|| "[erased]".to_owned()),
             url: row.url,
-            body_html: markdown::to_html(&body),
+            body_html: body.as_deref().map(|body| row.body_html.unwrap_or_else(|| markdown::to_html(body))),
             body,
             author_name: author,
             author_id: row.author_id,
@@ -153,7 +153,7 @@ impl From<CommentView> for CommentShape {
             id: row.comment_id,
             post_id: row.post_id,
             parent_id: row.parent_id,
-            body_html: markdown::to_html(&body),
+            body_html: row.body_html.unwrap_or_else(|| markdown::to_html(&body)),
             body,
             author_name: author,
             author_id: row.author_id,

@@ -151,6 +151,8 @@ struct ListPage {
     filtered: bool,
     /// The filters as a query.
     query: String,
+    /// The same with where the page begins.
+    copied: String,
     rows: Vec<Row>,
     complete_to: Position,
     older: Option<Position>,
@@ -231,6 +233,7 @@ async fn page(
         fields,
         filtered,
         query: query_of(query),
+        copied: after.map_or_else(|| query_of(query), |after| query.with("after", &after.0.to_string())),
         rows: rows.into_iter().map(Row::from).collect(),
         complete_to,
         older,

@@ -1,6 +1,10 @@
 //! A post with what is said about it: comments as a thread, answers, votes.
 
-use std::{collections::HashSet, ops::Range, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use askama::Template;
 use axum::{
@@ -25,6 +29,7 @@ use super::{
 };
 use crate::{
     app::{App, AppError, posts::CommentView},
+    store::rows::CommentPlace,
     web::extract::{Fields, Form, Member, PageId, Query, Visitor},
 };
 
@@ -89,11 +94,11 @@ impl Part {
     }
 
     /// Which of the pages it is, from 0. One that there is not is the nearest.
-    fn find(&self, pages: &[Range<usize>], order: &[Place], comments: &[CommentView]) -> usize {
+    fn find(&self, pages: &[Range<usize>], order: &[Place], comments: &[CommentPlace]) -> usize {
         match self {
             Self::Page(page, _) => page.saturating_sub(1).min(pages.len() - 1),
             Self::Around(id, _) => {
-                let at = order.iter().position(|place| comments[place.comment].row.comment_id == *id);
+                let at = order.iter().position(|place| comments[place.comment].comment_id == *id);
                 at.and_then(|at| pages.iter().position(|page| page.contains(&at))).unwrap_or_default()
             }
         }
@@ -140,13 +145,14 @@ async fn post_page(
     status: StatusCode,
     typed: Typed,
 ) -> Result<Response, PageError> {
-    let (post, comments) = app.post(id).await?;
-    let ids: Vec<_> = comments.iter().map(|comment| (comment.row.comment_id, comment.row.parent_id)).collect();
+    let (mut post, comments) = (app.post(id).await?, app.comment_places(id).await?);
+    let ids: Vec<_> = comments.iter().map(|comment| (comment.comment_id, comment.parent_id)).collect();
     let order = thread::in_order(&ids);
+    let html = post.row.body_html.take();
     let text = post.row.body.as_deref().unwrap_or_default();
-    let length = |text: &str| text.len().min(TEXT) * 5 / 4;
-    let weight = |place: &Place| COMMENT + comments[place.comment].row.body.as_deref().map_or(0, length);
-    let pages = thread::pages(order.iter().map(weight), length(text), PAGE);
+    // A place knows what text and HTML take together.
+    let weight = |place: &Place| COMMENT + (comments[place.comment].bytes / 2).min(TEXT) * 5 / 4;
+    let pages = thread::pages(order.iter().map(weight), text.len().min(TEXT) * 5 / 4, PAGE);
     let page = part.find(&pages, &order, &comments);
     let here = format!("{}/posts/{id}", app.config.base_path());
     let shown = as_seen_by(app, visitor, std::slice::from_ref(&post)).await?.pop().ok_or(AppError::NotFound)?;
@@ -156,8 +162,8 @@ async fn post_page(
         back: if status.is_success() { visitor.context.path_and_query().to_owned() } else { here.clone() },
         text_is_elsewhere: page > 0 && !text.is_empty(),
         text: (page == 0 && !text.is_empty())
-            .then(|| TextPart::of(text, part.of_post(), here.clone(), format!("post-{id}"))),
-        answers: answers(&comments, &order[pages[page].clone()], part, &here),
+            .then(|| TextPart::of(text, html, part.of_post(), here.clone(), format!("post-{id}"))),
+        answers: answers(app, &comments, &order[pages[page].clone()], part, &here).await?,
         here,
         post: shown,
         page: page + 1,
@@ -168,28 +174,39 @@ async fn post_page(
 }
 
 /// The comments of a page.
-fn answers(comments: &[CommentView], places: &[Place], part: &Part, post: &str) -> Vec<Answer> {
+async fn answers(
+    app: &App,
+    comments: &[CommentPlace],
+    places: &[Place],
+    part: &Part,
+    post: &str,
+) -> Result<Vec<Answer>, AppError> {
     let here: HashSet<_> = places.iter().map(|place| place.comment).collect();
     let answered = |parent: usize| Answered {
-        id: comments[parent].row.comment_id,
-        author: comments[parent].author.clone(),
+        id: comments[parent].comment_id,
+        author: app.state.name_of(comments[parent].author_id),
         here: here.contains(&parent),
     };
+    let ids: Vec<_> = places.iter().map(|place| comments[place.comment].comment_id).collect();
+    let mut views: HashMap<_, _> =
+        app.comments(&ids).await?.into_iter().map(|view| (view.row.comment_id, view)).collect();
     let answer = |place: &Place| {
-        let CommentView { row, author, application } = &comments[place.comment];
-        let id = row.comment_id;
-        let text = |text: &str| TextPart::of(text, part.of_comment(id), format!("{post}?comment={id}"), id.to_string());
-        Answer {
+        let id = comments[place.comment].comment_id;
+        let CommentView { mut row, author, application } = views.remove(&id)?;
+        let html = row.body_html.take();
+        let text =
+            |text: &str| TextPart::of(text, html, part.of_comment(id), format!("{post}?comment={id}"), id.to_string());
+        Some(Answer {
             id,
             depth: place.depth.min(DEEPEST),
             answered: place.answers.map(answered),
             text: row.body.as_deref().map(text),
-            author: author.clone(),
-            application: application.clone(),
+            author,
+            application,
             at: row.created_at,
-        }
+        })
     };
-    places.iter().map(answer).collect()
+    Ok(places.iter().filter_map(answer).collect())
 }
 
 pub(in crate::web) async fn post(

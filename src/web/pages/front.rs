@@ -12,17 +12,14 @@ use axum::{
 use countersign_events::{ids::PostId, post::Direction, recorded::Timestamp, scope::Scope, text::FieldError};
 use url::{Url, form_urlencoded};
 
-use super::{
-    Frame, PageError,
-    portions::{self, shortened},
-    render, see_other,
-};
+use super::{Frame, PageError, portions::shortened, render, see_other};
 use crate::{
     app::{
         App, AppError,
         posts::{FrontPageQuery, PostView},
         ranking::{Sort, Span},
     },
+    bounds::most_of_each,
     web::{
         api::{
             LIMIT,
@@ -103,7 +100,7 @@ impl Shown {
 
 /// Posts as a list shows them. When there is too much of them, what is longest is cut.
 fn in_list(posts: Vec<Shown>) -> Vec<Shown> {
-    let room = portions::most_of_each(posts.iter().map(Shown::length).collect(), ROOM);
+    let room = most_of_each(posts.iter().map(Shown::length).collect(), ROOM);
     posts.into_iter().map(|post| post.in_list(room)).collect()
 }
 

@@ -9,6 +9,7 @@ use countersign_events::{
     recorded::{Position, Timestamp},
     text::FieldError,
 };
+use countersign_projections::markdown;
 use uuid::Uuid;
 
 use super::{
@@ -25,7 +26,6 @@ use crate::{
         compression::as_it_is,
         error::tell,
         extract::{Fields, Form, Member, PageId, Query},
-        markdown,
     },
 };
 
@@ -242,6 +242,7 @@ impl MessagePage {
             title,
             text: TextPart::of(
                 body.as_deref().unwrap_or("[erased]"),
+                None,
                 part,
                 format!("{}/inbox/{}", app.config.base_path(), row.id),
                 "text".to_owned(),
@@ -262,7 +263,7 @@ impl MessagePage {
     }
 }
 
-/// A member who opens a message has read it.
+/// A member who opens a message has read it; whoever only looks (a prefetch, a link on another site) has not.
 pub(in crate::web) async fn message(
     State(app): State<Arc<App>>,
     member: Member,
@@ -271,7 +272,7 @@ pub(in crate::web) async fn message(
 ) -> Result<Response, PageError> {
     let part = number(&query, "part")?;
     let notification = app.notification(member.id(), id).await?;
-    let is_new = !notification.row.read;
+    let is_new = !notification.row.read && !member.visitor.context.only_looks;
     let mut page = MessagePage::of(&app, &member, notification, part).await;
     page.frame.unread = page.frame.unread.saturating_sub(u64::from(is_new));
     let mut response = render(&app, &member.visitor, StatusCode::OK, &page);

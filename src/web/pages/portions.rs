@@ -6,11 +6,10 @@ use std::borrow::Cow;
 
 use axum::http::StatusCode;
 
+use countersign_projections::markdown;
+
 use super::PageError;
-use crate::{
-    app::history::Happening,
-    web::{extract::Fields, markdown},
-};
+use crate::{app::history::Happening, web::extract::Fields};
 
 /// A page has so many bytes of one text. No language compresses to more than four fifths of them.
 pub(super) const TEXT: usize = 40 * 1024;
@@ -36,20 +35,6 @@ pub(super) fn beginning(text: &str, letters: usize) -> Cow<'_, str> {
     shortened(text, end.min(letters * 2))
 }
 
-/// How much each may have at most, so that all of these lengths fit into one room.
-pub(super) fn most_of_each(mut lengths: Vec<usize>, room: usize) -> usize {
-    lengths.sort_unstable();
-    let (mut left, count) = (room, lengths.len());
-    for (at, length) in lengths.into_iter().enumerate() {
-        let each = left / (count - at);
-        if length > each {
-            return each;
-        }
-        left -= length;
-    }
-    room
-}
-
 /// A number from 1 that a query may name: a part, or a page.
 pub(super) fn number(query: &Fields, name: &'static str) -> Result<usize, PageError> {
     let number = query.get(name).map_or(Some(1), |number| number.parse().ok().filter(|number| *number > 0));
@@ -72,9 +57,13 @@ pub(super) struct TextPart {
 }
 
 impl TextPart {
-    /// The part with this number or the nearest. `place` is where on its page the text stands.
-    pub fn of(text: &str, number: usize, page: String, place: String) -> Self {
-        let mut parts = markdown::parts(text, TEXT);
+    /// The part with this number or the nearest. `html` is the whole of it, where that is kept; `place` is where on its page
+    /// the text stands.
+    pub fn of(text: &str, html: Option<String>, number: usize, page: String, place: String) -> Self {
+        let mut parts = match html {
+            Some(html) if text.len() <= TEXT => vec![html],
+            _ => markdown::parts(text, TEXT),
+        };
         let (of, number) = (parts.len(), number.min(parts.len()));
         Self { html: parts.swap_remove(number - 1), number, of, page, place }
     }
@@ -162,16 +151,6 @@ mod tests {
         assert_eq!(beginning("中中中中", 4), "中中…", "three bytes each");
         assert_eq!(beginning("🔥🔥🔥", 4), "🔥🔥…");
         assert_eq!(shortened("中", 2), "…");
-    }
-
-    #[test]
-    fn what_is_longest_is_cut_when_there_is_too_much() {
-        assert_eq!(most_of_each(vec![], 100), 100);
-        assert_eq!(most_of_each(vec![60, 20, 20], 100), 100, "all fit");
-        assert_eq!(most_of_each(vec![90, 20, 20], 100), 60, "one is cut");
-        assert_eq!(most_of_each(vec![90, 10, 90], 100), 45, "two are");
-        assert_eq!(most_of_each(vec![90; 4], 100), 25);
-        assert_eq!(most_of_each(vec![90; 400], 100), 0);
     }
 
     #[test]

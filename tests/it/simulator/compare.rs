@@ -227,7 +227,10 @@ impl Oracle {
 
     async fn compare_post(&self, app: &Arc<App>, post: &Post) -> Found {
         use countersign_events::post::Direction;
-        let (view, comments) = app.post(post.id).await.map_err(failed)?;
+        let view = app.post(post.id).await.map_err(failed)?;
+        let places = app.comment_places(post.id).await.map_err(failed)?;
+        let ids: Vec<_> = places.iter().map(|place| place.comment_id).collect();
+        let comments = app.comments(&ids).await.map_err(failed)?;
         let is_erased = |author: usize| self.members[author].being == Being::Erased;
         let text = |author, text: &str| (!is_erased(author)).then(|| text.to_owned());
         let due = (text(post.author, &post.title), text(post.author, &post.body));

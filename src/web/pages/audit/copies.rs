@@ -1,6 +1,6 @@
 //! Copies of the history as CSV and JSON, exactly what a filter finds. What is in a copy is on record before it leaves;
 //! it is written piece by piece, and where something goes wrong on the way the answer breaks off, so that a browser
-//! knows. A copy that is cut off says so in itself.
+//! knows. A copy that is cut off says so in itself. It is asked for by POST: to look at an address takes no copy.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::{
     },
     csv::{harmless, quoted},
     web::{
-        extract::{Auditor, Fields, Member, Query},
+        extract::{Auditor, Fields, Form, Member, Query},
         pages::{PageError, stamp},
     },
 };
@@ -54,8 +54,9 @@ pub(in crate::web) async fn csv(
     State(app): State<Arc<App>>,
     Auditor(member): Auditor,
     Query(query): Query,
+    Form(form): Form,
 ) -> Result<Response, PageError> {
-    let (copy, _) = copy(&app, &member, &query, "GET /admin/audit.csv", ExportFormat::Csv).await?;
+    let (copy, _) = copy(&app, &member, &query, &form, "POST /admin/audit.csv", ExportFormat::Csv).await?;
     let head = line(COLUMNS.iter().copied());
     let tail = copy.answer.next.map(|next| cut_off(next, copy.answer.positions.len())).unwrap_or_default();
     Ok(answer(&app, copy, "text/csv; charset=utf-8; header=present", "audit.csv", (head, "", tail), csv_row))
@@ -65,8 +66,9 @@ pub(in crate::web) async fn json(
     State(app): State<Arc<App>>,
     Auditor(member): Auditor,
     Query(query): Query,
+    Form(form): Form,
 ) -> Result<Response, PageError> {
-    let (copy, filters) = copy(&app, &member, &query, "GET /admin/audit.json", ExportFormat::Json).await?;
+    let (copy, filters) = copy(&app, &member, &query, &form, "POST /admin/audit.json", ExportFormat::Json).await?;
     let Export { positions, next, complete_to } = &copy.answer;
     let about = json!({
         "exported_at": app.now(),
@@ -87,11 +89,12 @@ async fn copy(
     app: &App,
     member: &Member,
     query: &Fields,
+    form: &Fields,
     route: &'static str,
     format: ExportFormat,
 ) -> Result<(Done<Export>, Vec<String>), PageError> {
     let (filter, after) = (filter(app, query).await?, after(query)?);
-    let caller = member.visitor.caller(route, &Fields::default());
+    let caller = member.visitor.caller(route, form);
     let copy = app.export(&caller, member.id(), &filter, after, format).await?;
     Ok((copy, filter.parts()))
 }
@@ -167,7 +170,7 @@ fn csv_row(event: &EventRecord) -> String {
 fn cut_off(next: Position, rows: usize) -> String {
     let told = format!(
         "Cut off: these are {rows} rows, a copy has {LONGEST} at most, and there may be more before position {next}. \
-         Add after={next} to the address for the next copy."
+         Open the audit with after={next} in its address, and take the next copy there."
     );
     let mut cells = [""; COLUMNS.len()];
     cells[2] = &told;

@@ -1,5 +1,6 @@
 //! Markdown of posts, comments and messages, as HTML that is safe to show inside any page: no HTML of theirs passes,
 //! links lead to the web only, nothing is fetched from elsewhere, and no heading of theirs stands among the page's own.
+//! What is written is bounded by what was typed: a text whose HTML would be more is shown as it was typed.
 
 use std::fmt::{self, Write};
 
@@ -14,8 +15,12 @@ use comrak::{
 const REL: &str = "nofollow noopener noreferrer ugc";
 /// No link is longer, in bytes: its text is there without it.
 const LONGEST_LINK: usize = 2_048;
-/// Rows of a table are filled up to its width. A text that could have more cells than this by it has no tables.
-const CELLS: usize = 100_000;
+/// Rows of a table are filled up to its width. A text that could have so many cells more than bytes by it has no tables.
+const CELLS: usize = 1_000;
+/// A text together with its HTML, as JSON writes them, takes at most so many times the bytes that were typed…
+const TIMES: usize = 4;
+/// …and so many bytes more.
+const ROOM: usize = 12 * 1024;
 /// What an element takes on the wire besides its text.
 const ELEMENT: usize = 4;
 
@@ -109,11 +114,83 @@ fn options(markdown: &str) -> Options<'static> {
     let mut options = Options::default();
     options.extension.autolink = true;
     options.extension.strikethrough = true;
-    options.extension.table = columns * markdown.lines().count() <= CELLS;
+    options.extension.table = columns * markdown.lines().count() <= CELLS + markdown.len();
     // Comrak escapes raw HTML as long as `unsafe` stays off; say so here.
     options.render.r#unsafe = false;
     options.render.escape = true;
     options
+}
+
+/// HTML that is being written, as far as there is room for it.
+struct Bounded {
+    html: String,
+    left: usize,
+}
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.left = self.left.checked_sub(in_json(text)).ok_or(fmt::Error)?;
+        self.html.push_str(text);
+        Ok(())
+    }
+}
+
+/// The bytes of a text as JSON writes it.
+#[must_use]
+pub fn in_json(text: &str) -> usize {
+    text.len() + text.bytes().filter(|byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r' | b'\t')).count()
+}
+
+/// As HTML, which is made but once: `None` where that is so easy that it is not worth keeping.
+#[must_use]
+pub fn kept(markdown: &str) -> Option<String> {
+    if is_plain(markdown) { None } else { Some(formatted(markdown).unwrap_or_else(|| as_typed(markdown))) }
+}
+
+/// As HTML.
+#[must_use]
+pub fn to_html(markdown: &str) -> String {
+    kept(markdown).unwrap_or_else(|| plain(markdown))
+}
+
+/// Whether a text is nothing but paragraphs of words.
+fn is_plain(markdown: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || " .,;:?!'()/%\"".contains(c);
+    let is_line =
+        |line: &str| line.starts_with(char::is_alphabetic) && !line.ends_with(' ') && line.chars().all(is_word);
+    let links = ["://", "www.", "WWW."];
+    let paragraphs = markdown.matches("\n\n").count();
+    !markdown.is_empty()
+        // Of many short ones the marks would be more than the words.
+        && paragraphs * 64 <= markdown.len() + 512
+        && markdown.trim_end_matches('\n').split('\n').all(|line| line.is_empty() || is_line(line))
+        && !markdown.starts_with('\n')
+        && !links.iter().any(|link| markdown.contains(link))
+}
+
+/// Paragraphs of words as HTML.
+fn plain(markdown: &str) -> String {
+    let mut html = String::with_capacity(markdown.len() + 16);
+    for paragraph in markdown.split("\n\n").map(|paragraph| paragraph.trim_matches('\n')) {
+        if !paragraph.is_empty() {
+            html.push_str("<p>");
+            html.push_str(paragraph);
+            html.push_str("</p>\n");
+        }
+    }
+    html
+}
+
+/// With its marks carried out; `None` when that would be too much.
+fn formatted(markdown: &str) -> Option<String> {
+    let (arena, options) = (Arena::new(), options(markdown));
+    formatted_within(parse_document(&arena, markdown, &options), &options, markdown)
+}
+
+fn formatted_within(node: Node<'_>, options: &Options<'_>, markdown: &str) -> Option<String> {
+    let left = TIMES * markdown.len() + ROOM - in_json(markdown);
+    let mut out = Bounded { html: String::with_capacity(markdown.len() * 5 / 4), left };
+    Formatter::format_document(node, options, &mut out, 0).is_ok().then_some(out.html)
 }
 
 fn format(node: Node<'_>, options: &Options<'_>, length: usize) -> String {
@@ -123,11 +200,30 @@ fn format(node: Node<'_>, options: &Options<'_>, length: usize) -> String {
     html
 }
 
-/// As HTML.
-#[must_use]
-pub fn to_html(markdown: &str) -> String {
-    let (arena, options) = (Arena::new(), options(markdown));
-    format(parse_document(&arena, markdown, &options), &options, markdown.len())
+/// As it was typed, with its lines and without its marks carried out.
+fn as_typed(text: &str) -> String {
+    let mut html = TYPED.0.to_owned();
+    escape(&mut html, text);
+    html + TYPED.1
+}
+
+/// What is shown as it was typed.
+const TYPED: (&str, &str) = ("<p class=\"typed\">", "</p>\n");
+
+/// A text between tags. What can begin neither a tag nor a reference stays as it is (HTML, 13.2.5.1 and 13.2.5.6), so that
+/// no text becomes more than three times as long.
+fn escape(html: &mut String, text: &str) {
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let next = letters.peek();
+        match letter {
+            '&' if next.is_none_or(|next| next.is_ascii_alphanumeric() || *next == '#') => html.push_str("&amp;"),
+            '<' if next.is_none_or(|next| next.is_ascii_alphabetic() || "/!?".contains(*next)) => {
+                html.push_str("&lt;");
+            }
+            _ => html.push(letter),
+        }
+    }
 }
 
 /// A long text as HTML, in parts of at most so many bytes of text. They end between paragraphs, lists and whatever else
@@ -138,13 +234,17 @@ pub fn parts(markdown: &str, bytes: usize) -> Vec<String> {
         return vec![to_html(markdown)];
     }
     let (arena, options) = (Arena::new(), options(markdown));
-    let blocks: Vec<_> = parse_document(&arena, markdown, &options).children().collect();
+    let document = parse_document(&arena, markdown, &options);
+    if formatted_within(document, &options, markdown).is_none() {
+        return pieces(markdown, TYPED, bytes).into_iter().map(|(html, _)| html).collect();
+    }
+    let blocks: Vec<_> = document.children().collect();
     let (mut parts, mut part, mut used) = (vec![], String::new(), 0);
     for (at, block) in blocks.iter().enumerate() {
         let weight = weight(block);
         let pieces = if weight > bytes {
             let before = at.checked_sub(1).map(|before| blocks[before]);
-            as_typed(block, lines_between(markdown, before, blocks.get(at + 1).copied()), bytes)
+            block_as_typed(block, lines_between(markdown, before, blocks.get(at + 1).copied()), bytes)
         } else {
             vec![(format(block, &options, weight), weight)]
         };
@@ -186,18 +286,21 @@ fn lines_between<'t>(markdown: &'t str, before: Option<Node<'_>>, after: Option<
 }
 
 /// A block that is longer than a part, in pieces with their weights.
-fn as_typed(block: Node<'_>, source: &str, bytes: usize) -> Vec<(String, usize)> {
-    let (text, open, close) = match &block.data.borrow().value {
-        NodeValue::CodeBlock(block) => (block.literal.clone(), "<pre tabindex=\"0\"><code>", "</code></pre>\n"),
-        _ => (source.trim_start_matches('\n').trim_end().to_owned(), "<p class=\"typed\">", "</p>\n"),
-    };
+fn block_as_typed(block: Node<'_>, source: &str, bytes: usize) -> Vec<(String, usize)> {
+    match &block.data.borrow().value {
+        NodeValue::CodeBlock(block) => pieces(&block.literal, ("<pre tabindex=\"0\"><code>", "</code></pre>\n"), bytes),
+        _ => pieces(source.trim_start_matches('\n').trim_end(), TYPED, bytes),
+    }
+}
+
+/// A text as it was typed, in pieces with their weights.
+fn pieces(text: &str, (open, close): (&str, &str), bytes: usize) -> Vec<(String, usize)> {
     let piece = |piece: &str| {
         let mut html = open.to_owned();
-        // A text takes whatever is written to it.
-        let _ = html::escape(&mut html, piece);
+        escape(&mut html, piece);
         (html + close, piece.len())
     };
-    cut(&text, bytes).into_iter().map(piece).collect()
+    cut(text, bytes).into_iter().map(piece).collect()
 }
 
 /// In pieces of at most so many bytes. Each ends after a line, a sentence or a word, if one ends in its second half.
@@ -251,7 +354,107 @@ pub fn excerpt(markdown: &str, characters: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, excerpt, parts, to_html};
+    use proptest::prelude::{prop, proptest};
+
+    use super::{ROOM, TIMES, cut, excerpt, formatted, in_json, is_plain, kept, parts, plain, to_html};
+
+    proptest! {
+        #[test]
+        fn what_is_plain_is_as_it_is_formatted(text in "[a-cA0-2 .,;:?!'()/%\"\n*#>&@-]{0,24}") {
+            if is_plain(&text) {
+                let formatted = formatted(&text).expect("it is short").replace("&quot;", "\"");
+                assert_eq!(plain(&text), formatted, "{text:?}");
+                assert_eq!(kept(&text), None);
+            }
+        }
+
+        #[test]
+        fn no_text_becomes_much_longer(
+            piece in prop::sample::select(PIECES.as_slice()),
+            other in prop::sample::select(PIECES.as_slice()),
+            length in 0_usize..20_000,
+        ) {
+            let text: String = piece.chars().chain(other.chars()).cycle().take(length).collect();
+            is_bounded(&text);
+        }
+    }
+
+    /// What is known to grow, or to take long.
+    pub const PIECES: [&str; 40] = [
+        "|",
+        "|a",
+        "|-",
+        "a|b|c\n",
+        "|-|-|\n",
+        "<",
+        "<a",
+        "</",
+        "<!--",
+        "&",
+        "&a",
+        "&#",
+        "\"",
+        "'",
+        "\\",
+        "\n",
+        "a\n\n",
+        "> ",
+        ">",
+        "* ",
+        "- a\n",
+        "1. a\n",
+        "    ",
+        "*a ",
+        "_a_ ",
+        "**a",
+        "~~a~~",
+        "`",
+        "```\n",
+        "[",
+        "![",
+        "[a](b) ",
+        "[a][b] ",
+        "[b]: /u\n",
+        "www.a.b ",
+        "http://a.b ",
+        "a@b.cd ",
+        "# a\n",
+        "a\n=\n",
+        "語",
+    ];
+
+    fn is_bounded(text: &str) {
+        let most = TIMES * text.len() + ROOM;
+        let html = to_html(text);
+        assert!(in_json(&html) + in_json(text) <= most + 64, "{} of {}", in_json(&html), text.len());
+        let whole: usize = parts(text, 4_096).iter().map(String::len).sum();
+        assert!(whole <= most + 64 * (text.len() / 2_048 + 1), "{whole} of {}", text.len());
+    }
+
+    #[test]
+    fn a_text_of_one_thing_again_and_again_does_not_grow() {
+        for piece in PIECES {
+            is_bounded(&piece.chars().cycle().take(20_000).collect::<String>());
+        }
+        is_bounded(&format!("|{}\n|{}\n{}", "a|".repeat(100), "-|".repeat(100), "|b\n".repeat(5_000)));
+        is_bounded(&format!("{}a\n{}", ">".repeat(9_000), "b\n".repeat(5_000)));
+    }
+
+    #[test]
+    fn what_would_grow_is_shown_as_it_was_typed() {
+        let links = "www.a.b ".repeat(2_000);
+        assert_eq!(to_html(&links), format!("<p class=\"typed\">{links}</p>\n"));
+        assert_eq!(kept("Words.\n\nMore \"words\".\n"), None);
+        assert_eq!(to_html("Words.\n\nMore \"words\".\n"), "<p>Words.</p>\n<p>More \"words\".</p>\n");
+        assert_eq!(kept("*a*").as_deref(), Some("<p><em>a</em></p>\n"));
+    }
+
+    #[test]
+    fn what_can_begin_a_tag_or_a_reference_is_none() {
+        let mut html = String::new();
+        super::escape(&mut html, "<b <!-- </b <?x < << <1 & &a; &#1; &&x <");
+        assert_eq!(html, "&lt;b &lt;!-- &lt;/b &lt;?x < << <1 & &amp;a; &amp;#1; &&amp;x &lt;");
+    }
 
     #[test]
     fn an_excerpt_is_one_line_of_words_without_marks() {
@@ -326,8 +529,10 @@ mod tests {
     #[test]
     fn a_text_does_not_grow_beyond_measure() {
         let table = |rows: usize| format!("|{}\n|{}\n{}", "a|".repeat(100), "-|".repeat(100), "|b\n".repeat(rows));
-        assert!(to_html(&table(100)).contains("<table>"));
-        assert!(!to_html(&table(5_000)).contains("<table>"));
+        assert!(to_html(&table(10)).contains("<table>"));
+        assert!(!to_html(&table(100)).contains("<table>"), "ten thousand cells for eight hundred bytes");
+        let full = format!("|a|b|c|\n|-|-|-|\n{}", "|one|two|three|\n".repeat(300));
+        assert_eq!(to_html(&full).matches("<tr>").count(), 301);
         let letters = "語".repeat(700);
         assert_eq!(to_html(&format!("https://a.example/{letters}")), format!("<p>https://a.example/{letters}</p>\n"));
         assert_eq!(to_html(&format!("[b](https://a.example/{letters}) ![c](/{letters})")), "<p>b Image: c</p>\n");
