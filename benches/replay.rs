@@ -78,7 +78,7 @@ async fn measure(mut site: Site, database: &str, runs: usize) {
     let (notices, _noticed) = mpsc::unbounded_channel();
     let projector = Projector::start(&site.sources, &woken, &notices).await.expect("followers");
     let head = Cursor { epoch: 1, position: Position(site.events) };
-    while !projector.wait(head, std::time::Duration::from_secs(1)).await {}
+    while !projector.wait(head, &countersign::projector::every_model(), std::time::Duration::from_secs(1)).await {}
     let names: Vec<_> = TRAILING.iter().map(|projection| projection.name).collect();
     let mut rates: Vec<Vec<f64>> = vec![vec![]; 2 + names.len() * 3];
     for _ in 0..runs {

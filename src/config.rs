@@ -307,7 +307,8 @@ fn plain_url(address: SocketAddr) -> Url {
     Url::parse(&format!("http://{authority}")).expect("IP and port are a URL's authority")
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether an address leads to this machine alone.
+pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

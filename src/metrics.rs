@@ -220,6 +220,7 @@ pub struct Metrics {
     routes: HashMap<String, [OnceLock<Door>; METHODS.len()]>,
     token_checks: Counters<{ OUTCOMES.len() }>,
     removed: Counters<{ REMOVED.len() }>,
+    rounds: AtomicU64,
 }
 
 /// One method of a route.
@@ -238,6 +239,7 @@ impl Metrics {
             routes: HashMap::new(),
             token_checks: Counters::new(OUTCOMES),
             removed: Counters::new(REMOVED),
+            rounds: AtomicU64::new(0),
         }
     }
 
@@ -258,6 +260,11 @@ impl Metrics {
     /// Counts a check of a token by what came of it: `valid`, or why it is not.
     pub fn token_checked(&self, outcome: &'static str) {
         self.token_checks.add(outcome, 1);
+    }
+
+    /// Counts a round of housekeeping that went well.
+    pub fn looked_after(&self) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts what housekeeping has removed: one of `held_secrets`, `vault_orphans`, `vault_expired`.
@@ -300,6 +307,11 @@ impl Metrics {
                 "Tokens that came with requests, by what came of the check",
                 "outcome",
                 self.token_checks.values(),
+            ),
+            Family::single(
+                "countersign_housekeeping_rounds",
+                "Rounds of housekeeping that went well",
+                Value::Counter(self.rounds.load(Ordering::Relaxed)),
             ),
             Family::by(
                 "countersign_housekeeping_removed",

@@ -34,6 +34,12 @@ pub use memory::{Budget, LEAST_MIB};
 pub use pace::{Meter, Pace, Tell};
 pub use rebuild::{Rebuilt, replay_in_memory};
 
+/// The names of all trailing read models.
+#[must_use]
+pub fn every_model() -> Vec<&'static str> {
+    TRAILING.iter().map(|projection| projection.name).collect()
+}
+
 /// How long one who would build an inline read model waits for others to stop writing before it looks again.
 const AGAIN: Duration = Duration::from_millis(200);
 /// So many events are read and applied at once.
@@ -109,7 +115,7 @@ impl Projector {
         let projector = Self { followers };
         // What was committed right before a stop is there when the first reader comes.
         if *sources.moves.borrow() {
-            projector.wait(sources.log.head().await?.into(), AT_START).await;
+            projector.wait(sources.log.head().await?.into(), &every_model(), AT_START).await;
         }
         Ok(projector)
     }
@@ -133,11 +139,11 @@ impl Projector {
         self.followers.iter().map(|follower| (follower.projection().name, follower.progress())).collect()
     }
 
-    /// Waits until every trailing read model that is read has seen `wanted`, at most `patience`. Whether it has. One that
-    /// other nodes move, until this release has built its own, is not waited for.
-    pub async fn wait(&self, wanted: Cursor, patience: Duration) -> bool {
+    /// Waits until each of these trailing read models has seen `wanted`, at most `patience`. Whether it has. One that is not
+    /// read, or that other nodes move until this release has built its own, is not waited for.
+    pub async fn wait(&self, wanted: Cursor, models: &[&str], patience: Duration) -> bool {
         let all_there = async {
-            for follower in &self.followers {
+            for follower in self.followers.iter().filter(|follower| models.contains(&follower.projection().name)) {
                 let mut progress = follower.watch();
                 let settled = |progress: &Progress| {
                     progress.cursor >= wanted

@@ -17,7 +17,10 @@ pub mod metrics;
 pub mod pages;
 pub mod review_query;
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Router,
@@ -71,12 +74,15 @@ pub fn doors(document: &Document) -> Vec<Door> {
     const POST: Method = Method::POST;
     const PATCH: Method = Method::PATCH;
     const DELETE: Method = Method::DELETE;
+    const FRONT_PAGE: &[&str] = &["front_page"];
+    const INBOX: &[&str] = &["inbox"];
+    const AUDIT: &[&str] = &["history", "statistics"];
     vec![
-        page(GET,   "/",                                    AnyoneOrToken(Read),      pages::front::show).described(api::posts::front_page_sketch()),
+        page(GET,   "/",                                    AnyoneOrToken(Read),      pages::front::show).described(api::posts::front_page_sketch()).on(FRONT_PAGE),
         page(POST,  "/posts",                               Session,                  pages::front::publish),
         page(GET,   "/posts/new",                           Session,                  pages::front::write),
-        page(GET,   "/posts/{id}",                          Anyone,                   pages::discussion::post),
-        page(POST,  "/posts/{id}/comments",                 Session,                  pages::discussion::comment),
+        page(GET,   "/posts/{id}",                          Anyone,                   pages::discussion::post).on(FRONT_PAGE),
+        page(POST,  "/posts/{id}/comments",                 Session,                  pages::discussion::comment).on(FRONT_PAGE),
         page(POST,  "/posts/{id}/votes",                    Session,                  pages::discussion::vote),
         page(GET,   "/login",                               Anyone,                   pages::accounts::login),
         page(POST,  "/login",                               Anyone,                   pages::accounts::log_in),
@@ -108,16 +114,16 @@ pub fn doors(document: &Document) -> Vec<Door> {
         page(GET,   "/authorize",                           Anyone,                   pages::authorize::ask),
         page(POST,  "/authorize",                           Session,                  pages::authorize::answer),
         page(GET,   "/api",                                 Anyone,                   pages::guide::show),
-        page(GET,   "/admin",                               SessionOfStaff,           pages::staff::show),
+        page(GET,   "/admin",                               SessionOfStaff,           pages::staff::show).on(AUDIT),
         page(GET,   "/admin/apps",                          SessionOf(Reviewer),      pages::admin::list),
         page(GET,   "/admin/apps/{id}",                     SessionOf(Reviewer),      pages::admin::application),
         page(POST,  "/admin/apps/claim-next",               SessionOf(Reviewer),      pages::admin::claim_next),
         page(POST,  "/admin/apps/{id}/{verb}",              SessionOf(Reviewer),      pages::admin::decide),
-        page(GET,   "/admin/audit",                         SessionOf(Auditor),       pages::audit::list),
+        page(GET,   "/admin/audit",                         SessionOf(Auditor),       pages::audit::list).on(AUDIT),
         page(POST,  "/admin/audit.csv",                     SessionOf(Auditor),       pages::audit::csv),
         page(POST,  "/admin/audit.json",                    SessionOf(Auditor),       pages::audit::json),
-        page(GET,   "/admin/audit/{id}",                    SessionOf(Auditor),       pages::audit::event),
-        page(GET,   "/admin/operations",                    SessionOf(Operator),      pages::operations::show),
+        page(GET,   "/admin/audit/{id}",                    SessionOf(Auditor),       pages::audit::event).on(AUDIT),
+        page(GET,   "/admin/operations",                    SessionOf(Operator),      pages::operations::show).on(AUDIT),
         page(GET,   "/style.css",                           Anyone,                   pages::style),
         page(GET,   "/site.js",                             Anyone,                   pages::script),
         page(GET,   "/counts",                              Session,                  pages::counts),
@@ -127,19 +133,19 @@ pub fn doors(document: &Document) -> Vec<Door> {
         api(GET,    "/openapi.json",                        Anyone,                   document.as_json()),
         page(GET,   "/docs",                                Anyone,                   pages::docs::index(document)),
         page(GET,   "/docs/{group}",                        Anyone,                   pages::docs::group(document)),
-        api(GET,    "/unread",                              With(Notifications),      api::notifications::unread),
-        api(POST,   "/notifications/read",                  With(Notifications),      api::notifications::mark_read),
+        api(GET,    "/unread",                              With(Notifications),      api::notifications::unread).on(INBOX),
+        api(POST,   "/notifications/read",                  With(Notifications),      api::notifications::mark_read).on(INBOX),
         api(GET,    "/api/v1/token",                        AnyToken,                 api::accounts::token),
         api(GET,    "/api/v1/me",                           With(Identity),           api::accounts::me),
-        api(POST,   "/api/v1/posts",                        With(Write),              api::posts::publish),
-        api(GET,    "/api/v1/posts/{id}",                   With(Read),               api::posts::show),
-        api(POST,   "/api/v1/posts/{id}/comments",          With(Write),              api::posts::comment),
+        api(POST,   "/api/v1/posts",                        With(Write),              api::posts::publish).on(FRONT_PAGE),
+        api(GET,    "/api/v1/posts/{id}",                   With(Read),               api::posts::show).on(FRONT_PAGE),
+        api(POST,   "/api/v1/posts/{id}/comments",          With(Write),              api::posts::comment).on(FRONT_PAGE),
         api(POST,   "/api/v1/posts/{id}/votes",             With(Vote),               api::posts::vote),
-        api(GET,    "/api/v1/notifications",                With(Notifications),      api::notifications::list),
-        api(POST,   "/api/v1/notifications/read",           With(Notifications),      api::notifications::mark_read),
-        api(GET,    "/api/v1/messages",                     With(Messages),           api::notifications::messages),
-        api(POST,   "/api/v1/messages",                     With(Messages),           api::messages::send),
-        api(GET,    "/api/v1/messages/{id}",                With(Messages),           api::notifications::message),
+        api(GET,    "/api/v1/notifications",                With(Notifications),      api::notifications::list).on(INBOX),
+        api(POST,   "/api/v1/notifications/read",           With(Notifications),      api::notifications::mark_read).on(INBOX),
+        api(GET,    "/api/v1/messages",                     With(Messages),           api::notifications::messages).on(INBOX),
+        api(POST,   "/api/v1/messages",                     With(Messages),           api::messages::send).on(INBOX),
+        api(GET,    "/api/v1/messages/{id}",                With(Messages),           api::notifications::message).on(INBOX),
         api(POST,   "/api/v1/messages/{id}/reveal",         Session,                  api::notifications::reveal),
         api(GET,    "/api/v1/applications",                 With(Identity),           api::applications::list),
         api(POST,   "/api/v1/applications",                 Session,                  api::applications::request),
@@ -159,9 +165,35 @@ pub fn doors(document: &Document) -> Vec<Door> {
         api(POST,   "/api/v1/tokens/{id}/regenerate",       Session,                  api::accounts::regenerate_token),
         api(GET,    "/api/v1/review",                       Holder(Reviewer, Review), api::applications::review),
         api(POST,   "/api/v1/review/{id}/{verb}",           Holder(Reviewer, Review), api::applications::decide),
-        api(GET,    "/api/v1/events",                       Holder(Auditor, Audit),   api::events::list),
+        api(GET,    "/api/v1/events",                       Holder(Auditor, Audit),   api::events::list).on(AUDIT),
         api(GET,    "/api/v1/projections",                  SessionOf(Operator),      api::projections::list),
     ]
+}
+
+/// What the layer of every request asks the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// Whether a token may stand for somebody.
+    pub takes_tokens: bool,
+    /// Whether it is a page.
+    pub is_page: bool,
+    /// The trailing read models that it reads, or that show what it changes.
+    pub models: &'static [&'static str],
+}
+
+/// What the table says of the door behind a route's template, below no path.
+#[must_use]
+pub fn facts(method: &Method, template: &str) -> Option<Facts> {
+    static FACTS: LazyLock<HashMap<(Method, &str), Facts>> = LazyLock::new(|| {
+        let of = |door: &Door| {
+            let facts = Facts { takes_tokens: door.takes_tokens(), is_page: !door.api, models: door.models };
+            ((door.method.clone(), door.path), facts)
+        };
+        doors(&Document::default()).iter().map(of).collect()
+    });
+    // A HEAD comes through the door of its GET.
+    let method = if *method == Method::HEAD { Method::GET } else { method.clone() };
+    FACTS.get(&(method, template)).copied()
 }
 
 fn routes(doors: &[&Door]) -> Router<Arc<App>> {

@@ -156,6 +156,9 @@ pub enum MalformedToken {
     /// Another prefix, another length, or characters that no token has.
     #[error("this does not have the form of a token of this site: copy the whole token again")]
     Shape,
+    /// It came under another scheme than ours (RFC 6750 section 2.1).
+    #[error("this is no token of this site: send `Authorization: Bearer <token>`")]
+    Scheme,
     /// The letter after the prefix names no kind.
     #[error("this is no kind of token that this site hands out: copy the whole token again")]
     Kind,

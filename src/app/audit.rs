@@ -23,7 +23,10 @@ pub use export::{Export, LONGEST, Standing};
 pub use record::{EventRecord, Shown};
 
 use super::{App, AppError};
-use crate::store::{Cursor, Span, StoreError, StoredEvent};
+use crate::{
+    projector,
+    store::{Cursor, Span, StoreError, StoredEvent},
+};
 
 /// How hard a page is looked for: a page of a rare combination of filters may be short, or empty, and still say where
 /// to go on.
@@ -358,7 +361,7 @@ impl App {
     /// [`AppError::Store`].
     pub async fn wait_behind(&self, position: Position, patience: std::time::Duration) -> Result<(), AppError> {
         let epoch = self.log.head().await?.epoch;
-        self.projector.wait(Cursor { epoch, position: position.next() }, patience).await;
+        self.projector.wait(Cursor { epoch, position: position.next() }, &projector::every_model(), patience).await;
         Ok(())
     }
 

@@ -87,8 +87,9 @@ impl App {
             quiet = if head.is_some() && head == known { quiet + 1 } else { 0 };
             known = head;
             let done = if quiet % QUIET_ROUNDS == 0 { site.look_after().await } else { site.keep_time().await };
-            if let Err(error) = done {
-                tracing::warn!(%error, "housekeeping failed; it is tried again");
+            match done {
+                Ok(()) => site.metrics.looked_after(),
+                Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
             }
             drop(site);
             tokio::time::sleep(EVERY).await;

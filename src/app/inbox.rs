@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use super::{App, AppError, Caller, Done, Plan, letters};
 use crate::{
-    bounds::LIST_BYTES,
     judged_time::Standing,
     store::{Kinds, Page, rows::NotificationRow},
 };
@@ -83,7 +82,7 @@ pub struct HeldToken {
 }
 
 impl App {
-    /// A member's notifications, newest first, as many as there is room for, and where the next page begins.
+    /// A member's notifications, newest first, and where the next page begins.
     ///
     /// # Errors
     /// [`AppError::Store`].
@@ -93,6 +92,21 @@ impl App {
         which: Which,
         before: Option<Position>,
         limit: u32,
+    ) -> Result<(Vec<Notification>, Option<Position>), AppError> {
+        self.notifications_within(user, which, before, limit, usize::MAX).await
+    }
+
+    /// The same, with texts and their HTML of at most so many bytes, unless it is one alone.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn notifications_within(
+        &self,
+        user: UserId,
+        which: Which,
+        before: Option<Position>,
+        limit: u32,
+        room: usize,
     ) -> Result<(Vec<Notification>, Option<Position>), AppError> {
         let page = Page { before, limit: limit + 1 };
         let mut rows = match which.kinds() {
@@ -107,7 +121,7 @@ impl App {
             let notification = self.as_notification(row).await?;
             // With its HTML, which is not longer unless it is full of marks.
             bytes += 2 * notification.body.as_ref().map_or(0, String::len);
-            if bytes > LIST_BYTES && !notifications.is_empty() {
+            if bytes > room && !notifications.is_empty() {
                 more = true;
                 break;
             }

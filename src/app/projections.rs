@@ -182,9 +182,16 @@ impl App {
         self.projector.progress()
     }
 
-    /// Waits until the trailing read models that are read have seen `wanted`. Whether they have.
+    /// Waits until every trailing read model that is read has seen `wanted`. Whether it has.
     pub async fn wait_for(&self, wanted: Cursor) -> bool {
-        self.wait_until_fed(wanted.position).await && self.projector.wait(wanted, READ_YOUR_WRITES).await
+        self.wait_for_models(wanted, &projector::every_model(), READ_YOUR_WRITES).await
+    }
+
+    /// Waits until this node knows of `wanted`, and each of these read models has seen it, at most `patience`. Whether it has.
+    pub async fn wait_for_models(&self, wanted: Cursor, models: &[&str], patience: Duration) -> bool {
+        let seen =
+            async { self.wait_until_fed(wanted.position).await && self.projector.wait(wanted, models, patience).await };
+        tokio::time::timeout(patience, seen).await.unwrap_or(false)
     }
 
     /// Waits until every trailing read model is read, or something stops it.

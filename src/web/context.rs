@@ -12,20 +12,23 @@ use axum::{
     extract::{ConnectInfo, MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
 
+use countersign_events::token::MalformedToken;
 use tracing::{Instrument as _, Span, field};
+use url::Url;
 use uuid::Uuid;
 
 use super::{
-    cookies,
+    Facts, cookies,
     error::ApiError,
     extract,
     pages::errors::{self, Reader},
 };
 use crate::{
-    app::{App, AppError, tokens::BearerError},
+    app::{App, AppError, READ_YOUR_WRITES, tokens::BearerError},
+    config::is_loopback,
     rate_limit::Allowance,
     store::Cursor,
     telemetry::{self, SPANS},
@@ -48,6 +51,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; scr
 pub const POLICY_WITHOUT_FORM_ACTION: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' data:; \
      base-uri 'none'; frame-ancestors 'none'";
 
+/// An answer waits no longer for the read models that show what was done.
+const SHOWN: Duration = Duration::from_millis(500);
 /// No request takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -85,10 +90,19 @@ pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, ne
     let method = request.method().clone();
     let span = span(&method, route, request_id, request.headers());
     let reader = Reader::of(&request);
-    let mut response = match prepare(&app, &mut request, request_id).instrument(span.clone()).await {
+    let template = route.strip_prefix(app.config.base_path()).unwrap_or(route);
+    let template = if template.is_empty() { "/" } else { template };
+    let facts = super::facts(&method, template);
+    let mut response = match prepare(&app, &mut request, request_id, facts).instrument(span.clone()).await {
+        Ok(_) if let Some(there) = at_its_own_address(&app, &request, facts) => there,
         Ok(prepared) => match tokio::time::timeout(PATIENCE, next.run(request).instrument(span.clone())).await {
             Ok(mut response) => {
                 prepared.finish(&app, response.headers_mut());
+                if let Some((changed, models)) = shown_by(facts, &response)
+                    && !app.is_stopping()
+                {
+                    app.wait_for_models(changed, models, SHOWN).instrument(span.clone()).await;
+                }
                 response
             }
             Err(_) => errors::for_people(ApiError::too_slow().into_response(), reader.as_ref()),
@@ -105,8 +119,7 @@ pub async fn every_request(State(app): State<Arc<App>>, mut request: Request, ne
         response.headers_mut().entry(header::RETRY_AFTER).or_insert(HeaderValue::from_static("1"));
     }
     let took = watch.elapsed();
-    let template = route.strip_prefix(app.config.base_path()).unwrap_or(route);
-    app.metrics.answered(method.as_str(), if template.is_empty() { "/" } else { template }, status, took);
+    app.metrics.answered(method.as_str(), template, status, took);
     // Signed, or it becomes a text on the way.
     span.record("http.response.status_code", i64::from(status));
     let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -160,20 +173,53 @@ impl Prepared {
     }
 }
 
-async fn prepare(app: &App, request: &mut Request, request_id: Uuid) -> Result<Prepared, ApiError> {
+/// On a site for this machine alone, a page that was asked for by another spelling of the address is looked at by the
+/// site's own: cookies and forms hold there. Anywhere else a proxy may have its reasons to say another host.
+fn at_its_own_address(app: &App, request: &Request, facts: Option<Facts>) -> Option<Response> {
+    if !facts?.is_page || *request.method() != Method::GET || !is_loopback(&app.config.public_url) {
+        return None;
+    }
+    let host = request.headers().get(header::HOST)?.to_str().ok()?;
+    let asked = Url::parse(&format!("http://{host}")).ok()?;
+    let elsewhere = is_loopback(&asked) && asked.origin() != app.config.public_url.origin();
+    // What forwards a port to this one is not another spelling.
+    let same_port = asked.port_or_known_default() == app.config.public_url.port_or_known_default();
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let origin = app.config.public_url.origin().ascii_serialization();
+    (elsewhere && same_port).then(|| Redirect::temporary(&format!("{origin}{path}")).into_response())
+}
+
+/// What an answer to a program says is done, and the read models that show it: whoever asks next is to find it there. A
+/// browser brings the position along; programs know no header for it.
+fn shown_by(facts: Option<Facts>, response: &Response) -> Option<(Cursor, &'static [&'static str])> {
+    let facts = facts.filter(|facts| !facts.is_page && !facts.models.is_empty() && response.status().is_success())?;
+    let changed = response.headers().get(&POSITION)?.to_str().ok().and_then(parse_cursor)?;
+    Some((changed, facts.models))
+}
+
+async fn prepare(
+    app: &App,
+    request: &mut Request,
+    request_id: Uuid,
+    facts: Option<Facts>,
+) -> Result<Prepared, ApiError> {
     if request.uri().query().is_some_and(|query| extract::too_many(query.as_bytes())) {
         return Err(ApiError::bad_request("too_many_parameters", extract::too_many_parameters()));
     }
     let address = client_address(app, request);
-    let (bearer, allowance) = match authorization(request)? {
+    let (bearer, allowance) = match authorization(request, facts)? {
         Some(value) => bearer(app, &value).await.map(|(bearer, allowance)| (Some(bearer), Some(allowance)))?,
         None => (None, None),
     };
     if bearer.is_none() && !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         refuse_other_sites(app, request.headers())?;
     }
-    let freshness =
-        if request.method() == Method::GET { freshness(app, request.headers()).await? } else { Freshness::Fresh };
+    let models = facts.map_or(&[][..], |facts| facts.models);
+    let freshness = if request.method() == Method::GET {
+        freshness(app, models, request.headers()).await?
+    } else {
+        Freshness::Fresh
+    };
     let (uri, only_looks) = (request.uri().clone(), only_looks(request));
     request.extensions_mut().insert(Arc::new(RequestContext {
         request_id,
@@ -219,8 +265,9 @@ fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
     )
 }
 
-/// The header with the request's token, if it has one.
-fn authorization(request: &Request) -> Result<Option<HeaderValue>, ApiError> {
+/// The header with the request's token, where the door takes one. A page leaves other schemes to whoever asked for them,
+/// such as a proxy with passwords of its own.
+fn authorization(request: &Request, facts: Option<Facts>) -> Result<Option<HeaderValue>, ApiError> {
     // RFC 9700 s4.3.2: tokens in addresses end in logs and histories.
     let has_token = |query: &str| url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token");
     let in_query = request.uri().query().is_some_and(has_token);
@@ -230,17 +277,22 @@ fn authorization(request: &Request) -> Result<Option<HeaderValue>, ApiError> {
         let detail = "Send the token once, in the Authorization header; never in the address.";
         return Err(ApiError::bad_request("token_transport", detail));
     }
-    Ok(value.cloned())
+    let value = value.filter(|_| facts.is_some_and(|facts| facts.takes_tokens));
+    let is_of_others = |value: &HeaderValue| {
+        let scheme = value.to_str().ok().and_then(|text| text.trim().split_once(' ')).map(|(scheme, _)| scheme);
+        scheme.is_some_and(|scheme| !scheme.eq_ignore_ascii_case("bearer"))
+    };
+    Ok(value.filter(|value| facts.is_some_and(|facts| !facts.is_page) || !is_of_others(value)).cloned())
 }
 
 /// The bearer of a token. `Authorization: <token>` and `Authorization: Bearer <token>` both do.
 async fn bearer(app: &App, value: &HeaderValue) -> Result<(Bearer, Allowance), ApiError> {
-    let malformed = || ApiError::Token(BearerError::Malformed(countersign_events::token::MalformedToken::Shape));
+    let malformed = || ApiError::Token(BearerError::Malformed(MalformedToken::Shape));
     let text = value.to_str().map_err(|_| malformed())?.trim();
     let token = match text.split_once(' ') {
         None => text,
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-        Some(_) => return Err(malformed()),
+        Some(_) => return Err(ApiError::Token(BearerError::Malformed(MalformedToken::Scheme))),
     };
     let bearer = app.authenticate(token).await?.map_err(ApiError::Token)?;
     let allowance = app.limits.check_api(bearer.token_id).map_err(AppError::TooMany)?;
@@ -254,10 +306,12 @@ fn refuse_other_sites(app: &App, headers: &HeaderMap) -> Result<(), ApiError> {
     let own = app.config.public_url.origin().ascii_serialization();
     let other_origin = text("origin").is_some_and(|origin| origin != own);
     if other_site || other_origin {
-        return Err(ApiError::forbidden(
-            "cross_site",
-            "This request comes from another site; open the page here and try again.",
-        ));
+        let detail = format!(
+            "This request comes from another site, or from another spelling of this one's address. Open it at {}, and \
+             try again there.",
+            app.config.url("/"),
+        );
+        return Err(ApiError::forbidden("cross_site", detail));
     }
     Ok(())
 }
@@ -270,7 +324,7 @@ enum Freshness {
 }
 
 /// Waits until the read models have seen what the sender has changed.
-async fn freshness(app: &App, headers: &HeaderMap) -> Result<Freshness, ApiError> {
+async fn freshness(app: &App, models: &[&str], headers: &HeaderMap) -> Result<Freshness, ApiError> {
     let header = headers.get(&POSITION);
     let cookie = cookies::position(headers);
     if header.is_none() && cookie.is_none() {
@@ -285,11 +339,15 @@ async fn freshness(app: &App, headers: &HeaderMap) -> Result<Freshness, ApiError
         if wanted > head {
             return Err(AppError::BeyondHead { head: head.position }.into());
         }
-        return if app.wait_for(wanted).await { Ok(Freshness::Fresh) } else { Err(AppError::Behind.into()) };
+        return if app.wait_for_models(wanted, models, READ_YOUR_WRITES).await {
+            Ok(Freshness::Fresh)
+        } else {
+            Err(AppError::Behind.into())
+        };
     }
     match cookie.as_deref().and_then(parse_cursor).filter(|wanted| *wanted <= head) {
         None => Ok(Freshness::Beyond),
-        Some(wanted) if app.wait_for(wanted).await => Ok(Freshness::Fresh),
+        Some(wanted) if app.wait_for_models(wanted, models, READ_YOUR_WRITES).await => Ok(Freshness::Fresh),
         Some(_) => Ok(Freshness::Stale),
     }
 }

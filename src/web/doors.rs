@@ -30,7 +30,7 @@ use crate::{
 /// Who may call a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
-    /// Everybody. A token that is sent all the same has to be a good one, here as at every door.
+    /// Everybody. A token that is sent all the same is not looked at.
     Anyone,
     /// Everybody; but a token needs the scope.
     AnyoneOrToken(Scope),
@@ -125,6 +125,8 @@ pub struct Door {
     pub api: bool,
     /// What it takes and answers, when it is one for programs.
     pub sketch: Option<Sketch>,
+    /// The trailing read models that it reads, or that show what it changes.
+    pub models: &'static [&'static str],
     route: MethodRouter<Arc<App>>,
 }
 
@@ -135,7 +137,8 @@ where
     T: 'static,
 {
     let route = on(filter(&method), handler.layer(compression::layer()));
-    Door { method, path, who, api: false, sketch: None, route }
+    // Every page says how many notifications are unread.
+    Door { method, path, who, api: false, sketch: None, models: &["inbox"], route }
 }
 
 /// A door of the API.
@@ -145,7 +148,7 @@ where
     T: 'static,
 {
     let route = on(filter(&method), Guarded { who, handler });
-    Door { method, path, who, api: true, sketch: Some(H::describe()), route }
+    Door { method, path, who, api: true, sketch: Some(H::describe()), models: &[], route }
 }
 
 impl Door {
@@ -153,6 +156,19 @@ impl Door {
     #[must_use]
     pub fn described(self, sketch: Sketch) -> Self {
         Self { sketch: Some(sketch), ..self }
+    }
+
+    /// With the read models that it reads, or that show what it changes.
+    #[must_use]
+    pub const fn on(mut self, models: &'static [&'static str]) -> Self {
+        self.models = models;
+        self
+    }
+
+    /// Whether a token may stand for somebody here. Nobody else looks at the header, which others may want for themselves.
+    #[must_use]
+    pub fn takes_tokens(&self) -> bool {
+        matches!(self.who, Who::AnyoneOrToken(_)) || self.api && self.who != Who::Anyone
     }
 }
 

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 mod throw_away;
 
-pub use throw_away::{Server, TestDatabase, apart, connect, require, run, start};
+pub use throw_away::{Server, TestDatabase, apart, connect, require, run, start, start_under};
 use throw_away::{admin, script, url_of};
 
 impl TestDatabase {

@@ -57,7 +57,12 @@ impl RunningSite {
 
     /// A node over a database that is there already, and stays.
     pub fn node(database_url: &str, settings: &[(&str, &str)]) -> Self {
-        Self::start_at(Home::on_this_machine(), Some(database_url), settings, &[])
+        Self::node_under(database_url, settings, &[])
+    }
+
+    /// The same, run under another program.
+    pub fn node_under(database_url: &str, settings: &[(&str, &str)], under: &[&str]) -> Self {
+        Self::start_at(Home::on_this_machine(), Some(database_url), settings, under)
     }
 
     fn start_at(home: Home, database_url: Option<&str>, settings: &[(&str, &str)], under: &[&str]) -> Self {
@@ -356,6 +361,11 @@ impl Visitor {
     /// At the site with this address.
     pub fn at(url: &str) -> Self {
         Self { http: http(), url: url.to_owned(), cookies: BTreeMap::new() }
+    }
+
+    /// The same browser at a site that lies at another address by now.
+    pub fn at_another_port(&self, url: &str) -> Self {
+        Self { http: http(), url: url.to_owned(), cookies: self.cookies.clone() }
     }
 
     async fn send(&mut self, request: reqwest::RequestBuilder) -> Answer {

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     app::{App, Caller, inbox::Which},
+    bounds::LIST_BYTES,
     web::{
         describe::{Answers, Sketch, parameter},
         error::ApiError,
@@ -33,7 +34,8 @@ async fn page(
     asked: &Page<u64>,
 ) -> Result<List<NotificationShape>, ApiError> {
     let before = asked.after.map(Position);
-    let (notifications, next) = app.notifications(caller.user_id, which, before, asked.limit).await?;
+    let (notifications, next) =
+        app.notifications_within(caller.user_id, which, before, asked.limit, LIST_BYTES).await?;
     // A member in a browser reads all that is theirs.
     let with_messages = caller.bearer.is_none_or(|bearer| bearer.scopes.contains(Scope::Messages));
     let data = notifications.into_iter().map(|one| NotificationShape::of(app, one, with_messages)).collect();

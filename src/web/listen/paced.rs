@@ -219,7 +219,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         let drip = tokio::spawn(async move {
             while client.write_all(b"G").await.is_ok() {
-                sleep(HEAD / 10).await
+                sleep(HEAD / 10).await;
             }
         });
         let mut paced = Paced::new(server, Arc::default());

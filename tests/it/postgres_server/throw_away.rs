@@ -56,8 +56,14 @@ pub fn script() -> Command {
 
 /// A server of its own, with settings such as `port=5433`, for a test that no other may disturb.
 pub fn start(settings: &[&str]) -> Option<Server> {
+    start_under(settings, &[])
+}
+
+/// The same, with variables in its environment.
+pub fn start_under(settings: &[&str], variables: &[(String, String)]) -> Option<Server> {
     let mut child = script()
         .args(settings)
+        .envs(variables.iter().cloned())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
