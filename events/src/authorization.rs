@@ -190,11 +190,13 @@ pub enum AuthorizationCommand {
         application_id: ApplicationId,
         at: Timestamp,
     },
-    /// Another token in the place of `token_id`, with the same scopes.
+    /// Another token in the place of `token_id`: with what the member's own application was approved for, or else with the
+    /// same scopes.
     Regenerate {
         user_id: UserId,
         application_id: ApplicationId,
         token_id: TokenId,
+        own: Option<ApplicationSeen>,
         token: NewToken,
         at: Timestamp,
     },
@@ -255,7 +257,7 @@ impl Decider for Authorization {
                 Ok(self.authorize(user_id, &application, scopes, via, token, at))
             }
             C::Deny { user_id, application_id, at } => Ok(vec![E::AuthorizationDenied { application_id, user_id, at }]),
-            C::Regenerate { user_id, application_id, token_id, token, at } => {
+            C::Regenerate { user_id, application_id, token_id, own, token, at } => {
                 let lapsed = self.lapsed.as_ref().filter(|lapsed| lapsed.id == token_id);
                 let old = self.live(token_id).or(lapsed).ok_or(AuthorizationRefusal::TokenEnded)?;
                 // In the place of a personal token comes a personal one: a simple one might be a sixth.
@@ -263,9 +265,10 @@ impl Decider for Authorization {
                     return Err(AuthorizationRefusal::NotPersonal);
                 }
                 let end = self.live(token_id).map(|old| ended(application_id, user_id, old, Ended::Regenerated, at));
-                let renewal = self.renewal(user_id, application_id, old.scopes, at);
+                let (scopes, revision) = own.map_or((old.scopes, self.revision), |own| (own.scopes, own.revision));
+                let renewal = self.renewal(user_id, application_id, scopes, revision, at);
                 let grant = if self.granted.is_some() { self.grant } else { self.grant + 1 };
-                let issue = issued(application_id, user_id, grant, old.scopes, token, at);
+                let issue = issued(application_id, user_id, grant, scopes, token, at);
                 Ok(end.into_iter().chain(renewal).chain([issue]).collect())
             }
             C::Revoke { user_id, application_id, token_id, why, at } => Ok(self
@@ -325,6 +328,7 @@ impl Authorization {
         user_id: UserId,
         application_id: ApplicationId,
         scopes: ScopeSet,
+        application_revision: u32,
         at: Timestamp,
     ) -> Option<AuthorizationEvent> {
         let (grant, scopes) = match self.granted {
@@ -333,7 +337,6 @@ impl Authorization {
             None => (self.grant + 1, scopes),
         };
         let via = if application_id == ApplicationId::SITE { Via::Operator } else { Via::Approval };
-        let application_revision = self.revision;
         Some(AuthorizationEvent::UserAuthorized {
             application_id,
             user_id,

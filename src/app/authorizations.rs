@@ -40,6 +40,9 @@ pub struct ConsentRequest {
 /// Why a user is not sent back: whoever asked cannot be trusted with an answer (RFC 6749 s4.1.2.1).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConsentRefusal {
+    /// There is no client id.
+    #[error("The request holds no client_id: the application has to send its own.")]
+    NoClient,
     /// No application answers to this client id.
     #[error("No application answers to this client id.")]
     UnknownClient,
@@ -114,6 +117,9 @@ impl App {
     /// # Errors
     /// [`AppError::Store`].
     pub async fn consent_page(&self, request: &ConsentRequest) -> Result<ConsentPage, AppError> {
+        if request.client_id.is_empty() {
+            return Ok(ConsentPage::Refuse(ConsentRefusal::NoClient));
+        }
         let Ok(client) = request.client_id.parse() else {
             return Ok(ConsentPage::Refuse(ConsentRefusal::UnknownClient));
         };

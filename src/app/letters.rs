@@ -25,8 +25,8 @@ pub fn approved(
 ) -> Letter {
     let client = client_id.map(|id| format!("\n\nIts client id is `{id}`.")).unwrap_or_default();
     let body = format!(
-        "{site} has approved **{name}**.{}{client}\n\nAn access token tied to your account waits in this message. Reveal it \
-         before {}: it is shown once, and whoever has it can act as you. How to use it is told at {guide}.",
+        "{site} has approved **{name}**.{}{client}\n\nAn access token tied to your account comes with this message. It can \
+         be revealed once, until {}, and whoever has it can act as you. How to use it is told at {guide}.",
         quoted(reason),
         day(until),
     );

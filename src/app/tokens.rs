@@ -138,6 +138,15 @@ impl App {
         {
             return Err(AuthorizationRefusal::ApplicationNotApproved { standing: client.standing }.into());
         }
+        // Reviewers may have approved more since, or less.
+        let own =
+            self.models.application(row.application_id).await?.filter(|application| application.owner_id == user_id);
+        let own = own.map(|application| ApplicationSeen {
+            id: application.application_id,
+            standing: application.standing,
+            revision: application.holds,
+            scopes: application.scopes,
+        });
         let token = self.mint(TokenKind::Personal);
         let new_id = TokenId(self.world.uuid());
         if caller.command.is_some() {
@@ -152,6 +161,7 @@ impl App {
                     user_id,
                     application_id: row.application_id,
                     token_id: id,
+                    own,
                     token: Self::new_token(new_id, &token, issued_until.or_else(|| self.token_expiry(at))),
                     at,
                 };

@@ -78,7 +78,14 @@ fn rescinded(seconds: u32) -> E {
 }
 
 fn regenerate(old: u8, new: NewToken, seconds: u32) -> C {
-    C::Regenerate { user_id: ADA, application_id: APP, token_id: token_id(old.into()), token: new, at: at(seconds) }
+    C::Regenerate {
+        user_id: ADA,
+        application_id: APP,
+        token_id: token_id(old.into()),
+        own: None,
+        token: new,
+        at: at(seconds),
+    }
 }
 
 fn revoke(number: u8, why: Ended, seconds: u32) -> C {

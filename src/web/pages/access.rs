@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{extract::State, http::StatusCode, response::Response};
 use countersign_events::{
-    application::Standing,
+    application::{ChangeOutcome, Standing},
     ids::{ApplicationId, UserId},
     recorded::Timestamp,
     redirect_uri::{Purpose, RedirectUri},
@@ -103,6 +103,8 @@ struct AuthorizationsPage {
     access: ListPart<Access>,
     /// Some of it is the member's own.
     with_own: bool,
+    /// What was just removed: the name of an application, or nothing for all of it.
+    removed: Option<String>,
 }
 
 pub(in crate::web) async fn list(
@@ -116,8 +118,20 @@ pub(in crate::web) async fn list(
     access.sort_by_key(|one| one.owner);
     let with_own = access.iter().any(|one| one.owner != Owner::Others);
     let here = format!("{}/settings/authorizations", app.config.base_path());
-    let access = ListPart::of(access, "access", &query, &here)?;
-    let page = AuthorizationsPage { frame: Frame::of(&app, &member.visitor).await, access, with_own };
+    let mut access = ListPart::of(access, "access", &query, &here)?;
+    for one in &mut access.items {
+        // A change that was approved later is what holds now.
+        if let Some((Standing::Approved, by, at)) = &mut one.decided
+            && let Some(change) = app.last_change(one.id).await?
+            && change.outcome == ChangeOutcome::Approved
+            && change.at > *at
+        {
+            (*by, *at) = (change.by, change.at);
+        }
+    }
+    let named = |id: ApplicationId| app.state.client(id).map(|client| client.name).unwrap_or_default();
+    let removed = query.get("removed").map(|id| id.parse().map(named).unwrap_or_default());
+    let page = AuthorizationsPage { frame: Frame::of(&app, &member.visitor).await, access, with_own, removed };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))
 }
 
@@ -129,7 +143,7 @@ pub(in crate::web) async fn remove(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/authorizations/{id}/remove", &form);
     let done = app.remove_authorization(&caller, member.id(), id).await?;
-    Ok(see_other(&app, "/settings/authorizations", done.cursor))
+    Ok(see_other(&app, &format!("/settings/authorizations?removed={id}"), done.cursor))
 }
 
 pub(in crate::web) async fn remove_all(
@@ -139,5 +153,5 @@ pub(in crate::web) async fn remove_all(
 ) -> Result<Response, PageError> {
     let caller = member.visitor.caller("POST /settings/authorizations/remove", &form);
     let done = app.remove_authorizations(&caller, member.id()).await?;
-    Ok(see_other(&app, "/settings/authorizations", done.cursor))
+    Ok(see_other(&app, "/settings/authorizations?removed=all", done.cursor))
 }

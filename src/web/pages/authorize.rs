@@ -68,6 +68,7 @@ async fn refuse(app: &App, visitor: &Visitor, refusal: &ConsentRefusal) -> Respo
         R::UnknownClient => {
             (StatusCode::BAD_REQUEST, "No such application", &[START_AGAIN, TELL_ITS_PEOPLE, BE_CAREFUL])
         }
+        R::NoClient => (StatusCode::BAD_REQUEST, "This link is not complete", &[START_AGAIN, TELL_ITS_PEOPLE]),
         R::Rotated { .. } => {
             (StatusCode::BAD_REQUEST, "This application has another client id now", &[START_AGAIN, TELL_ITS_PEOPLE])
         }

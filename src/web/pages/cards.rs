@@ -7,6 +7,7 @@ use countersign_events::{
     event::Event,
     ids::{ApplicationId, UserId},
     recorded::Timestamp,
+    scope::ScopeSet,
     token::TokenKind,
 };
 use uuid::Uuid;
@@ -128,6 +129,8 @@ pub(super) struct TokenCard {
     pub(super) token: MyToken,
     renewal: Renewal,
     standing: Option<Standing>,
+    /// What its application may do, and it may not.
+    pub(super) lacking: ScopeSet,
     /// The message in which it waits for its first reader, and until when.
     held: Option<(Uuid, Timestamp)>,
 }
@@ -227,14 +230,23 @@ pub(super) async fn token_cards(app: &App, user: UserId) -> Result<Vec<TokenCard
     let mut cards = Vec::with_capacity(tokens.len());
     for token in tokens {
         let application = token.row.application_id;
-        let standing = app.state.client(application).map(|client| client.standing);
+        let client = app.state.client(application);
+        let standing = client.as_ref().map(|client| client.standing);
         let personal = token.row.kind == TokenKind::Personal;
         let renewal = if personal { renewal(&token, standing, !newer.contains(&application)) } else { Renewal::No };
         if personal {
             newer.push(application);
         }
         let held = held.iter().find(|held| held.token_id == token.row.token_id);
-        cards.push(TokenCard { token, renewal, standing, held: held.map(|held| (held.message_id, held.until)) });
+        let may = client.filter(|_| personal && renewal != Renewal::No).map(|client| client.scopes);
+        let lacking = may.map(|may| may.difference(token.row.scopes)).unwrap_or_default();
+        cards.push(TokenCard {
+            token,
+            renewal,
+            standing,
+            lacking,
+            held: held.map(|held| (held.message_id, held.until)),
+        });
     }
     Ok(cards)
 }

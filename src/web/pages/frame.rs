@@ -135,8 +135,20 @@ fn relative(at: Timestamp, now: Timestamp) -> String {
     if between.abs() < TimeDelta::minutes(1) {
         return if between > TimeDelta::zero() { "in a moment" } else { "just now" }.to_owned();
     }
-    let words = span(&between.abs());
-    if between > TimeDelta::zero() { format!("in {words}") } else { format!("{words} ago") }
+    if between > TimeDelta::zero() {
+        return format!("in {}", span(&rounded(between)));
+    }
+    format!("{} ago", span(&between.abs()))
+}
+
+/// What is left, to the nearest of the units that it is told in: three days less a second are three days.
+fn rounded(left: TimeDelta) -> TimeDelta {
+    let half = match left.num_minutes() {
+        ..59 => TimeDelta::seconds(30),
+        59..2_850 => TimeDelta::minutes(30),
+        _ => TimeDelta::hours(12),
+    };
+    left + half
 }
 
 /// A time span as people say it.

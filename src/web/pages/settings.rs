@@ -19,7 +19,7 @@ use super::{
     see_other, stamp,
 };
 use crate::{
-    app::{App, AppError, applications::Request},
+    app::{App, AppError, applications::Request, authorizations::MyAuthorization},
     web::{
         compression::as_it_is,
         error::{add_retry, tell},
@@ -40,6 +40,8 @@ struct SettingsPage {
     tokens: usize,
     /// So many applications may act for the member.
     access: usize,
+    /// What has ended or rests.
+    inactive: usize,
     roles: Vec<(&'static str, &'static str)>,
 }
 
@@ -56,6 +58,11 @@ const fn role_in_words(role: Role) -> (&'static str, &'static str) {
 pub(in crate::web) async fn index(State(app): State<Arc<App>>, member: Member) -> Result<Response, PageError> {
     let applications = app.my_applications(member.id()).await?;
     let tokens = app.my_tokens(member.id()).await?;
+    let access = app.my_authorizations(member.id()).await?;
+    // A token that the site issued has no application that reviewers decide on.
+    let is_live = |one: &MyAuthorization| {
+        one.application.as_ref().is_none_or(|application| application.standing == Standing::Approved)
+    };
     let page = SettingsPage {
         frame: Frame::of(&app, &member.visitor).await,
         name: member.signed_in.username.clone(),
@@ -63,7 +70,8 @@ pub(in crate::web) async fn index(State(app): State<Arc<App>>, member: Member) -
         yours: applications.iter().filter(|row| row.standing == Standing::ChangesRequested).count(),
         applications: applications.len(),
         tokens: tokens.iter().filter(|token| token.valid.is_ok()).count(),
-        access: app.my_authorizations(member.id()).await?.len(),
+        access: access.iter().filter(|one| is_live(one)).count(),
+        inactive: access.iter().filter(|one| !is_live(one)).count(),
         roles: member.signed_in.member.facts.roles.iter().map(role_in_words).collect(),
     };
     Ok(render(&app, &member.visitor, StatusCode::OK, &page))

@@ -16,6 +16,13 @@ pub(super) struct Offer {
     pub(super) consequence: String,
 }
 
+impl Offer {
+    /// Whether nobody can take it back.
+    pub(super) const fn is_final(&self) -> bool {
+        matches!(self.verb, Verb::Revoke)
+    }
+}
+
 /// What can be decided: on what waits, and, apart from it, what takes something away from what is approved. What would
 /// only be refused, or would do nothing, is not offered: an answer to what another has claimed, a second signature of
 /// whoever signed first.

@@ -20,7 +20,7 @@ use countersign_events::{
 };
 
 use super::{
-    super::{Frame, PageError, instant, portions::HistoryPart, render, see_other},
+    super::{Frame, PageError, instant, portions::HistoryPart, render, see_other, stamp},
     Claimed, Wait,
     offers::{Offer, offers},
     within,
@@ -103,6 +103,8 @@ struct ReviewPage {
     change: Vec<Difference>,
     ask_password: bool,
     typed: Verdict,
+    /// When somebody last decided on it, or on a change of it.
+    last_decided: Option<Timestamp>,
     errors: Vec<FieldError>,
     problem: Option<String>,
     /// Who was faster, and with what.
@@ -179,6 +181,7 @@ impl ReviewPage {
             to_take_up: if lead_on { app.next_to_review(&filter, reader, &[id]).await? } else { None },
             within,
             frame: Frame::of(app, &member.visitor).await,
+            last_decided: last_decided(&history),
             history: HistoryPart::of(history, query, here)?,
             row,
         })
@@ -187,6 +190,11 @@ impl ReviewPage {
     /// The form itself goes nowhere else than its first button.
     fn first_verb(&self) -> &'static str {
         self.decisions.iter().chain(&self.dangers).next().map_or("", |offer| offer.verb.as_str())
+    }
+
+    /// Whether it is over for good.
+    const fn has_ended(&self) -> bool {
+        matches!(self.row.standing, Standing::Revoked | Standing::Withdrawn)
     }
 
     fn has_signed(&self) -> bool {
@@ -287,6 +295,24 @@ fn barred(app: &App, row: &ApplicationRow, history: &[Happening], reader: UserId
     another.then_some("Its owner appeals against your own denial: another reviewer has to decide on it.")
 }
 
+/// When somebody last decided on an application, or on a change of it.
+fn last_decided(history: &[Happening]) -> Option<Timestamp> {
+    use ApplicationEvent as E;
+    history.iter().rev().find_map(|happening| match &happening.recorded.event {
+        Event::Application(
+            E::ChangesRequested { decision, .. }
+            | E::ApplicationApproved { decision, .. }
+            | E::ApplicationDenied { decision, .. }
+            | E::ChangeApproved { decision, .. }
+            | E::ChangeDenied { decision, .. }
+            | E::ApplicationSuspended { decision, .. }
+            | E::ApplicationReinstated { decision, .. }
+            | E::ApplicationRevoked { decision, .. },
+        ) => Some(decision.at),
+        _ => None,
+    })
+}
+
 /// As what it waits again.
 fn back_as(row: &ApplicationRow, history: &[Happening]) -> Option<&'static str> {
     let back = |happening: &Happening| match &happening.recorded.event {
@@ -363,6 +389,13 @@ pub(in crate::web) async fn decide(
         Err(error) => (Err(error), None),
     };
     let mut response = match decided {
+        // What was typed before the claim is typed all the same.
+        Ok(done) if verb == Verb::Claim && !(verdict.reason.is_empty() && verdict.reason_code.is_empty()) => {
+            let page = ReviewPage { typed: verdict, ..ReviewPage::of(&app, &member, id, &query).await? };
+            let mut response = render(&app, &member.visitor, StatusCode::OK, &page);
+            stamp(&app, &mut response, done.cursor);
+            response
+        }
         Ok(done) => see_other(&app, &format!("/admin/apps/{id}{kept}"), done.cursor),
         Err(
             error @ (AppError::Refused(_)

@@ -350,7 +350,8 @@ impl Oracle {
     fn take_regenerated(&mut self, token: usize, value: &Value, now: Timestamp) {
         let Value::Text(text) = value else { panic!("a token is answered") };
         let Token { application, member, ref scopes, expires, .. } = self.tokens[token];
-        let scopes = scopes.clone();
+        // Of their own application its owner gets what is approved by now.
+        let scopes = application.map_or_else(|| scopes.clone(), |number| self.applications[number].wish.scopes.clone());
         // What an operator issued for a time ends at that time.
         let expires = if application.is_none() { expires } else { now + Duration::days(TOKEN_DAYS) };
         self.end(token, false, now);
