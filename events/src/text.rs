@@ -10,6 +10,8 @@ use unicode_security::skeleton;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::host::{self, Names};
+
 #[cfg(test)]
 mod tests;
 
@@ -251,6 +253,15 @@ fn web_address(field: &'static str, text: &str, max: usize) -> Result<String, Fi
         )));
     }
     let url = Url::parse(text).map_err(|_| incomplete())?;
+    // Letters of a host beyond ASCII are written as browsers read them before they are shown.
+    let written = if authority.is_ascii() { authority } else { url.authority() };
+    host::judge(written, &url, Names::OfTheWeb).map_err(|_| {
+        let label = label(field);
+        malformed(format!(
+            "The host of the {label} may be read as another one. Write it with letters, digits, - and dots, or as an IP \
+             address in its usual form, and nothing percent-encoded; a port as a plain number."
+        ))
+    })?;
     if text.is_ascii() {
         return Ok(text.to_owned());
     }

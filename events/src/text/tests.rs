@@ -265,3 +265,29 @@ fn names_resemble_one_another_when_the_eye_sees_the_same() {
         assert!(!resemble(one, other), "{one} and {other}");
     }
 }
+
+#[test]
+fn a_link_whose_host_reads_as_two_is_refused() {
+    let hosts = "
+        good.example&evil.example good.example;evil.example good.example,evil.example good.example'evil.example
+        good.example!evil.example good.example$evil.example good.example(evil.example) good.example*evil.example
+        good.example+evil.example good.example=evil.example good.example~evil.example good.example`evil.example
+        good.example{evil.example} good.example\"evil.example *.good.example %67ood.example good%2eexample
+        good.example%2eevil.example %31%32%37.0.0.1 good.example. .good.example good..example -good.example
+        good-.example good.example&.evil.example ev%E3%80%82il.example 1.2.3 16909060 0x1.2.3.4 01.02.03.04 127.1
+        2130706433 [0:0:0:0:0:0:0:1] [2001:0db8::1] [::ffff:192.0.2.1] good.example:0443 good.example:+443
+    ";
+    let mut count = 0;
+    for host in hosts.split_whitespace() {
+        for address in [format!("https://{host}"), format!("http://{host}/a?b#c"), format!("https://{host}/ü")] {
+            assert_eq!(code(website(&address)), "malformed", "{address}");
+            assert_eq!(code(post_url(&address)), "malformed", "{address}");
+        }
+        count += 1;
+    }
+    assert!(count >= 35, "{count}");
+    for host in ["good.example:8443", "GOOD.example", "my_page.example", "192.0.2.1", "[2001:db8::1]", "bücher.example"]
+    {
+        assert!(post_url(&format!("https://{host}/a?b=c&d;e,f'#g")).is_ok(), "{host}");
+    }
+}
