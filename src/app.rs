@@ -43,7 +43,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use error::{AppError, Refused};
 use fleet::Feed;
-pub use plan::{Caller, Done, NamedCommand, Plan};
+pub use plan::{Caller, CommandId, Done, NamedCommand, NoCommandId, Plan};
 
 use crate::{
     config::Config,
@@ -378,7 +378,7 @@ impl App {
             on_behalf_of: caller.on_behalf_of,
             client_address,
             request_id: caller.request_id.clone(),
-            command_id: caller.command.as_ref().map(|command| command.id.clone()),
+            command_id: caller.command.as_ref().map(|command| command.id.as_str().to_owned()),
         })
     }
 
