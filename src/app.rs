@@ -10,6 +10,7 @@ pub mod clock;
 pub mod erasure;
 pub mod error;
 pub mod fleet;
+pub mod forwarders;
 pub mod history;
 pub mod housekeeping;
 pub mod inbox;
@@ -82,6 +83,8 @@ pub struct App {
     pub request_ids: RequestIds,
     /// Rate limits.
     pub limits: RateLimits,
+    /// Who names clients of others and is not trusted.
+    pub forwarders: forwarders::Forwarders,
     /// What decisions name.
     pub policy: Policy,
     /// Counters.
@@ -190,6 +193,7 @@ impl App {
             request_ids: RequestIds::new(&world),
             limits: RateLimits::new(&config),
             policy,
+            forwarders: forwarders::Forwarders::default(),
             metrics: Metrics::new(world.now()),
             config,
             passwords: world.passwords(),

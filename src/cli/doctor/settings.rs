@@ -37,6 +37,15 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
             "set trusted_proxies to the address from which the proxy connects",
         ));
     }
+    for peer in site.running.iter().flat_map(|running| &running.forwarders) {
+        findings.push(Finding::warning(
+            "setting trusted_proxies",
+            format!(
+                "{peer} sends X-Forwarded-For and is not trusted: if it is a proxy, all of its clients pass for one, and share its rate limits"
+            ),
+            format!("if {peer} is your proxy, set trusted_proxies to it; if it is not, nothing needs to be done"),
+        ));
+    }
     for network in config.trusted_proxies.iter().filter(|network| IpNet::prefix_len(network) == 0) {
         findings.push(Finding::problem(
             "setting trusted_proxies",
