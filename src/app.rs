@@ -10,6 +10,7 @@ pub mod clock;
 pub mod erasure;
 pub mod error;
 pub mod fleet;
+pub mod forwarders;
 pub mod history;
 pub mod housekeeping;
 pub mod inbox;
@@ -49,7 +50,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use error::{AppError, Refused};
 use fleet::Feed;
-pub use plan::{Caller, Done, NamedCommand, Plan};
+pub use plan::{Caller, CommandId, Done, NamedCommand, NoCommandId, Plan};
 
 use crate::{
     config::Config,
@@ -88,6 +89,8 @@ pub struct App {
     pub request_ids: RequestIds,
     /// Rate limits.
     pub limits: RateLimits,
+    /// Who names clients of others and is not trusted.
+    pub forwarders: forwarders::Forwarders,
     /// What decisions name.
     pub policy: Policy,
     /// Counters.
@@ -200,6 +203,7 @@ impl App {
             request_ids: RequestIds::new(&world),
             limits: RateLimits::new(&config),
             policy,
+            forwarders: forwarders::Forwarders::default(),
             metrics: Metrics::new(world.now()),
             connections: Arc::default(),
             stopping: AtomicBool::new(false),
@@ -401,7 +405,7 @@ impl App {
             on_behalf_of: caller.on_behalf_of,
             client_address,
             request_id: caller.request_id.clone(),
-            command_id: caller.command.as_ref().map(|command| command.id.clone()),
+            command_id: caller.command.as_ref().map(|command| command.id.as_str().to_owned()),
         })
     }
 

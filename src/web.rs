@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod charts;
+mod client_address;
 pub mod codes;
 pub mod compression;
 pub mod context;

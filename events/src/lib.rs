@@ -19,6 +19,7 @@ pub mod authorization;
 pub mod codec;
 pub mod decider;
 pub mod event;
+mod host;
 pub mod ids;
 pub mod inbox;
 pub mod leaf;

@@ -8,7 +8,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
-use url::form_urlencoded::byte_serialize;
+use url::form_urlencoded::{self, byte_serialize};
+
+use crate::host::{self, Ambiguous, Names, host_text, is_port};
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,20 @@ const MAX_CHARACTERS: usize = 4096;
 const MAX_URIS: usize = 10;
 /// A browser runs or shows these itself instead of going anywhere.
 const SCRIPT_SCHEMES: [&str; 5] = ["javascript", "data", "vbscript", "blob", "file"];
+/// Parameters with which an authorization server answers: already in the query they would stand there twice, and
+/// the receiver may believe the first (RFC 6749 §4.1.2 and §4.2.2, RFC 9207).
+const OWN_PARAMETERS: [&str; 10] = [
+    "access_token",
+    "code",
+    "error",
+    "error_description",
+    "error_uri",
+    "expires_in",
+    "iss",
+    "scope",
+    "state",
+    "token_type",
+];
 
 /// What an application is made for; it decides which redirect URIs it may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -108,6 +124,18 @@ pub enum InvalidRedirectUri {
     /// https or http without a host.
     #[error("The redirect URI names no host: write it as https://your.site/path.")]
     NoHost,
+    /// A host that other programs may read as another one than browsers do.
+    #[error(
+        "The host may be read as another one: write it with letters, digits, - and dots, or as an IP address in its \
+         usual form, and nothing percent-encoded."
+    )]
+    Host,
+    /// A port that is not written as a plain number.
+    #[error("The port is a number from 1 to 65535 without leading zeros: correct it, or leave it out with its colon.")]
+    Port,
+    /// A parameter with which this site answers (RFC 6749 §4.1.2, RFC 9207).
+    #[error("This site answers with the parameter {0}: remove it from the query, or give yours another name.")]
+    OwnParameter(&'static str),
     /// A private scheme for an application that is not native.
     #[error("Only https:// will do here; schemes of their own are for applications with purpose native.")]
     PrivateScheme,
@@ -128,6 +156,15 @@ pub enum InvalidRedirectUri {
         /// What is wrong there.
         problem: Box<InvalidRedirectUri>,
     },
+}
+
+impl From<Ambiguous> for InvalidRedirectUri {
+    fn from(ambiguous: Ambiguous) -> Self {
+        match ambiguous {
+            Ambiguous::Host => Self::Host,
+            Ambiguous::Port => Self::Port,
+        }
+    }
 }
 
 /// A redirect URI, character for character as registered: it is compared as text (RFC 9700 §4.1.3),
@@ -172,6 +209,12 @@ impl RedirectUri {
             private if !private.contains('.') => return Err(InvalidRedirectUri::SchemeWithoutDot),
             _ if url.cannot_be_a_base() => return Err(InvalidRedirectUri::SchemeWithoutPath),
             _ => {}
+        }
+        if web_scheme {
+            host::judge(authority.unwrap_or_default(), &url, Names::Hosts)?;
+        }
+        if let Some(name) = text.split_once('?').and_then(|(_, query)| own_parameter(query)) {
+            return Err(InvalidRedirectUri::OwnParameter(name));
         }
         Ok(Self(text.to_owned()))
     }
@@ -300,13 +343,15 @@ fn authority(rest: &str) -> Option<&str> {
     Some(&after[..after.find(['/', '?']).unwrap_or(after.len())])
 }
 
-/// An authority without its port.
-fn host_text(authority: &str) -> &str {
-    if authority.starts_with('[') {
-        let end = authority.find(']').map_or(authority.len(), |bracket| bracket + 1);
-        return &authority[..end];
-    }
-    authority.split_once(':').map_or(authority, |(host, _)| host)
+/// The parameter of this site's that a query has already, however a receiver may read it: some split at `;` too,
+/// overlook case, take `.` and spaces for `_` or cut a name at `[` and NUL.
+fn own_parameter(query: &str) -> Option<&'static str> {
+    let names = query.split(['&', ';']).flat_map(|pair| form_urlencoded::parse(pair.as_bytes()));
+    let as_read = |name: &str| {
+        let name = &name[..name.find(['[', '\0']).unwrap_or(name.len())];
+        name.trim().replace([' ', '.'], "_").to_ascii_lowercase()
+    };
+    names.map(|(name, _)| as_read(&name)).find_map(|name| OWN_PARAMETERS.into_iter().find(|own| *own == name))
 }
 
 /// An IP literal of this machine, written out: the standard that browsers follow reads `127.1` and
@@ -330,9 +375,6 @@ fn without_loopback_port(uri: &str) -> Option<(&str, &str)> {
     let authority = authority(rest)?;
     let host = host_text(authority);
     let port = &authority[host.len()..];
-    let port_is_sound = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|digits| !digits.starts_with(['0', '+']) && digits.parse::<u16>().is_ok());
+    let port_is_sound = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
     (is_loopback_ip(host) && port_is_sound).then(|| (host, &rest["//".len() + authority.len()..]))
 }

@@ -10,11 +10,13 @@ use unicode_security::skeleton;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::host::{self, Names};
+
 #[cfg(test)]
 mod tests;
 
 /// What is wrong with one field of a form. `code` is one of `required`, `too_short`, `too_long`,
-/// `control_character`, `invisible_character`, `malformed`, `looks_like_site`.
+/// `control_character`, `invisible_character`, `malformed`, `looks_like_site`, `reserved`, `weak`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{message}")]
 pub struct FieldError {
@@ -167,6 +169,68 @@ pub fn refuse_look_alike(field: &'static str, name: &str, site_name: &str) -> Re
     Err(FieldError::new(field, "looks_like_site", message))
 }
 
+/// Names of members that would speak for the site or for who runs it.
+const RESERVED: [&str; 8] =
+    ["system", "countersign", "admin", "administrator", "root", "moderator", "erased", "deleted"];
+/// A site's name with fewer letters than this stands in too many words to be looked for inside of usernames.
+const FOUND_INSIDE: usize = 5;
+
+/// Refuses a username that could be taken for the site, or for who runs it.
+///
+/// # Errors
+/// `reserved`.
+pub fn refuse_reserved(username: &str, site_name: &str) -> Result<(), FieldError> {
+    if !speaks_for_site(username, site_name) {
+        return Ok(());
+    }
+    let message = "The username could be taken for this site itself, or for who runs it. Choose another one.";
+    Err(FieldError::new("username", "reserved", message.to_owned()))
+}
+
+/// Whether a username is, or looks like, a reserved word or the site's name: case, separators, look-alike letters and
+/// digits in the place of letters aside, and numbers before or behind it. A site's name of five letters or more counts
+/// wherever it stands in the username.
+#[must_use]
+pub fn speaks_for_site(username: &str, site_name: &str) -> bool {
+    RESERVED.iter().any(|word| is_like(username, word)) || looks_like_site(username, site_name)
+}
+
+/// The same, for the site's name alone.
+#[must_use]
+pub fn looks_like_site(username: &str, site_name: &str) -> bool {
+    let inside = || {
+        let site_name = seen(site_name);
+        site_name.chars().count() >= FOUND_INSIDE && seen(username).contains(&site_name)
+    };
+    is_like(username, site_name) || inside()
+}
+
+/// Whether the eye may take a username for a word.
+fn is_like(username: &str, word: &str) -> bool {
+    let word = seen(word);
+    let without_numbers = username.trim_matches(|c: char| !c.is_alphabetic());
+    // A digit at the end may be a number behind the word, or a letter of it.
+    !word.is_empty() && [username, without_numbers].iter().any(|name| seen(name) == word)
+}
+
+/// What the eye makes of a name in which digits and pairs stand for letters.
+fn seen(name: &str) -> String {
+    let plain = plain_form(&name.to_lowercase());
+    let letters = plain.chars().map(|c| match c {
+        '0' => 'o',
+        '1' | 'i' | 'j' => 'l',
+        '2' => 'z',
+        '3' => 'e',
+        '4' => 'a',
+        '5' => 's',
+        '6' | '8' => 'b',
+        '7' => 't',
+        '9' => 'g',
+        other => other,
+    });
+    letters.collect::<String>().replace("vv", "w").replace("cl", "d")
+}
+
 /// Whether a name could be taken for the site's own: whether, look-alike letters, case, white space and
 /// punctuation aside, the site's name stands anywhere in it. On the site "Acme", "Acme Official",
 /// "A C M E", "Αcme" (with a Greek letter) and "Macmeal" all count: words are not told apart, because a
@@ -251,6 +315,15 @@ fn web_address(field: &'static str, text: &str, max: usize) -> Result<String, Fi
         )));
     }
     let url = Url::parse(text).map_err(|_| incomplete())?;
+    // Letters of a host beyond ASCII are written as browsers read them before they are shown.
+    let written = if authority.is_ascii() { authority } else { url.authority() };
+    host::judge(written, &url, Names::OfTheWeb).map_err(|_| {
+        let label = label(field);
+        malformed(format!(
+            "The host of the {label} may be read as another one. Write it with letters, digits, - and dots, or as an IP \
+             address in its usual form, and nothing percent-encoded; a port as a plain number."
+        ))
+    })?;
     if text.is_ascii() {
         return Ok(text.to_owned());
     }

@@ -127,6 +127,9 @@ impl App {
         roles: &[Role],
         first: bool,
     ) -> Result<Done<UserId>, AppError> {
+        let mut errors = FieldErrors::default();
+        errors.take(text::refuse_reserved(&joining.username, &self.config.site_name));
+        errors.check()?;
         let user_id = UserId(self.world.uuid());
         let at = self.now();
         let data_key = self.keyring.make(user_id, at).await?;

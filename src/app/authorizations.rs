@@ -390,10 +390,13 @@ pub fn scopes_in_words(scopes: ScopeSet) -> Vec<&'static str> {
     scopes.iter().map(Scope::describe).collect()
 }
 
-/// A consent page is answered once: its nonce names the command, whichever button is pressed.
+/// A consent page is answered once: the check of its nonce names the command, whichever button is pressed. What comes
+/// before that could be written in other ways.
 fn answering(caller: &Caller, nonce: &str) -> Caller {
-    let body = *blake3::hash(nonce.as_bytes()).as_bytes();
-    Caller { command: Some(NamedCommand { route: "authorize", id: nonce.to_owned(), body }), ..caller.clone() }
+    let mac = nonce.rsplit('.').next().unwrap_or_default();
+    let body = *blake3::hash(mac.as_bytes()).as_bytes();
+    let command = mac.parse().ok().map(|id| NamedCommand { route: "authorize", id, body });
+    Caller { command, ..caller.clone() }
 }
 
 pub(super) fn outcome_key(token: TokenId) -> crate::store::CommandKey {

@@ -29,6 +29,43 @@ pub struct Notification {
     pub from: String,
 }
 
+/// Who speaks in a notification. A member's name may be like the site's; this cannot be made by a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FromKind {
+    /// A member, erased ones too.
+    Member,
+    /// The site itself.
+    Site,
+}
+
+impl FromKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Member, Self::Site];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Site => "site",
+        }
+    }
+}
+
+impl Notification {
+    /// Who speaks.
+    #[must_use]
+    pub const fn from_kind(&self) -> FromKind {
+        if self.row.from_id.is_some() { FromKind::Member } else { FromKind::Site }
+    }
+
+    /// Whether the site itself speaks.
+    #[must_use]
+    pub const fn is_of_site(&self) -> bool {
+        matches!(self.from_kind(), FromKind::Site)
+    }
+}
+
 /// Which notifications a list shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Which {

@@ -1,4 +1,5 @@
-//! What the site writes to members, as title and body. Bodies are Markdown; no secret is ever in one.
+//! What the site writes to members, as title and body. Bodies are Markdown; no secret is ever in one, and a name that
+//! somebody chose is a text in it, whatever Markdown the name has.
 
 use countersign_events::{
     application::ApplicationEvent,
@@ -23,9 +24,10 @@ pub fn approved(
     client_id: Option<&str>,
     until: Timestamp,
 ) -> Letter {
+    let strong = strong(name);
     let client = client_id.map(|id| format!("\n\nIts client id is `{id}`.")).unwrap_or_default();
     let body = format!(
-        "{site} has approved **{name}**.{}{client}\n\nAn access token tied to your account comes with this message. It can \
+        "{site} has approved {strong}.{}{client}\n\nAn access token tied to your account comes with this message. It can \
          be revealed once, until {}, and whoever has it can act as you. How to use it is told at {guide}.",
         quoted(reason),
         day(until),
@@ -35,10 +37,11 @@ pub fn approved(
 
 /// A reviewer decided otherwise, or on a change.
 pub fn decided(site: &str, name: &str, verb: Verb, reason_title: &str, reason: &str, page: &str) -> Letter {
+    let strong = strong(name);
     let (title, done, consequence) = match verb {
         Verb::Deny => (
             "was denied",
-            format!("{site} has denied **{name}**"),
+            format!("{site} has denied {strong}"),
             format!(
                 "No client id or token was issued. The request and this decision stay on record. You can appeal, and \
                  another reviewer looks at it where there is one: {page}."
@@ -46,34 +49,34 @@ pub fn decided(site: &str, name: &str, verb: Verb, reason_title: &str, reason: &
         ),
         Verb::RequestChanges => (
             "needs changes",
-            format!("{site} asks for changes of **{name}**"),
+            format!("{site} asks for changes of {strong}"),
             format!("It is decided on when you have resubmitted it: {page}."),
         ),
         Verb::ApproveChange => (
             "was changed",
-            format!("{site} has approved the change of **{name}**"),
+            format!("{site} has approved the change of {strong}"),
             "It holds from now on. For members who authorized it before it may do no more than they agreed to."
                 .to_owned(),
         ),
         Verb::DenyChange => (
             "stays as it was",
-            format!("{site} has denied the change of **{name}**"),
+            format!("{site} has denied the change of {strong}"),
             "The approved version goes on as it was.".to_owned(),
         ),
         Verb::Suspend => (
             "was suspended",
-            format!("{site} has suspended **{name}**"),
+            format!("{site} has suspended {strong}"),
             "Its tokens rest; they live again when it is reinstated.".to_owned(),
         ),
         Verb::Reinstate => {
-            ("was reinstated", format!("{site} has reinstated **{name}**"), "Its tokens are valid again.".to_owned())
+            ("was reinstated", format!("{site} has reinstated {strong}"), "Its tokens are valid again.".to_owned())
         }
         Verb::Revoke => {
-            ("was revoked", format!("{site} has revoked **{name}**"), "Its tokens have ended for good.".to_owned())
+            ("was revoked", format!("{site} has revoked {strong}"), "Its tokens have ended for good.".to_owned())
         }
         // An approval has a letter of its own, and a claim none.
         Verb::Approve | Verb::Claim | Verb::Release => {
-            ("was looked at", format!("{site} looked at **{name}**"), String::new())
+            ("was looked at", format!("{site} looked at {strong}"), String::new())
         }
     };
     (format!("“{name}” {title}"), format!("{done}: {reason_title}.{}\n\n{consequence}", quoted(reason)))
@@ -81,8 +84,9 @@ pub fn decided(site: &str, name: &str, verb: Verb, reason_title: &str, reason: &
 
 /// A held token ended unseen.
 pub fn secret_expired(name: &str, tokens: &str) -> Letter {
+    let strong = strong(name);
     let body = format!(
-        "Nobody revealed the token that came with the approval of **{name}** in time, so it was destroyed. You can have \
+        "Nobody revealed the token that came with the approval of {strong} in time, so it was destroyed. You can have \
          another at {tokens}."
     );
     (format!("The token of “{name}” expired unseen"), body)
@@ -90,6 +94,7 @@ pub fn secret_expired(name: &str, tokens: &str) -> Letter {
 
 /// What everybody who authorized an application is told when it rests, lives again or ends.
 pub fn to_audience(event: &ApplicationEvent, name: &str) -> Letter {
+    let strong = strong(name);
     let (title, body) = match event {
         ApplicationEvent::ApplicationSuspended { .. } => {
             ("was suspended", "Its access to your account rests until it is reinstated.")
@@ -100,17 +105,18 @@ pub fn to_audience(event: &ApplicationEvent, name: &str) -> Letter {
         }
         _ => ("was revoked", "Its access to your account has ended."),
     };
-    (format!("“{name}” {title}"), format!("You authorized **{name}**. {body}"))
+    (format!("“{name}” {title}"), format!("You authorized {strong}. {body}"))
 }
 
 /// What a member is told of what can act as them, by the name of its application.
 pub fn of_access(event: &AuthorizationEvent, name: &str, config: &Config) -> Letter {
     use AuthorizationEvent as E;
+    let strong = strong(name);
     let (apps, authorizations) = (config.url("/settings/apps"), config.url("/settings/authorizations"));
     match event {
         E::UserAuthorized { scopes, .. } => {
             let body = format!(
-                "You authorized **{name}**. {} Remove it at {authorizations} when you want it no longer, or did not mean it.",
+                "You authorized {strong}. {} Remove it at {authorizations} when you want it no longer, or did not mean it.",
                 may(*scopes)
             );
             (format!("You authorized “{name}”"), body)
@@ -118,7 +124,7 @@ pub fn of_access(event: &AuthorizationEvent, name: &str, config: &Config) -> Let
         E::TokenIssued { scopes, expires_at, .. } => {
             let until = expires_at.map(|at| format!(" until {}", day(at))).unwrap_or_default();
             let body = format!(
-                "A personal token of **{name}** was made for your account. {} It is good{until}; whoever has it can act as you. \
+                "A personal token of {strong} was made for your account. {} It is good{until}; whoever has it can act as you. \
                  End it at {apps} when you did not ask for it.",
                 may(*scopes)
             );
@@ -133,17 +139,30 @@ pub fn of_access(event: &AuthorizationEvent, name: &str, config: &Config) -> Let
             };
             (
                 format!("A token of “{name}” ended"),
-                format!("A token of **{name}** ended: {why}. Your tokens are at {apps}."),
+                format!("A token of {strong} ended: {why}. Your tokens are at {apps}."),
             )
         }
         E::AuthorizationRescinded { .. } => {
-            let body = format!("**{name}** can act for you no longer. What you authorized is at {authorizations}.");
+            let body = format!("{strong} can act for you no longer. What you authorized is at {authorizations}.");
             (format!("The access of “{name}” was taken back"), body)
         }
         E::AuthorizationDenied { .. } => {
-            (format!("You refused “{name}”"), format!("You did not authorize **{name}**; it got nothing."))
+            (format!("You refused “{name}”"), format!("You did not authorize {strong}; it got nothing."))
         }
     }
+}
+
+/// A name, stressed. A link in it would be the site's own word to whoever reads the letter.
+fn strong(name: &str) -> String {
+    let mut text = String::with_capacity(name.len() + 8);
+    for (at, letter) in name.char_indices() {
+        let ends_www = letter == '.' && name[..at].to_ascii_lowercase().ends_with("www");
+        if ends_www || "\\`*_[]<>&!:@~|".contains(letter) {
+            text.push('\\');
+        }
+        text.push(letter);
+    }
+    format!("**{text}**")
 }
 
 fn may(scopes: ScopeSet) -> String {
@@ -162,6 +181,55 @@ fn day(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_brings_no_link_and_no_markup_into_what_the_site_says() {
+        let names = [
+            "[Log in](https://evil.example)",
+            "[Log in][x]",
+            "![x](https://evil.example)",
+            "https://evil.example/a",
+            "HTTP://evil.example",
+            "ftp://evil.example",
+            "www.evil.example",
+            "WWW.evil.example",
+            "<https://evil.example>",
+            "a@evil.example",
+            "mailto:a@evil.example",
+            "<b>bold</b>",
+            "<script>alert(1)</script>",
+            "**",
+            "a** b **c",
+            "_x_",
+            "`x`",
+            "``",
+            "~~x~~",
+            "a\\",
+            "\\[x](y)",
+            "&#91;x](y)",
+            "&lt;b&gt;",
+            "|a|b|",
+            "# x",
+            "> x",
+            "- x",
+            "1. x",
+            "xmpp:a@evil.example",
+            "]( https://evil.example",
+            "** [x](https://evil.example) **",
+            "irc://evil.example",
+        ];
+        assert!(names.len() >= 30);
+        for name in names {
+            let (_, body) = secret_expired(name, "at the place of tokens");
+            let html = countersign_projections::markdown::to_html(&body);
+            let links: Vec<_> = html.match_indices("href=\"").map(|(at, _)| &html[at..]).collect();
+            assert!(links.is_empty(), "{name}: {html}");
+            let shown = html.replace("<p>", "").replace("</p>", "").replace("<strong>", "").replace("</strong>", "");
+            let escaped = name.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+            assert!(shown.contains(&format!("approval of {escaped} in time")), "{name}: {html}");
+        }
+        assert_eq!(strong("Sorter (beta) 2.0, by Ada"), "**Sorter (beta) 2.0, by Ada**");
+    }
 
     #[test]
     fn what_a_reviewer_wrote_stands_before_what_follows_from_it() {

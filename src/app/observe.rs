@@ -111,6 +111,11 @@ impl App {
                 self.limits.refused.values(),
             ),
             Family::single(
+                "countersign_untrusted_forwarded_requests",
+                "Requests with X-Forwarded-For from peers that trusted_proxies does not name",
+                Value::Counter(self.forwarders.requests()),
+            ),
+            Family::single(
                 "countersign_log_head_position",
                 "Position of the last event in the log",
                 Value::Gauge(head.position.0 as f64),

@@ -1,6 +1,6 @@
 //! What a use case is handed and hands on: who sends a command, what it asks the log for, and what came of it.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, str::FromStr};
 
 use countersign_events::{
     event::Event,
@@ -31,9 +31,42 @@ pub struct NamedCommand {
     /// The route it was sent to; ids are scoped to actor and route.
     pub route: &'static str,
     /// Its id.
-    pub id: String,
+    pub id: CommandId,
     /// A digest of what it asks for.
     pub body: [u8; 32],
+}
+
+/// A command's id as its sender chose it: 1 to 64 visible characters of ASCII. It stays in the log in clear and for ever,
+/// out of erasure's reach, so it has no room for texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandId(String);
+
+/// The text is no id of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "1 to {} visible ASCII characters without spaces, such as a UUID: it stays in the log, so put nothing personal into it",
+    CommandId::LONGEST
+)]
+pub struct NoCommandId;
+
+impl CommandId {
+    /// No id is longer, in characters.
+    pub const LONGEST: usize = 64;
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CommandId {
+    type Err = NoCommandId;
+
+    fn from_str(text: &str) -> Result<Self, NoCommandId> {
+        let is_one = (1..=Self::LONGEST).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_one { Ok(Self(text.to_owned())) } else { Err(NoCommandId) }
+    }
 }
 
 impl Caller {
@@ -46,7 +79,10 @@ impl Caller {
     pub(super) fn command_key(&self) -> Option<CommandKey> {
         let command = self.command.as_ref()?;
         let through = self.on_behalf_of.map(|id| format!(" through {id}")).unwrap_or_default();
-        Some(CommandKey { scope: format!("{}{through} {}", self.actor, command.route), id: command.id.clone() })
+        Some(CommandKey {
+            scope: format!("{}{through} {}", self.actor, command.route),
+            id: command.id.as_str().to_owned(),
+        })
     }
 }
 
@@ -110,5 +146,58 @@ impl<T> Done<T> {
     pub(super) fn answering<U>(self, answer: U) -> Done<U> {
         let Self { cursor, repeated, happened, .. } = self;
         Done { answer, cursor, repeated, happened }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_command_has_no_room_for_texts() {
+        let long = "x".repeat(65);
+        let refused = [
+            "",
+            " ",
+            "Ada Lovelace",
+            "12 St James's Square, London",
+            "a\tb",
+            "a\nb",
+            "a\r\nSet-Cookie: a=b",
+            "\0",
+            "a\0",
+            "\u{1b}[31m",
+            "\u{7f}",
+            "\u{80}",
+            "\u{9b}31m",
+            "é",
+            "Zoë",
+            "Ада",
+            "阿达",
+            "\u{a0}",
+            "\u{ad}",
+            "\u{200b}",
+            "a\u{200d}b",
+            "\u{202e}abc",
+            "\u{2066}a",
+            "\u{feff}a",
+            "\u{2028}",
+            "\u{e0041}",
+            "😀",
+            "ＡＢＣ",
+            " a",
+            "a ",
+            "a b",
+            "\u{3000}",
+            long.as_str(),
+        ];
+        assert!(refused.len() >= 30);
+        for text in refused {
+            assert_eq!(text.parse::<CommandId>(), Err(NoCommandId), "{text:?}");
+        }
+        let longest = "~".repeat(64);
+        for text in ["!", "01926f3e-8a00-7000-8000-000000000001", "\"quoted\"", "a/b?c=d&e", longest.as_str()] {
+            assert_eq!(text.parse::<CommandId>().expect(text).as_str(), text);
+        }
     }
 }

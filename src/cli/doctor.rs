@@ -9,6 +9,7 @@ mod whole;
 
 use std::{
     io::{self, Write},
+    net::IpAddr,
     path::Path,
 };
 
@@ -125,6 +126,8 @@ struct Running {
     following: Vec<Following>,
     writes: bool,
     clock: ClockReport,
+    /// Who sends `X-Forwarded-For` and is not trusted.
+    forwarders: Vec<IpAddr>,
 }
 
 impl Site<'_> {
@@ -229,7 +232,8 @@ pub async fn of_running(app: &App) -> anyhow::Result<Output> {
         None => examine(&app.config.data_dir, Look { unwatched: false, deep: false }).await,
     };
     let following = app.following(app.log.head().await?).await?;
-    let running = Some(Running { following, writes: app.writes(), clock: app.clock().await? });
+    let (writes, forwarders) = (app.writes(), app.forwarders.peers());
+    let running = Some(Running { following, writes, clock: app.clock().await?, forwarders });
     let site = Site { config: &app.config, facts: &facts, now: app.world.judgement().wall, running };
     let mut findings = site.findings();
     findings.extend(whole::look(&app.config, false).await);

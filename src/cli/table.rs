@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::csv::quoted;
+use crate::csv::cell;
 
 /// How a listing is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -111,10 +111,11 @@ impl Table {
     }
 
     fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
-        let headers: Vec<_> = self.columns.iter().map(|column| quoted(column)).collect();
+        let headers: Vec<_> = self.columns.iter().map(|column| cell(column)).collect();
         writeln!(out, "{}", headers.join(","))?;
         for row in &self.rows {
-            let cells: Vec<_> = row.iter().map(|value| quoted(&text(value))).collect();
+            let written = |value: &Value| if value.is_number() { value.to_string() } else { cell(&text(value)) };
+            let cells: Vec<_> = row.iter().map(written).collect();
             writeln!(out, "{}", cells.join(","))?;
         }
         Ok(())
@@ -222,6 +223,16 @@ mod tests {
     fn csv_quotes_commas_quotes_and_line_breaks() {
         let lines = ["name,count,words", "ada,7,read vote", "\"b,\"\"c\"\"\n\u{1b}[31m\",,", ""];
         assert_eq!(written(|out| example().write(Format::Csv, out)), lines.join("\n"));
+    }
+
+    #[test]
+    fn csv_has_no_formulas_and_numbers_stay_numbers() {
+        let mut table = Table::new(&["name", "count", "words"]);
+        table.push([json!("={{7*7}}"), json!(-7), json!(["=1", "+1"])]);
+        table.push([json!("-7"), json!(1.5), Value::Null]);
+        let lines = ["name,count,words", "'={{7*7}},-7,'=1 +1", "'-7,1.5,", ""];
+        assert_eq!(written(|out| table.write(Format::Csv, out)), lines.join("\n"));
+        assert_eq!(written(|out| table.write_record(Format::Csv, out)), lines.join("\n"));
     }
 
     #[test]

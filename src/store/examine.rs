@@ -98,14 +98,15 @@ pub(super) async fn count<E: Examined>(connection: &mut E, log: &mut LogFacts) -
     Ok(())
 }
 
-/// Holds the members against the vault. The log is read first: beside a server that writes, the vault has more by then.
-pub(super) async fn members<E: Examined>(log: &mut E, vault: &mut E) -> Result<Members, StoreError> {
-    let mut members = Members::default();
+/// Holds the members against the vault, and reads their names. The log is read first: beside a server that writes, the
+/// vault has more by then.
+pub(super) async fn members<E: Examined>(log: &mut E, vault: &mut E) -> Result<(Members, Vec<String>), StoreError> {
+    let (mut members, mut usernames) = (Members::default(), vec![]);
     let mut after = String::new();
     loop {
         let page = log.rows(ask(statements::ACCOUNTS).bind(after.as_str()).bind(MEMBERS)).await?;
         let page = page.iter().map(convert::account).collect::<Result<Vec<_>, _>>()?;
-        let Some(last) = page.last() else { return Ok(members) };
+        let Some(last) = page.last() else { return Ok((members, usernames)) };
         after = last.user_id.to_string();
         let kept: Vec<_> = page.iter().filter(|account| account.standing != AccountStanding::Erased).collect();
         let keys: Vec<_> = kept.iter().map(|account| account.data_key.0).collect();
@@ -114,6 +115,7 @@ pub(super) async fn members<E: Examined>(log: &mut E, vault: &mut E) -> Result<M
         let verifiers = among(vault, E::VAULT.verifiers_among, &verifiers).await?;
         members.count += kept.len() as u64;
         for account in kept {
+            usernames.extend(account.username.clone());
             if !keys.contains(&account.data_key.0) {
                 members.without_key.add(account.user_id);
             }

@@ -27,6 +27,8 @@ pub struct Facts {
     pub leftovers: Vec<PathBuf>,
     /// The members, held against the vault; `None` where the two cannot be compared.
     pub members: Option<Members>,
+    /// Their names; none where they could not be read.
+    pub usernames: Vec<String>,
     /// The id and the wrapped data key of the site.
     pub site_key: Option<(DataKeyId, Vec<u8>)>,
 }

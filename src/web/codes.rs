@@ -19,7 +19,7 @@ const fn code(status: u16, word: &'static str, meaning: &'static str) -> Code {
 /// Every one, by status.
 pub const CODES: &[Code] = &[
     code(400, "token_transport", "A token stands in the address, or there are two. Send it once, as Authorization."),
-    code(400, "command_id_malformed", "Idempotency-Key is not 1 to 200 visible characters."),
+    code(400, "command_id_malformed", "Idempotency-Key is not 1 to 64 visible ASCII characters."),
     code(400, "position_malformed", "Countersign-Position is not <epoch>.<position>."),
     code(400, "position_beyond_head", "Countersign-Position lies beyond the end of the log."),
     code(400, "too_many_parameters", "There are more than 200 parameters."),

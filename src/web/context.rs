@@ -2,14 +2,10 @@
 //! forged by other sites, the wait for what its sender has changed, and headers that make browsers
 //! careful. Log lines hold routes and ids; never a secret, an address or a message.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{ConnectInfo, MatchedPath, Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header, uri::PathAndQuery},
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
@@ -21,7 +17,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{
-    Facts, cookies,
+    Facts, client_address, cookies,
     error::ApiError,
     extract,
     pages::errors::{self, Reader},
@@ -206,7 +202,7 @@ async fn prepare(
     if request.uri().query().is_some_and(|query| extract::too_many(query.as_bytes())) {
         return Err(ApiError::bad_request("too_many_parameters", extract::too_many_parameters()));
     }
-    let address = client_address(app, request);
+    let address = client_address::of(app, request);
     let (bearer, allowance) = match authorization(request, facts)? {
         Some(value) => bearer(app, &value).await.map(|(bearer, allowance)| (Some(bearer), Some(allowance)))?,
         None => (None, None),
@@ -242,27 +238,6 @@ fn only_looks(request: &Request) -> bool {
     request.method() == Method::HEAD
         || ahead.iter().any(|name| ["prefetch", "prerender", "preview"].iter().any(|word| says(name, word)))
         || ["cross-site", "same-site"].iter().any(|site| says("sec-fetch-site", site))
-}
-
-/// The peer, or what trusted proxies say of it: the last address in `X-Forwarded-For` that is not a
-/// trusted proxy's own.
-fn client_address(app: &App, request: &Request) -> Option<IpAddr> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>()?.0.ip().to_canonical();
-    let trusted = |address: &IpAddr| app.config.trusted_proxies.iter().any(|network| network.contains(address));
-    if !trusted(&peer) {
-        return Some(peer);
-    }
-    let values = request.headers().get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let forwarded: Vec<_> =
-        values.flat_map(|value| value.split(',')).map(|hop| hop.trim().parse::<IpAddr>().ok()).collect();
-    let mut hops = forwarded.into_iter().rev();
-    // A hop that is no address ends what can be believed.
-    Some(
-        std::iter::from_fn(|| hops.next().flatten())
-            .map(|hop| hop.to_canonical())
-            .find(|hop| !trusted(hop))
-            .unwrap_or(peer),
-    )
 }
 
 /// The header with the request's token, where the door takes one. A page leaves other schemes to whoever asked for them,

@@ -22,7 +22,10 @@ use super::{
     doors::{Door, Who},
     error::{ApiError, Problem},
 };
-use crate::{app::App, config::Config};
+use crate::{
+    app::{App, CommandId},
+    config::Config,
+};
 
 /// The description, there as soon as the doors are known.
 #[derive(Clone, Default)]
@@ -166,7 +169,8 @@ fn common_parameters(door: &Door) -> Vec<Value> {
     if is_command(door) {
         let about =
             "A name for this command, such as a fresh UUID: a repeat under the same name answers as the first did.";
-        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[\\x21-\\x7e]+$" });
+        let schema =
+            json!({ "type": "string", "minLength": 1, "maxLength": CommandId::LONGEST, "pattern": "^[\\x21-\\x7e]+$" });
         return vec![parameter("header", "Idempotency-Key", about, &schema)];
     }
     let about = "`Countersign-Position` of an earlier answer: this one sees at least that, or waits for it.";

@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, RawPathParams, Request},
-    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Redirect, Response},
 };
 use countersign_events::{ids::UserId, recorded::Actor};
@@ -27,16 +27,13 @@ use super::{
 };
 use crate::{
     app::{
-        App, AppError, Caller, NamedCommand,
+        App, AppError, Caller, CommandId, NamedCommand, NoCommandId,
         reviews::Verb,
         sessions::{BrowserKey, SignedIn},
     },
     bounds::{BODY_BYTES, PARAMETERS},
     token_state::Bearer,
 };
-
-/// The longest id a sender can give a command.
-const COMMAND_ID: usize = 200;
 
 /// Whoever looks at a page.
 #[derive(Clone)]
@@ -55,9 +52,9 @@ impl Visitor {
     /// As the sender of a command; a form's `command_id` makes it one that can be repeated.
     #[must_use]
     pub fn caller(&self, route: &'static str, form: &Fields) -> Caller {
-        let id = form.get("command_id").filter(|id| !id.is_empty() && id.len() <= COMMAND_ID);
-        let command =
-            id.map(|id| NamedCommand { route, id: id.to_owned(), body: form.digest(self.context.path_and_query()) });
+        // The form has been taken, so its id is one.
+        let id = form.get("command_id").and_then(|id| id.parse().ok());
+        let command = id.map(|id| NamedCommand { route, id, body: form.digest(self.context.path_and_query()) });
         Caller {
             actor: self.signed_in.as_ref().map_or(Actor::System, |signed_in| Actor::User(signed_in.user_id)),
             on_behalf_of: None,
@@ -253,7 +250,13 @@ impl FromRequest<Arc<App>> for Form {
                 "This form is not this browser's, or is older than its log-in. Open the page again and send it from there.",
             ));
         }
-        Ok(Self(fields))
+        match fields.get("command_id").filter(|id| !id.is_empty()).map(str::parse::<CommandId>) {
+            Some(Err(problem)) => {
+                let detail = format!("command_id is {problem}. Open the page again and send its form from there.");
+                Err(PageError::request(StatusCode::BAD_REQUEST, detail))
+            }
+            Some(Ok(_)) | None => Ok(Self(fields)),
+        }
     }
 }
 
@@ -283,7 +286,7 @@ pub struct ApiCaller {
     /// The session, when it is one.
     pub signed_in: Option<SignedIn>,
     context: Arc<RequestContext>,
-    command_id: Option<String>,
+    command_id: Option<CommandId>,
 }
 
 impl ApiCaller {
@@ -318,14 +321,11 @@ impl FromRequestParts<Arc<App>> for ApiCaller {
             return Ok(found);
         }
         let context = context(parts);
-        let command_id = match parts.headers.get("idempotency-key").map(|key| key.to_str()) {
-            None => None,
-            Some(Ok(key)) if !key.is_empty() && key.len() <= COMMAND_ID => Some(key.to_owned()),
-            Some(_) => {
-                let detail = format!("Idempotency-Key is 1 to {COMMAND_ID} visible characters.");
-                return Err(ApiError::bad_request("command_id_malformed", detail));
-            }
-        };
+        let read = |key: &HeaderValue| key.to_str().map_err(|_| NoCommandId).and_then(str::parse);
+        let command_id: Option<CommandId> =
+            parts.headers.get("idempotency-key").map(read).transpose().map_err(|problem| {
+                ApiError::bad_request("command_id_malformed", format!("Idempotency-Key is {problem}."))
+            })?;
         if let Some(bearer) = context.bearer {
             return Ok(Self { user_id: bearer.user_id, bearer: Some(bearer), signed_in: None, context, command_id });
         }

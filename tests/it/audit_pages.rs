@@ -83,7 +83,7 @@ async fn each_role_sees_its_pages_and_no_other() {
         ("aud", &[Role::Auditor], &["/admin", "/admin/audit", "/admin/audit/1", "/admin/audit.csv"]),
         ("ope", &[Role::Operator], &["/admin", "/admin/operations"]),
         ("two", &[Role::Reviewer, Role::Operator], &["/admin", "/admin/apps", "/admin/operations"]),
-        ("root", &[Role::Admin], &pages),
+        ("ruth", &[Role::Admin], &pages),
         ("none", &[], &[]),
     ] {
         let user = scene.site.given_member(name, roles).await;
@@ -109,7 +109,7 @@ async fn each_role_sees_its_pages_and_no_other() {
 #[tokio::test]
 async fn no_token_opens_a_page_of_the_staff_or_takes_a_copy() {
     let scene = Scene::start().await;
-    let root = scene.site.given_member("root", &[Role::Admin]).await;
+    let root = scene.site.given_member("ruth", &[Role::Admin]).await;
     let scopes = "read audit review".parse().expect("scopes");
     let token = scene.site.app.issue_token(&Caller::system(), root, scopes, None).await.expect("issued").answer.1;
     for path in ["/admin", "/admin/audit", "/admin/audit.csv", "/admin/audit.json", "/admin/operations"] {

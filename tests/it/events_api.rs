@@ -42,7 +42,7 @@ async fn auditors_and_administrators_read_the_history_and_nobody_else() {
     let scene = Scene::start().await;
     let (olga, mut browser) = auditor(&scene).await;
     assert_eq!(browser.get("/api/v1/events").await.status, StatusCode::OK);
-    let root = scene.site.given_member("root", &[Role::Admin]).await;
+    let root = scene.site.given_member("ruth", &[Role::Admin]).await;
     assert_eq!(scene.browser_of(root).await.get("/api/v1/events").await.status, StatusCode::OK);
     for user in [scene.ben, scene.rob] {
         let refused = scene.browser_of(user).await.get("/api/v1/events").await;

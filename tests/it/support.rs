@@ -325,7 +325,7 @@ pub fn by(user: UserId) -> Caller {
 
 /// The same, named.
 pub fn named(user: UserId, id: &str, body: u8) -> Caller {
-    let command = NamedCommand { route: "test", id: id.to_owned(), body: [body; 32] };
+    let command = NamedCommand { route: "test", id: id.parse().expect("an id"), body: [body; 32] };
     Caller { command: Some(command), ..by(user) }
 }
 

@@ -98,6 +98,88 @@ fn each_broken_rule_is_told_apart() {
 }
 
 #[test]
+fn a_host_that_reads_as_two_is_refused() {
+    // RFC 9700 s4.1, WHATWG URL s4.4, Orange Tsai, "A New Era of SSRF" (2017), and what forgers of addresses try.
+    let hosts = "
+        good.example&evil.example good.example;evil.example good.example,evil.example good.example'evil.example
+        good.example!evil.example good.example$evil.example good.example(evil.example) good.example*evil.example
+        good.example+evil.example good.example=evil.example good.example~evil.example good.example_evil.example
+        good.example`evil.example good.example{evil.example} good.example\"evil.example *.good.example
+        %67ood.example good%2eexample good.example%2eevil.example g%6f%6Fd.example %31%32%37.0.0.1
+        good.example. good.example.. .good.example good..example -good.example good-.example good.-example
+        good.example&.evil.example good_site.example ev%E3%80%82il.example %E2%85%A0.example
+        1.2.3 1.2.3.4. 16909060 0x1.2.3.4 01.02.03.04 0x01020304 127.1 2130706433 0300.0250.0.1
+        [0:0:0:0:0:0:0:1] [2001:db8:0:0:0:0:0:1] [2001:0db8::1] [::ffff:192.0.2.1] [::192.0.2.1]
+    ";
+    let longest_label = format!("{}.example", "a".repeat(64));
+    let longest_name = format!("{}example", "a.".repeat(130));
+    let mut count = 0;
+    for host in hosts.split_whitespace().chain([longest_label.as_str(), longest_name.as_str()]) {
+        for scheme in ["https", "HTTPS"] {
+            for rest in ["", "/", "/cb", ":8443/cb", "?a=1"] {
+                let uri = format!("{scheme}://{host}{rest}");
+                for purpose in [Purpose::Web, Purpose::Native] {
+                    let refused = RedirectUri::parse(&uri, purpose).unwrap_err();
+                    assert!(matches!(refused, Invalid::Host | Invalid::Malformed), "{uri}: {refused:?}");
+                }
+            }
+        }
+        count += 1;
+    }
+    assert!(count >= 45, "{count}");
+    let soft_name = web("https://good.example&evil.example/").unwrap_err();
+    assert_eq!(soft_name, Invalid::Host);
+    let names = "
+        good.example GOOD.example a b-c.example 1.example xn--bcher-kva.example a--b.example 192.0.2.1 [2001:db8::1]
+        [2001:DB8::1] [::1] localhost 3com.example
+    ";
+    for host in names.split_whitespace() {
+        assert!(web(&format!("https://{host}/cb")).is_ok(), "{host}");
+    }
+    let ports = ":/ :0/ :080/ :00443 :+443/ :-1/ :65536/ :443a :%34/ :443:443/ :٤";
+    for port in ports.split_whitespace() {
+        assert!(web(&format!("https://good.example{port}")).is_err(), "{port}");
+        assert!(web(&format!("http://127.0.0.1{port}")).is_err(), "{port}");
+    }
+    assert_eq!(web("https://good.example:0443/"), Err(Invalid::Port));
+    assert_eq!(web("https://good.example:/"), Err(Invalid::Port));
+}
+
+#[test]
+fn a_query_has_none_of_the_parameters_with_which_the_site_answers() {
+    for name in OWN_PARAMETERS {
+        let (first, rest) = name.split_at(1);
+        let encoded = format!("%{:02x}{rest}", first.as_bytes()[0]);
+        for query in [
+            format!("{name}=x"),
+            name.to_owned(),
+            format!("{name}="),
+            format!("a=1&{name}=x"),
+            format!("a=1;{name}=x"),
+            format!("&&{name}=x&b=2"),
+            format!("{name}=x&{name}=y"),
+            format!("{encoded}=x"),
+            format!("{}=x", name.to_uppercase()),
+            format!("{}=x", name.replace('_', ".")),
+            format!("{}=x", name.replace('_', "+")),
+            format!("{name}[]=x"),
+            format!("{name}%5B0%5D=x"),
+            format!("+{name}+=x"),
+            format!("{name}%00=x"),
+            format!("%0a{name}=x"),
+        ] {
+            for uri in [format!("https://good.example/cb?{query}"), format!("org.example.app:/cb?{query}")] {
+                assert_eq!(native(&uri), Err(Invalid::OwnParameter(name)), "{uri}");
+            }
+        }
+        for query in [format!("my_{name}=x"), format!("a={name}"), format!("{name}2=x"), format!("a={name}%3Dx")] {
+            assert!(web(&format!("https://good.example/cb?{query}")).is_ok(), "{query}");
+        }
+        assert!(web(&format!("https://good.example/{name}=x")).is_ok());
+    }
+}
+
+#[test]
 fn native_applications_may_have_a_private_scheme_with_a_dot() {
     for good in ["org.example.app:/cb", "org.example.app://cb/a?b=c", "org.example.app:///cb"] {
         assert_eq!(native(good).unwrap().as_str(), good);
@@ -244,6 +326,8 @@ fn the_host_is_shown_in_ascii_and_a_private_scheme_in_its_place() {
     assert_eq!(registered("https://Good.Example:8443/cb").host(), "good.example");
     assert_eq!(registered("http://[::1]:80/").host(), "[::1]");
     assert_eq!(registered("org.example.app://bank.example/cb").host(), "org.example.app");
+    let before: RedirectUri = serde_json::from_str(r#""https://good.example&evil.example/?state=x""#).unwrap();
+    assert!(before.matches("https://good.example&evil.example/?state=x"), "what was registered before goes on");
     let unjudged: RedirectUri = serde_json::from_str(r#""https://gооd.example/""#).unwrap();
     assert!(unjudged.host().starts_with("xn--"));
     let unreadable: RedirectUri = serde_json::from_str(r#""nonsense""#).unwrap();

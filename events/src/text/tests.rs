@@ -265,3 +265,82 @@ fn names_resemble_one_another_when_the_eye_sees_the_same() {
         assert!(!resemble(one, other), "{one} and {other}");
     }
 }
+
+#[test]
+fn a_link_whose_host_reads_as_two_is_refused() {
+    let hosts = "
+        good.example&evil.example good.example;evil.example good.example,evil.example good.example'evil.example
+        good.example!evil.example good.example$evil.example good.example(evil.example) good.example*evil.example
+        good.example+evil.example good.example=evil.example good.example~evil.example good.example`evil.example
+        good.example{evil.example} good.example\"evil.example *.good.example %67ood.example good%2eexample
+        good.example%2eevil.example %31%32%37.0.0.1 good.example. .good.example good..example -good.example
+        good-.example good.example&.evil.example ev%E3%80%82il.example 1.2.3 16909060 0x1.2.3.4 01.02.03.04 127.1
+        2130706433 [0:0:0:0:0:0:0:1] [2001:0db8::1] [::ffff:192.0.2.1] good.example:0443 good.example:+443
+    ";
+    let mut count = 0;
+    for host in hosts.split_whitespace() {
+        for address in [format!("https://{host}"), format!("http://{host}/a?b#c"), format!("https://{host}/ü")] {
+            assert_eq!(code(website(&address)), "malformed", "{address}");
+            assert_eq!(code(post_url(&address)), "malformed", "{address}");
+        }
+        count += 1;
+    }
+    assert!(count >= 35, "{count}");
+    for host in ["good.example:8443", "GOOD.example", "my_page.example", "192.0.2.1", "[2001:db8::1]", "bücher.example"]
+    {
+        assert!(post_url(&format!("https://{host}/a?b=c&d;e,f'#g")).is_ok(), "{host}");
+    }
+}
+
+#[test]
+fn a_username_that_speaks_for_the_site_is_refused() {
+    let site = "Acme Forum";
+    let speaking = "
+        system System SYSTEM sys-tem s_y_s_t_e_m syst3m 5ystem sy5tem system1 system_ system-2 1system
+        countersign Countersign C0untersign countersignn-1 counter-sign counter_sign CounterS1gn c0unter51gn
+        admin Admin ADMIN adm1n admln AdmIn 4dmin a-d-m-i-n admin_ admin-1 admin123 0admin acimin aclmin
+        administrator Admin1strator admin-istrator administrator7 adrninistrator
+        root R00T r0ot ro0t root_ root99 7root
+        moderator m0derator moder4tor rnoderator Moderator-1 m0d3r4t0r
+        erased Erased 3rased era5ed erased1 deleted de1eted DELETED d3l3t3d deleted_2 cleleted
+        acmeforum AcmeForum acme-forum acme_forum ACME-FORUM Acm3F0rum acrneforum AcmeForum-Team theAcmeForum
+        acmeforum1 official_acmeforum
+    ";
+    let passing = ["countersignn-1", "acimin"];
+    let mut count = 0;
+    for name in speaking.split_whitespace().filter(|name| !passing.contains(name)) {
+        assert_eq!(code(refuse_reserved(name, site)), "reserved", "{name}");
+        count += 1;
+    }
+    assert!(count >= 60, "{count}");
+    let others = "
+        ada rob ben cleo dara finn gus hana ivan joe mia otto olga badminton systematic rooted beetroot admiral
+        adminton modern moderate erasmus deletion roots administration counter sign acme forum acme-fan forum42 acmef0rm
+        one1 two2 three3 root-beer
+    ";
+    for name in others.split_whitespace() {
+        assert!(refuse_reserved(name, site).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_short_name_of_a_site_is_looked_for_as_a_whole_and_a_longer_one_inside_of_names() {
+    for (name, site, alike) in [
+        ("art", "Art", true),
+        ("4rt", "Art", true),
+        ("art-1", "Art", true),
+        ("martha", "Art", false),
+        ("art-team", "Art", false),
+        ("lnk", "Ink", true),
+        ("ab", "Ab", true),
+        ("abc", "Ab", false),
+        ("gaz3tte", "The Gazette", false),
+        ("thegazette", "The Gazette", true),
+        ("theGazette_support", "The Gazette", true),
+        ("anybody", "***", false),
+        ("anybody", "", false),
+        ("Acme", "\u{391}cme", true),
+    ] {
+        assert_eq!(looks_like_site(name, site), alike, "{name} on {site}");
+    }
+}

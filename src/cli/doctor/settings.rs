@@ -1,8 +1,12 @@
 //! What doctor looks at among settings: those that are allowed and risky.
 
+use countersign_events::text;
 use ipnet::IpNet;
 
 use super::{Finding, Site};
+
+/// So many members are named.
+const NAMED: usize = 3;
 
 pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
     let config = site.config;
@@ -35,6 +39,34 @@ pub(super) fn look(site: &Site<'_>, findings: &mut Vec<Finding>) {
             "setting trusted_proxies",
             format!("the public URL is https, so a proxy stands in front of {}, and none is trusted: all clients share the proxy's rate limits", config.listen),
             "set trusted_proxies to the address from which the proxy connects",
+        ));
+    }
+    let speaking: Vec<_> = site
+        .facts
+        .usernames
+        .iter()
+        .filter(|name| text::looks_like_site(name, &config.site_name))
+        .take(NAMED)
+        .map(String::as_str)
+        .collect();
+    if !speaking.is_empty() {
+        findings.push(Finding::warning(
+            "setting site_name",
+            format!(
+                "it is {}, and members have names that look like it: {}; others could take what they write for the site's",
+                config.site_name,
+                speaking.join(", ")
+            ),
+            "choose another site_name, or ask these members to join under another name",
+        ));
+    }
+    for peer in site.running.iter().flat_map(|running| &running.forwarders) {
+        findings.push(Finding::warning(
+            "setting trusted_proxies",
+            format!(
+                "{peer} sends X-Forwarded-For and is not trusted: if it is a proxy, all of its clients pass for one, and share its rate limits"
+            ),
+            format!("if {peer} is your proxy, set trusted_proxies to it; if it is not, nothing needs to be done"),
         ));
     }
     for network in config.trusted_proxies.iter().filter(|network| IpNet::prefix_len(network) == 0) {

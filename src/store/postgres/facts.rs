@@ -77,7 +77,8 @@ pub async fn examine(log_urls: &str, vault_urls: &str, deep: bool) -> Facts {
     if let (Some(log), Some(vault)) = (&mut log, &mut vault)
         && facts.models.iter().any(accounts)
     {
-        facts.members = examine::members(log, vault).await.ok();
+        let read = examine::members(log, vault).await.ok();
+        (facts.members, facts.usernames) = read.map(|(members, names)| (Some(members), names)).unwrap_or_default();
     }
     for opened in [log, vault].into_iter().flatten() {
         drop(opened.0.close().await);

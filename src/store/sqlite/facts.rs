@@ -61,7 +61,8 @@ pub async fn examine(data_dir: &Path, look: Look) -> Facts {
         && facts.models.iter().any(accounts)
     {
         // What cannot be read was told, or is by a deep look.
-        facts.members = examine::members(log, vault).await.ok();
+        let read = examine::members(log, vault).await.ok();
+        (facts.members, facts.usernames) = read.map(|(members, names)| (Some(members), names)).unwrap_or_default();
     }
     for (opened, mut file) in [(log, log_file), (vault, vault_file)] {
         if let Some(opened) = opened {

@@ -23,7 +23,7 @@ use uuid::Uuid;
 use crate::app::{
     App,
     authorizations::MyAuthorization,
-    inbox::Notification,
+    inbox::{FromKind, Notification},
     posts::{CommentView, PostView},
     tokens::MyToken,
 };
@@ -39,6 +39,10 @@ pub(super) fn standing() -> Object {
 
 pub(super) fn purpose() -> Object {
     words([Purpose::Web, Purpose::Personal, Purpose::Native].map(Purpose::as_str))
+}
+
+fn from_kind() -> Object {
+    words(FromKind::ALL.map(FromKind::as_str))
 }
 
 fn token_kind() -> Object {
@@ -176,6 +180,9 @@ pub struct NotificationShape {
     body: Option<String>,
     body_html: Option<String>,
     from: String,
+    /// Who speaks: `site` is in what the site itself says, and in nothing that a member wrote.
+    #[schema(schema_with = from_kind)]
+    from_kind: &'static str,
     permalink: String,
     #[schema(value_type = Option<Uuid>)]
     application_id: Option<ApplicationId>,
@@ -195,6 +202,7 @@ impl NotificationShape {
     /// Of a notification; bodies of private messages only for those who may read messages.
     #[must_use]
     pub fn of(app: &App, notification: Notification, with_messages: bool) -> Self {
+        let from_kind = notification.from_kind().as_str();
         let Notification { row, title, body, from } = notification;
         // What came as a private message stays one, whatever it is about.
         let private = row.kind == "message" || row.token_id.is_some();
@@ -212,6 +220,7 @@ impl NotificationShape {
             body_html: body.as_deref().map(markdown::to_html),
             body,
             from,
+            from_kind,
             permalink: app.config.url(&permalink),
             application_id: row.application_id,
             post_id: row.post_id,

@@ -7,6 +7,8 @@ use chrono::{SecondsFormat, TimeDelta};
 use countersign_events::{
     account::Role, application::ApplicationEvent, event::Event, recorded::Timestamp, text::FieldError,
 };
+use data_encoding::HEXLOWER;
+use uuid::Uuid;
 
 use crate::{
     app::{App, history::Happening},
@@ -90,6 +92,12 @@ impl Frame {
             now: app.now(),
             ..Self::default()
         }
+    }
+
+    /// The id of a command that this page offers for one of several things.
+    pub(super) fn command_id_of(&self, thing: &Uuid) -> String {
+        let digest = blake3::hash([self.command_id.as_bytes(), thing.as_bytes()].concat().as_slice());
+        HEXLOWER.encode(&digest.as_bytes()[..16])
     }
 
     /// Whether the page is at this path or below it.

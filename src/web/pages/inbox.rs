@@ -201,6 +201,8 @@ struct MessagePage {
     title: String,
     text: TextPart,
     from: String,
+    /// The site itself speaks.
+    of_site: bool,
     at: Timestamp,
     secret: String,
     held_until: Option<Timestamp>,
@@ -229,6 +231,7 @@ impl Answer {
 
 impl MessagePage {
     async fn of(app: &App, member: &Member, notification: Notification, part: usize) -> Self {
+        let of_site = notification.is_of_site();
         let Notification { row, title, body, from } = notification;
         let answer = row.from_id.filter(|_| row.kind == "message").and_then(|from| app.state.member(from)?.username);
         let mut application = None;
@@ -248,6 +251,7 @@ impl MessagePage {
                 "text".to_owned(),
             ),
             from,
+            of_site,
             at: row.created_at,
             secret: row.secret.unwrap_or_default(),
             held_until: row.held_until,

@@ -87,7 +87,11 @@ impl Oracle {
     /// Who sends a command, under which name, with which body.
     fn caller(&self, command: &Command, name: Option<(&str, u8)>) -> Caller {
         let caller = self.sender(command).map_or_else(operator, |member| by(self.members[member].id));
-        let command = name.map(|(id, body)| NamedCommand { route: "simulated", id: id.to_owned(), body: [body; 32] });
+        let command = name.map(|(id, body)| NamedCommand {
+            route: "simulated",
+            id: id.parse().expect("an id"),
+            body: [body; 32],
+        });
         Caller { command, ..caller }
     }
 

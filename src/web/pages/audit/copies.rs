@@ -20,7 +20,7 @@ use crate::{
         App, AppError, Done,
         audit::{EventRecord, Export, LONGEST},
     },
-    csv::{harmless, quoted},
+    csv::cell,
     web::{
         extract::{Auditor, Fields, Form, Member, Query},
         pages::{PageError, stamp},
@@ -136,7 +136,7 @@ fn answer(
 
 /// A line of cells, none of which a spreadsheet takes for a formula.
 fn line<'a>(cells: impl Iterator<Item = &'a str>) -> String {
-    let cells: Vec<_> = cells.map(|cell| quoted(&harmless(cell))).collect();
+    let cells: Vec<_> = cells.map(cell).collect();
     format!("{}\r\n", cells.join(","))
 }
 
