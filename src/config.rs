@@ -35,6 +35,8 @@ macro_rules! settings {
             $($(#[doc = $help])+ pub $key: $type,)+
             /// The key above all keys, as 64 hex digits or base64 of 32 bytes; only from `COUNTERSIGN_ROOT_KEY`.
             pub root_key: Option<HiddenText>,
+            /// Variables that an orchestrator sets for a service of this name, and that are no settings.
+            pub passed_over: Vec<String>,
             origins: BTreeMap<&'static str, Origin>,
         }
 
@@ -81,6 +83,7 @@ macro_rules! settings {
                 Ok(Config {
                     $($key: layers.resolve::<$type>(stringify!($key), $default)?,)+
                     root_key: layers.root_key().map(HiddenText::new),
+                    passed_over: layers.passed_over.clone(),
                     origins: layers.into_origins(),
                 })
             }

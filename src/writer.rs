@@ -122,6 +122,11 @@ impl Writer {
         is_well
     }
 
+    /// Something else was written to the log's database: appends can be as well.
+    pub fn wrote(&self) {
+        self.well.store(true, Ordering::Relaxed);
+    }
+
     /// What it has counted, and how many commands wait for it.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]

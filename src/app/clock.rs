@@ -57,6 +57,8 @@ impl App {
         }
         let anchor = self.world.anchor();
         let stored = self.writer.job(move |log| Box::pin(log.raise_anchor(anchor))).await?;
+        // Nobody sends requests to a site that is not ready: without this only an append could tell that it takes them again.
+        self.writer.wrote();
         let far = |anchor: Anchor| (anchor.judged - anchor.destroying).to_std().is_ok_and(|off| off > LEEWAY);
         if far(stored) && !far(anchor) && stored.judged > anchor.judged {
             // What one start read is contradicted by what this one has seen.

@@ -6,17 +6,21 @@ use std::{sync::Arc, time::Duration};
 use countersign_events::{authorization::TokenRefusal, recorded::Position};
 
 pub mod operations;
+mod process;
 
 use super::{App, AppError, tokens::BearerError};
 use crate::{
     metrics::{Family, Value},
     projector::Progress,
-    store::Head,
+    store::{Head, ReviewFilter},
     token_state::{Bearer, TokenError},
 };
 
 /// Whoever asks whether the site is ready is answered within this.
 const SOON: Duration = Duration::from_secs(1);
+
+/// The databases of a data directory that grow with use, with their write-ahead logs.
+const FILES: [&str; 4] = ["log.db", "log.db-wal", "vault.db", "vault.db-wal"];
 
 /// How a trailing read model follows the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,13 +81,14 @@ impl App {
     }
 
     /// Everything there is to measure, for Prometheus.
-    ///
-    /// # Errors
-    /// [`AppError::Store`].
     #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
-    pub async fn families(self: &Arc<Self>) -> Result<Vec<Family>, AppError> {
-        let head = self.log.head().await?;
-        let following = self.following(head).await?;
+    pub async fn families(self: &Arc<Self>) -> Vec<Family> {
+        // While the log is away, what needs no log is told all the same, or no alert could tell that it is away.
+        let head = tokio::time::timeout(SOON, self.log.head()).await.ok().and_then(Result::ok);
+        let following = match head {
+            Some(head) => self.following(head).await.unwrap_or_default(),
+            None => vec![],
+        };
         let each = |name, help, of: fn(&Following) -> f64| {
             let samples = following.iter().map(|one| (one.name, Value::Gauge(of(one))));
             Family::by(name, help, "projection", samples)
@@ -116,14 +121,9 @@ impl App {
                 Value::Counter(self.forwarders.requests()),
             ),
             Family::single(
-                "countersign_log_head_position",
-                "Position of the last event in the log",
-                Value::Gauge(head.position.0 as f64),
-            ),
-            Family::single(
-                "countersign_log_epoch",
-                "Raised by whatever may have cut the log, such as a restore",
-                Value::Gauge(f64::from(head.epoch)),
+                "countersign_log_answers",
+                "1 while the log answers; without it nothing is known of its end and of the read models",
+                Value::Gauge(f64::from(u8::from(head.is_some()))),
             ),
             each(
                 "countersign_projection_position",
@@ -145,8 +145,63 @@ impl App {
                 one.parked as f64
             }),
         ]);
+        families.extend(process::families());
+        families.extend(self.place_families());
+        if head.is_some() {
+            families.extend(self.queue_families().await);
+        }
+        families.extend(head.into_iter().flat_map(|head| {
+            [
+                Family::single(
+                    "countersign_log_head_position",
+                    "Position of the last event in the log",
+                    Value::Gauge(head.position.0 as f64),
+                ),
+                Family::single(
+                    "countersign_log_epoch",
+                    "Raised by whatever may have cut the log, such as a restore",
+                    Value::Gauge(f64::from(head.epoch)),
+                ),
+            ]
+        }));
         families.sort_by_key(|family| family.name);
-        Ok(families)
+        families
+    }
+
+    /// What lies in the data directory, and how much room there is; nothing of a database.
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    fn place_families(&self) -> Vec<Family> {
+        let leads = Value::Gauge(f64::from(u8::from(self.leads())));
+        let mut families =
+            vec![Family::single("countersign_leads", "1 while this node does what one node does for all", leads)];
+        if self.is_one_of_many() {
+            return families;
+        }
+        let directory = &self.config.data_dir;
+        let sizes = FILES.into_iter().filter_map(|file| {
+            let bytes = std::fs::metadata(directory.join(file)).ok()?.len();
+            Some((file, Value::Gauge(bytes as f64)))
+        });
+        let help = "Sizes of the databases and their write-ahead logs";
+        families.push(Family::by("countersign_file_bytes", help, "file", sizes));
+        families.extend(operations::free(directory).map(|bytes| {
+            let help = "Room on the disk of the data directory";
+            Family::single("countersign_disk_free_bytes", help, Value::Gauge(bytes as f64))
+        }));
+        families
+    }
+
+    /// What waits for reviewers; nothing when the log does not say.
+    #[expect(clippy::cast_precision_loss, reason = "metrics are floating point")]
+    async fn queue_families(&self) -> Vec<Family> {
+        let waiting = ReviewFilter { waiting: true, ..self.review_filter(0) };
+        let counted = (self.review_count(&waiting).await, self.overdue_count().await);
+        let (Ok(waiting), Ok(overdue)) = counted else { return vec![] };
+        let gauge = |name, help, count: u64| Family::single(name, help, Value::Gauge(count as f64));
+        vec![
+            gauge("countersign_review_waiting", "Applications and changes that wait for a reviewer", waiting),
+            gauge("countersign_review_overdue", "Those that wait longer than they should", overdue),
+        ]
     }
 
     /// Whether log and vault are those of this site, and the newest.

@@ -48,6 +48,13 @@ pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
     if config.demo {
         demo::prepare(&place, &config).await?;
     }
+    if !config.passed_over.is_empty() {
+        let variables = config.passed_over.join(", ");
+        tracing::warn!(
+            variables,
+            "these variables are no settings: an orchestrator sets them for a service of this name"
+        );
+    }
     let app = place.start(config, world).await?;
     app.notice_configuration().await?;
     place.made();

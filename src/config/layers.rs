@@ -50,6 +50,8 @@ enum Raw {
 /// Of every key that was given anywhere, the value of the highest layer.
 pub(super) struct Layers {
     given: BTreeMap<&'static str, (Origin, Raw)>,
+    /// Variables that an orchestrator sets, and that are no settings.
+    pub(super) passed_over: Vec<String>,
 }
 
 impl Layers {
@@ -57,8 +59,9 @@ impl Layers {
         flags: &Flags,
         variables: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut named_file = None;
+        let (mut named_file, mut passed_over) = (None, vec![]);
         let mut environment: BTreeMap<&'static str, (Origin, Raw)> = BTreeMap::new();
+        let mut from_files = vec![];
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix(PREFIX) else {
                 continue;
@@ -68,8 +71,18 @@ impl Layers {
             }
             match known(|key| variable(key) == name) {
                 _ if rest == "CONFIG" => named_file = Some(PathBuf::from(value)),
+                Some(key) if from_files.contains(&key) => return Err(given_twice(key)),
                 Some(key) => drop(environment.insert(key, (Origin::Environment, Raw::Text(value)))),
-                None => return Err(unknown_variable(name)),
+                None if is_of_an_orchestrator(rest, &value) => passed_over.push(name),
+                None => match of_a_file(&name, &value)? {
+                    Some((key, text)) => {
+                        if environment.insert(key, (Origin::Environment, Raw::Text(text))).is_some() {
+                            return Err(given_twice(key));
+                        }
+                        from_files.push(key);
+                    }
+                    None => return Err(unknown_variable(name)),
+                },
             }
         }
         // The flag itself takes no empty path.
@@ -83,7 +96,7 @@ impl Layers {
             not_empty(key, &origin, &raw)?;
             given.insert(key, (origin, raw));
         }
-        Ok(Self { given })
+        Ok(Self { given, passed_over })
     }
 
     pub(super) fn resolve<T: Setting>(&self, key: &'static str, default: &str) -> Result<T, ConfigError> {
@@ -116,6 +129,48 @@ impl Layers {
 /// The variable of a key: `COUNTERSIGN_LISTEN`.
 pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_ascii_uppercase())
+}
+
+/// Whether a variable is one of those that Kubernetes and Docker set in every container for a service called `countersign`,
+/// or `countersign-` and something: `COUNTERSIGN_SERVICE_HOST`, `COUNTERSIGN_PORT=tcp://10.0.0.1:80`,
+/// `COUNTERSIGN_PORT_80_TCP_ADDR`.
+fn is_of_an_orchestrator(rest: &str, value: &str) -> bool {
+    let protocols = ["TCP", "UDP", "SCTP"];
+    let (name, after) = rest.split_once("SERVICE_").unwrap_or(("", ""));
+    let is_service =
+        (name.is_empty() || name.ends_with('_')) && (after == "HOST" || after == "PORT" || after.starts_with("PORT_"));
+    let is_address = (rest == "PORT" || rest.ends_with("_PORT"))
+        && value
+            .split_once("://")
+            .is_some_and(|(scheme, _)| protocols.iter().any(|it| it.eq_ignore_ascii_case(scheme)));
+    let of_port = rest.strip_prefix("PORT_").or_else(|| rest.split_once("_PORT_").map(|(_, port)| port));
+    let of_port = of_port.and_then(|port| port.split_once('_'));
+    let is_of_port = of_port.is_some_and(|(number, kind)| {
+        let protocol = kind.split('_').next().unwrap_or_default();
+        number.parse::<u16>().is_ok() && protocols.contains(&protocol)
+    });
+    is_service || is_address || is_of_port
+}
+
+/// The value of a setting whose variable names a file, such as `COUNTERSIGN_ROOT_KEY_FILE`: how orchestrators hand over secrets.
+fn of_a_file(name: &str, path: &str) -> Result<Option<(&'static str, String)>, ConfigError> {
+    let Some(key) = name.strip_suffix("_FILE").and_then(|name| known(|key| variable(key) == name)) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Refused {
+        place: name.to_owned(),
+        problem: format!("names the file {path}, which cannot be read: {error}"),
+    })?;
+    // A line break at the end is the editor's.
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    Ok(Some((key, text.to_owned())))
+}
+
+fn given_twice(key: &str) -> ConfigError {
+    ConfigError::Refused {
+        place: format!("{0} and {0}_FILE", variable(key)),
+        problem: "are both set: remove one of them".to_owned(),
+    }
 }
 
 /// The key as the file spells it, with its table: `limits.login_per_minute`.

@@ -323,3 +323,65 @@ fn help_names_the_variable_and_the_default_of_every_flag() {
     }
     assert!(help.contains("[env: COUNTERSIGN_LIMITS_API_PER_MINUTE] [default: 600]"), "{help}");
 }
+
+#[test]
+fn what_an_orchestrator_sets_for_a_service_of_this_name_is_passed_over_and_a_mistake_is_not() {
+    for (name, value) in [
+        ("COUNTERSIGN_SERVICE_HOST", "10.96.0.12"),
+        ("COUNTERSIGN_SERVICE_PORT", "8080"),
+        ("COUNTERSIGN_SERVICE_PORT_HTTP", "8080"),
+        ("COUNTERSIGN_PORT", "tcp://10.96.0.12:8080"),
+        ("COUNTERSIGN_PORT_8080_TCP", "tcp://10.96.0.12:8080"),
+        ("COUNTERSIGN_PORT_8080_TCP_PROTO", "tcp"),
+        ("COUNTERSIGN_PORT_8080_TCP_PORT", "8080"),
+        ("COUNTERSIGN_PORT_8080_TCP_ADDR", "10.96.0.12"),
+        ("COUNTERSIGN_PORT_53_UDP_ADDR", "10.96.0.12"),
+        ("COUNTERSIGN_VAULT_SERVICE_HOST", "10.96.0.13"),
+        ("COUNTERSIGN_VAULT_PORT", "tcp://10.96.0.13:5432"),
+        ("COUNTERSIGN_VAULT_PORT_5432_TCP_ADDR", "10.96.0.13"),
+    ] {
+        let config = load(&[], &[(name, value)]).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(config.passed_over, [name]);
+    }
+    for (name, value) in [
+        ("COUNTERSIGN_PORT", "8080"),
+        ("COUNTERSIGN_HOST", "127.0.0.1"),
+        ("COUNTERSIGN_PORT_HTTP_TCP", "x"),
+        ("COUNTERSIGN_SERVICE", "x"),
+        ("COUNTERSIGN_MYSERVICE_HOST", "x"),
+        ("COUNTERSIGN_LISTENS", "127.0.0.1:80"),
+    ] {
+        let told = load(&[], &[(name, value)]).map(drop).expect_err(name);
+        assert!(told.contains(name), "{told}");
+    }
+}
+
+#[test]
+fn a_secret_can_lie_in_a_file_that_a_variable_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let token = file("token", "a-token-for-prometheus\n");
+    let config = load(&[], &[("COUNTERSIGN_METRICS_TOKEN_FILE", &token)]).unwrap();
+    assert_eq!(config.metrics_token.unwrap().expose(), "a-token-for-prometheus");
+    let key = file("key", &format!("{}\r\n", "5c".repeat(32)));
+    let config = load(&[], &[("COUNTERSIGN_ROOT_KEY_FILE", &key)]).unwrap();
+    assert_eq!(config.root_key.unwrap().expose(), "5c".repeat(32));
+    let missing = load(&[], &[("COUNTERSIGN_ROOT_KEY_FILE", "/nowhere/key")]).map(drop).unwrap_err();
+    assert!(missing.contains("COUNTERSIGN_ROOT_KEY_FILE names the file /nowhere/key"), "{missing}");
+    let empty = file("empty", "\n");
+    let told = load(&[], &[("COUNTERSIGN_METRICS_TOKEN_FILE", &empty)]).map(drop).unwrap_err();
+    assert!(told.contains("is empty"), "{told}");
+    for order in [
+        ["COUNTERSIGN_METRICS_TOKEN", "COUNTERSIGN_METRICS_TOKEN_FILE"],
+        ["COUNTERSIGN_METRICS_TOKEN_FILE", "COUNTERSIGN_METRICS_TOKEN"],
+    ] {
+        let both =
+            order.map(|name| (name, if name.ends_with("FILE") { token.as_str() } else { "another-token-that-fits" }));
+        let told = load(&[], &both).map(drop).unwrap_err();
+        assert!(told.contains("are both set"), "{told}");
+    }
+}

@@ -28,8 +28,7 @@ pub(super) async fn show(
     let peer = peer.map(|axum::Extension(ConnectInfo(address))| address);
     let names = OwnNames { host: app.config.public_url.host_str(), asked: uri.host() };
     allowed(peer, &headers, names, app.config.metrics_token.as_ref())?;
-    let families = app.families().await.map_err(|error| Refused::Failed(error.to_string()))?;
-    let (kind, text) = metrics::text(families).map_err(|error| Refused::Failed(error.to_string()))?;
+    let (kind, text) = metrics::text(app.families().await).map_err(|error| Refused::Failed(error.to_string()))?;
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

@@ -103,4 +103,5 @@ mod support;
 mod third_party;
 mod tidy;
 mod vault_contract;
+mod walked;
 mod writer;

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser_double::{Answer, Browser},
+    databases::Database,
     running_site::{RunningSite, answer, between, http, text_of, with_token},
     support::TestApp,
 };
@@ -234,6 +235,7 @@ async fn the_guide_for_operators_names_every_metric_and_no_other() {
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .filter(|(name, _)| name.starts_with("countersign_") || name.starts_with("process_"))
+        .filter(|(_, rest)| Database::of_this_run() == Database::Sqlite || !rest.contains("; on SQLite |"))
         .map(|(name, rest)| (name, rest.split(" |").next().expect("a kind")))
         .collect();
     assert_eq!(told, real);
@@ -376,5 +378,30 @@ async fn without_a_collector_at_its_address_the_site_serves_all_the_same() {
     for _ in 0..20 {
         let asked = with_token(&http(), &format!("{}/api/v1/token", site.url()), &token).await;
         assert_eq!(asked.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn postgres_metrics_speak_while_the_database_is_away() {
+    if !crate::postgres_server::require() {
+        return;
+    }
+    let server = crate::postgres_server::start(&[]).expect("a server is installed");
+    let (at, _) = server.url.rsplit_once('/').expect("a URL with a database");
+    let url = format!("{at}/site");
+    crate::postgres_server::run(&mut crate::postgres_server::connect(&server.url).await, "create database site").await;
+    let node = RunningSite::node(&url, &[]);
+    let metrics = async || answer(http().get(format!("{}/metrics", node.url()))).await;
+    let there = metrics().await;
+    assert!(there.body.contains("\ncountersign_log_answers 1"), "{}", there.body);
+    drop(server);
+    for _ in 0..3 {
+        let away = metrics().await;
+        assert_eq!(away.status, axum::http::StatusCode::OK, "{}", away.body);
+        assert!(away.body.contains("\ncountersign_log_answers 0"), "{}", away.body);
+        assert!(
+            away.body.contains("\nprocess_resident_memory_bytes ") && away.body.contains("countersign_connections ")
+        );
+        assert!(!away.body.contains("\ncountersign_log_head_position "), "what is not known is not told");
     }
 }

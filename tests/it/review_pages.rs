@@ -417,7 +417,7 @@ async fn a_proposed_change_stands_beside_what_is_approved_with_what_it_adds() {
             "<li><strong>Vote in your name</strong></li>",
             ">Approve change</button>",
             ">Deny change</button>",
-            ">Revoke</button>",
+            "<summary>Revoke</summary>",
         ],
     );
     let listed = cast.get(Credential::Session(&cast.rob), "/admin/apps").await;

@@ -132,7 +132,8 @@ async fn size(path: &PathBuf) -> u64 {
     tokio::fs::metadata(path).await.map_or(0, |about| about.len())
 }
 
-fn free(directory: &Path) -> Option<u64> {
+/// Room on the disk of a directory, in bytes.
+pub(super) fn free(directory: &Path) -> Option<u64> {
     let about = rustix::fs::statvfs(directory).ok()?;
     Some(about.f_bavail.saturating_mul(about.f_frsize))
 }
