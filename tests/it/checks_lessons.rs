@@ -79,16 +79,20 @@ async fn a_token_authorizes_nothing_and_changes_no_setting() {
 }
 
 #[tokio::test]
-async fn a_token_beside_a_signed_in_browser_takes_the_browsers_place() {
+async fn a_token_beside_a_signed_in_browser_acts_for_nobody() {
     let scene = Scene::start().await;
     let token = scene.all_scopes_token(scene.ben).await;
     let mut cleo = scene.browser_of(scene.cleo).await;
     let csrf = cleo.get("/settings/apps").await.hidden("csrf_token");
-    let before = scene.head().await;
     let form = format!("csrf_token={csrf}&name=Mine&purpose=personal");
     let sent = cleo.send(crate::checks_scene::form_post("/settings/apps", &form, &[("authorization", &token)])).await;
-    assert!(sent.location().starts_with("/login"), "{} {}", sent.status, sent.location());
-    assert_eq!(scene.head().await, before);
+    assert!(sent.location().starts_with("/settings/apps/"), "{} {}", sent.status, sent.location());
+    let asked = scene.site.app.my_applications(scene.cleo).await.expect("hers");
+    assert!(asked.iter().any(|row| row.name == "Mine"), "it is the browser's");
+    let form = "name=Bens&purpose=personal&csrf_token=none";
+    let before = scene.head().await;
+    scene.stranger().send(crate::checks_scene::form_post("/settings/apps", form, &[("authorization", &token)])).await;
+    assert_eq!(scene.head().await, before, "alone it does nothing");
 }
 
 #[tokio::test]

@@ -51,9 +51,9 @@ impl Onlooker {
 async fn looking_at_any_door_in_any_way_appends_nothing() {
     let scene = Scene::start_with(&[("LIMITS_API_PER_MINUTE", "100000")]).await;
     let app = &scene.site.app;
-    let root = scene.site.given_member("root", &[Role::Admin]).await;
-    let post = app.publish(&by(scene.ben), scene.ben, "A post", "", "For @root").await.expect("published").answer;
-    app.send_message(&by(scene.ben), scene.ben, "root", "A letter", "Words").await.expect("sent");
+    let root = scene.site.given_member("ida", &[Role::Admin]).await;
+    let post = app.publish(&by(scene.ben), scene.ben, "A post", "", "For @ida").await.expect("published").answer;
+    app.send_message(&by(scene.ben), scene.ben, "ida", "A letter", "Words").await.expect("sent");
     scene.site.settle().await;
     let message = scene.site.newest_message(root).await;
     let scopes = "read identity notifications messages review audit".parse().expect("scopes");
@@ -101,7 +101,7 @@ async fn looking_at_any_door_in_any_way_appends_nothing() {
 async fn every_list_has_pages_and_tells_a_cursor_that_nobody_gave_and_a_parameter_that_it_does_not_know() {
     let scene = Scene::start_with(&[("LIMITS_API_PER_MINUTE", "100000")]).await;
     let app = &scene.site.app;
-    let root = scene.site.given_member("root", &[Role::Admin]).await;
+    let root = scene.site.given_member("ida", &[Role::Admin]).await;
     let post = app.publish(&by(scene.ben), scene.ben, "A post", "", "Words").await.expect("published").answer;
     app.comment(&by(scene.ben), scene.ben, post, None, "Words").await.expect("posted");
     scene.site.settle().await;

@@ -48,6 +48,7 @@ struct Clock {
 impl Clock {
     /// One that is some days off from the beginning.
     fn given(days: i64) -> Self {
+        sweep();
         let directory = tempfile::tempdir().expect("a directory");
         // The server of a database reads it as another account.
         let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -85,6 +86,18 @@ impl Clock {
     fn under(&self) -> Vec<String> {
         let variables = self.variables().into_iter().map(|(name, value)| format!("{name}={value}"));
         std::iter::once("env".to_owned()).chain(variables).collect()
+    }
+}
+
+/// Removes what processes that were killed have left under their numbers: another account's process of the same number
+/// could not begin.
+fn sweep() {
+    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let number = name.strip_prefix("sem.faketime_sem_").or_else(|| name.strip_prefix("faketime_shm_"));
+        if number.is_some_and(|number| !std::path::Path::new("/proc").join(number).exists()) {
+            drop(std::fs::remove_file(entry.path()));
+        }
     }
 }
 
