@@ -11,6 +11,7 @@ pub mod judged_time;
 pub mod keyring;
 pub mod metrics;
 mod nearest;
+pub mod ownership;
 pub mod parts;
 pub mod policy;
 pub mod projector;

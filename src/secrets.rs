@@ -4,6 +4,7 @@
 
 mod password;
 mod root_key;
+mod weakness;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 
 pub use password::{Cost, PasswordPool, UNKNOWN_USER_VERIFIER, hash_password, verify_password, verify_password_of};
 pub use root_key::{RootKey, RootKeyError};
+pub use weakness::{Weakness, weakness};
 
 /// What each key is for. A context is part of the key: changing one makes everything under it unreadable.
 pub mod context {

@@ -75,6 +75,9 @@ impl std::str::FromStr for Role {
 pub struct Roles(BTreeSet<Role>);
 
 impl Roles {
+    /// No role.
+    pub const NONE: Self = Self(BTreeSet::new());
+
     /// Whether `role` is held, by itself or because an admin holds all of them.
     #[must_use]
     pub fn allow(&self, role: Role) -> bool {

@@ -6,6 +6,7 @@ mod validity;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    account::Roles,
     application::Standing,
     decider::Decider,
     ids::{ApplicationId, SecretId, TokenId, UserId},
@@ -17,7 +18,7 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-pub use validity::{AuthorizationFacts, TokenFacts, TokenRefusal, UserFacts, token_valid};
+pub use validity::{AuthorizationFacts, TokenFacts, TokenRefusal, UserFacts, rests_on_lost_role, token_valid};
 
 /// At most so many tokens of the simple flow live for one member and application; the oldest ends.
 pub const LIVE_SIMPLE_TOKENS: usize = 5;
@@ -54,6 +55,8 @@ pub enum Ended {
     Displaced,
     /// Nobody revealed it in time.
     NeverRevealed,
+    /// Its member lost the role it rests on.
+    RoleLost,
 }
 
 impl Ended {
@@ -66,6 +69,7 @@ impl Ended {
             Self::Regenerated => "regenerated",
             Self::Displaced => "displaced",
             Self::NeverRevealed => "never_revealed",
+            Self::RoleLost => "role_lost",
         }
     }
 }
@@ -207,6 +211,20 @@ pub enum AuthorizationCommand {
         why: Ended,
         at: Timestamp,
     },
+    /// End every token that lives.
+    RevokeAll {
+        user_id: UserId,
+        application_id: ApplicationId,
+        why: Ended,
+        at: Timestamp,
+    },
+    /// End every token that rests on a role which is not among these.
+    KeepToRoles {
+        user_id: UserId,
+        application_id: ApplicationId,
+        roles: Roles,
+        at: Timestamp,
+    },
     Rescind {
         user_id: UserId,
         application_id: ApplicationId,
@@ -276,6 +294,14 @@ impl Decider for Authorization {
                 .map(|token| ended(application_id, user_id, token, why, at))
                 .into_iter()
                 .collect()),
+            C::RevokeAll { user_id, application_id, why, at } => {
+                Ok(self.unexpired(at).map(|token| ended(application_id, user_id, token, why, at)).collect())
+            }
+            C::KeepToRoles { user_id, application_id, roles, at } => Ok(self
+                .unexpired(at)
+                .filter(|token| rests_on_lost_role(token.scopes, &roles))
+                .map(|token| ended(application_id, user_id, token, Ended::RoleLost, at))
+                .collect()),
             C::Rescind { .. } if self.granted.is_none() => Ok(vec![]),
             C::Rescind { user_id, application_id, at } => {
                 Ok(vec![E::AuthorizationRescinded { application_id, user_id, at }])
@@ -319,6 +345,11 @@ impl Decider for Authorization {
 impl Authorization {
     fn live(&self, id: TokenId) -> Option<&LiveToken> {
         self.tokens.iter().find(|token| token.id == id)
+    }
+
+    /// Live tokens whose time is not over.
+    fn unexpired(&self, at: Timestamp) -> impl Iterator<Item = &LiveToken> {
+        self.tokens.iter().filter(move |token| token.expires_at.is_none_or(|end| end > at))
     }
 
     /// What has to be granted again before a personal token of these scopes can live: its member asks for it by

@@ -136,7 +136,9 @@ fn of_authorization(recorded: &Recorded<Event>, event: &AuthorizationEvent) -> V
             told(user_id, application_id),
         ],
         E::TokenIssued { application_id, user_id, kind: TokenKind::Personal, held: None, .. }
-        | E::TokenRevoked { application_id, user_id, why: Ended::Revoked | Ended::Displaced, .. } => {
+        | E::TokenRevoked {
+            application_id, user_id, why: Ended::Revoked | Ended::Displaced | Ended::RoleLost, ..
+        } => {
             vec![told(user_id, application_id)]
         }
         E::AuthorizationRescinded { application_id, user_id, .. } => {

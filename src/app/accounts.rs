@@ -1,9 +1,14 @@
 //! Members: sign up, set up the site, roles, suspension, new passwords.
 
 use countersign_events::{
-    account::{self, Account, AccountCommand, AccountRefusal, AccountStanding, Role, Username, UsernameCommand},
+    account::{
+        self, Account, AccountCommand, AccountEvent, AccountRefusal, AccountStanding, Role, Roles, Username,
+        UsernameCommand,
+    },
+    authorization::Ended,
     decider::Decider,
-    ids::{UserId, UsernameDigest, VerifierId},
+    ids::{MessageId, UserId, UsernameDigest, VerifierId},
+    inbox::{self, Inbox, InboxCommand, Topic},
     recorded::{Actor, StreamName, Version},
     site::{Site, SiteCommand},
     text,
@@ -11,8 +16,11 @@ use countersign_events::{
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
 
-use super::{App, AppError, Caller, Done, Plan, error::FieldErrors};
-use crate::store::{Link, rows::AccountRow};
+use super::{App, AppError, Caller, Done, Plan, error::FieldErrors, letters, tokens::Why};
+use crate::{
+    secrets::weakness,
+    store::{Link, rows::AccountRow},
+};
 
 /// How long a one-time link is good.
 const LINK_LIFETIME: chrono::Duration = chrono::Duration::hours(1);
@@ -31,18 +39,22 @@ impl Joining {
     pub fn new(username: &str, password: &str, repeated: Option<&str>) -> Result<Self, AppError> {
         let mut errors = FieldErrors::default();
         let username = errors.take(text::username(username));
-        let password = new_password(&mut errors, password, repeated);
+        let password = new_password(&mut errors, password, repeated, username.as_str());
         errors.check()?;
         Ok(Self { username, password })
     }
 }
 
-fn new_password(errors: &mut FieldErrors, password: &str, repeated: Option<&str>) -> Zeroizing<String> {
+fn new_password(errors: &mut FieldErrors, password: &str, repeated: Option<&str>, username: &str) -> Zeroizing<String> {
     if repeated.is_some_and(|repeated| repeated != password) {
         let message = "The two passwords differ; type the same one twice.".to_owned();
         errors.push(text::FieldError { field: "password_repeat", code: "differs", message });
     }
-    errors.take(text::password(password))
+    let password = errors.take(text::password(password));
+    if let Some(weakness) = weakness(&password, username) {
+        errors.push(text::FieldError::new("password", "weak", weakness.to_string()));
+    }
+    password
 }
 
 impl App {
@@ -181,7 +193,8 @@ impl App {
         Ok(id)
     }
 
-    /// Gives a role.
+    /// Gives a role. A token that rests on it lives no more when it was issued before the role was lost: logs of earlier
+    /// releases lack the event that ended it.
     ///
     /// # Errors
     /// No such member.
@@ -190,7 +203,7 @@ impl App {
         self.change_account(caller, user, |_| AccountCommand::GrantRole { role, at }).await
     }
 
-    /// Takes a role back.
+    /// Takes a role back, and ends the tokens that rest on it.
     ///
     /// # Errors
     /// No such member, or the last administrator.
@@ -238,7 +251,8 @@ impl App {
         self.execute(caller, || async {
             let (account, version) = self.load::<Account>(&stream).await?;
             let another = self.another_admin(user).await?;
-            let plan = Plan::answering(()).with(&stream, version, account.decide(command(another.is_some()))?);
+            let events = account.decide(command(another.is_some()))?;
+            let plan = self.ends_with_roles(user, &account, &events).await?.with(&stream, version, events);
             // Two administrators who take each other's role at once must not both win: the other one is guarded.
             Ok(match another {
                 Some((other, version)) => plan.guarded(other, version),
@@ -246,6 +260,30 @@ impl App {
             })
         })
         .await
+    }
+
+    /// The ends of tokens that rest on a role which a change of roles takes, or gives back.
+    async fn ends_with_roles(
+        &self,
+        user: UserId,
+        account: &Account,
+        events: &[AccountEvent],
+    ) -> Result<Plan<()>, AppError> {
+        let changed = events.iter().fold(account.clone(), Account::evolve);
+        let [before, after] = [account, &changed].map(|account| match account {
+            Account::Registered { roles, .. } => roles,
+            Account::Unregistered => const { &Roles::NONE },
+        });
+        if before == after {
+            return Ok(Plan::answering(()));
+        }
+        // What lives through the change rests on roles that are held before and after it.
+        let kept = before.iter().filter(|role| after.allow(*role));
+        let kept: Roles = kept.chain(after.iter().filter(|role| before.allow(*role))).collect();
+        let ends = self.ends_of_tokens(user, Why::NotOf(&kept)).await?;
+        Ok(ends
+            .into_iter()
+            .fold(Plan::answering(()), |plan, (stream, version, events)| plan.with(&stream, version, events)))
     }
 
     /// The stream of an administrator other than `user`, at the version at which they are active.
@@ -310,7 +348,8 @@ impl App {
         if holds { Ok(link) } else { Err(AppError::LinkEnded) }
     }
 
-    /// A member sets a new password through a reset link; every session of theirs ends.
+    /// A member sets a new password through a reset link; every session of theirs ends, and every token when they ask for
+    /// it. A letter tells them.
     ///
     /// # Errors
     /// [`AppError::LinkEnded`], or a password that does not do.
@@ -320,11 +359,12 @@ impl App {
         link: &str,
         password: &str,
         repeated: Option<&str>,
+        end_tokens: bool,
     ) -> Result<Done<UserId>, AppError> {
-        let mut errors = FieldErrors::default();
-        let password = new_password(&mut errors, password, repeated);
-        errors.check()?;
         let Link::Reset(user, replaced) = self.link(link).await? else { return Err(AppError::LinkEnded) };
+        let mut errors = FieldErrors::default();
+        let password = new_password(&mut errors, password, repeated, &self.state.name_of(user));
+        errors.check()?;
         let at = self.now();
         let verifier = self.keep_password(user, password).await?;
         let caller = Caller { actor: Actor::User(user), ..caller.clone() };
@@ -337,7 +377,25 @@ impl App {
                     return Err(AppError::LinkEnded);
                 }
                 let events = account.decide(AccountCommand::ChangePassword { verifier, at })?;
-                Ok(Plan::answering(()).with(&stream, version, events))
+                let mut plan = Plan::answering(()).with(&stream, version, events);
+                let ends = if end_tokens { self.ends_of_tokens(user, Why::All(Ended::GivenUp)).await? } else { vec![] };
+                let live = self.live_tokens(user).await?;
+                let ended = if end_tokens { live } else { 0 };
+                for (stream, version, events) in ends {
+                    plan = plan.with(&stream, version, events);
+                }
+                let (title, body) = letters::password_changed(
+                    &self.config.site_name,
+                    ended,
+                    live,
+                    &self.config.url("/settings/apps"),
+                    &self.config.url("/settings/authorizations"),
+                );
+                let message_id = MessageId(self.world.uuid());
+                let (title, body) = (title.as_str().into(), body.as_str().into());
+                let (from, topic, held) = (None, Topic::Letter, None);
+                let send = InboxCommand::Send { message_id, to: user, from, topic, title, body, held, at };
+                Ok(plan.with_any(&inbox::stream(user), Inbox::default().decide(send)?))
             })
             .await?;
         // This very link among them. Another password may be in force by now, with sessions of its own.

@@ -136,6 +136,7 @@ pub fn of_access(event: &AuthorizationEvent, name: &str, config: &Config) -> Let
                 Ended::Revoked => "the people who run this site ended it",
                 Ended::GivenUp | Ended::Regenerated => "you ended it",
                 Ended::NeverRevealed => "nobody revealed it in time",
+                Ended::RoleLost => "the role it rests on was taken from you",
             };
             (
                 format!("A token of “{name}” ended"),
@@ -163,6 +164,24 @@ fn strong(name: &str) -> String {
         text.push(letter);
     }
     format!("**{text}**")
+}
+
+/// A one-time link set a new password.
+pub fn password_changed(site: &str, ended: usize, live: usize, apps: &str, authorizations: &str) -> Letter {
+    let tokens = match (ended, live) {
+        (0, 0) => "No token can act for you.".to_owned(),
+        (0, 1) => "One token that can act for you goes on.".to_owned(),
+        (0, live) => format!("{live} tokens that can act for you go on."),
+        (1, _) => "The token that could act for you was ended.".to_owned(),
+        (ended, _) => format!("The {ended} tokens that could act for you were ended."),
+    };
+    let body = format!(
+        "A new password was set for your account, by whoever opened the one-time link that the people who run {site} made \
+         for it. Every browser was logged out. {tokens}\n\nIf it was you, there is nothing to do. If it was not, somebody \
+         else can log in as you: ask the people who run {site} for another link and set a password again, then end tokens \
+         that you do not know at {apps}, and remove applications that you do not know at {authorizations}."
+    );
+    ("Your password was changed".to_owned(), body)
 }
 
 fn may(scopes: ScopeSet) -> String {

@@ -289,6 +289,9 @@ impl Told<'_> {
                     Ended::Displaced => {
                         format!("A token of {it} that {member} had ended, since a newer one took its place")
                     }
+                    Ended::RoleLost => {
+                        format!("A token of {it} that {member} had ended, since they lost the role it rests on")
+                    }
                     Ended::NeverRevealed => {
                         format!("A token of {it} for {member} ended, since nobody revealed it in time")
                     }

@@ -1,15 +1,15 @@
 //! Tokens: checked, listed, regenerated, ended; and those that an operator issues.
 
 use countersign_events::{
-    account::{self, Account, AccountRefusal, AccountStanding, Role},
+    account::{self, Account, AccountRefusal, AccountStanding, Role, Roles},
     application::Standing,
     authorization::{
-        self, ApplicationSeen, Authorization, AuthorizationCommand, AuthorizationRefusal, Ended, NewToken, TokenFacts,
-        TokenRefusal, Via,
+        self, ApplicationSeen, Authorization, AuthorizationCommand, AuthorizationEvent, AuthorizationRefusal, Ended,
+        NewToken, TokenFacts, TokenRefusal, Via,
     },
     decider::Decider,
     ids::{ApplicationId, MessageId, SecretId, TokenId, UserId},
-    recorded::Timestamp,
+    recorded::{StreamName, Timestamp, Version},
     scope::{Scope, ScopeSet},
     text::FieldError,
     token::{MalformedToken, PlainToken, TokenKind},
@@ -48,6 +48,18 @@ pub struct MyToken {
     /// Whether it is valid now, and why not.
     pub valid: Result<(), TokenRefusal>,
 }
+
+/// Which tokens of a member end.
+#[derive(Clone, Copy)]
+pub(super) enum Why<'a> {
+    /// All.
+    All(Ended),
+    /// Those that rest on other roles than these.
+    NotOf(&'a Roles),
+}
+
+/// A stream at its version, with what ends tokens there.
+pub(super) type Ends = (StreamName, Version, Vec<AuthorizationEvent>);
 
 impl App {
     /// Who stands behind a token. The text is checked first: what is malformed costs no look-up.
@@ -214,6 +226,51 @@ impl App {
         .await
     }
 
+    /// How many tokens can act for a member now.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn live_tokens(&self, user: UserId) -> Result<usize, AppError> {
+        Ok(self.my_tokens(user).await?.iter().filter(|token| token.valid.is_ok()).count())
+    }
+
+    /// An operator ends every token of a member. How many there were.
+    ///
+    /// # Errors
+    /// [`AppError::Store`].
+    pub async fn end_tokens_of(&self, caller: &Caller, user: UserId) -> Result<Done<usize>, AppError> {
+        self.execute(caller, || async {
+            let ends = self.ends_of_tokens(user, Why::All(Ended::Revoked)).await?;
+            let count = ends.iter().map(|(.., events)| events.len()).sum();
+            Ok(ends
+                .into_iter()
+                .fold(Plan::answering(count), |plan, (stream, version, events)| plan.with(&stream, version, events)))
+        })
+        .await
+    }
+
+    /// What ends tokens of a member, by the streams of their authorizations.
+    pub(super) async fn ends_of_tokens(&self, user_id: UserId, why: Why<'_>) -> Result<Vec<Ends>, AppError> {
+        let at = self.now();
+        let mut ends = vec![];
+        for row in self.models.authorizations_of(user_id).await? {
+            let application_id = row.application_id;
+            let stream = authorization::stream(application_id, user_id);
+            let (authorization, version) = self.load::<Authorization>(&stream).await?;
+            let command = match why {
+                Why::All(why) => AuthorizationCommand::RevokeAll { user_id, application_id, why, at },
+                Why::NotOf(roles) => {
+                    AuthorizationCommand::KeepToRoles { user_id, application_id, roles: roles.clone(), at }
+                }
+            };
+            let events = authorization.decide(command)?;
+            if !events.is_empty() {
+                ends.push((stream, version, events));
+            }
+        }
+        Ok(ends)
+    }
+
     /// An operator issues a token of the site's built-in application to a member. Its text is in the answer, and again for
     /// whoever repeats this very command within ten minutes.
     ///
@@ -253,7 +310,14 @@ impl App {
                     Account::Registered { standing: AccountStanding::Erased, .. } => {
                         return Err(AccountRefusal::Erased.into());
                     }
-                    Account::Registered { .. } => {}
+                    Account::Registered { roles, .. } => {
+                        // Here too: the role may have been lost since it was looked for above.
+                        for (scope, role) in [(Scope::Review, Role::Reviewer), (Scope::Audit, Role::Auditor)] {
+                            if scopes.contains(scope) && !roles.allow(role) {
+                                return Err(AppError::RoleMissing(role));
+                            }
+                        }
+                    }
                 }
                 let (authorization, version) = self.load::<Authorization>(&stream).await?;
                 let at = self.now();

@@ -127,7 +127,18 @@ pub(super) enum Account {
     /// Let a suspended member act again
     Reinstate(Name),
     /// Print a link with which a member sets a new password, once, within an hour
-    Reset(Name),
+    #[command(
+        after_help = "Examples:\n  countersign account reset ben\n  countersign account reset ben --end-tokens\n\n\
+                            The member's sessions end with the old password. Tokens go on unless --end-tokens, or the\n\
+                            member on the page behind the link, ends them."
+    )]
+    Reset {
+        #[command(flatten)]
+        name: Name,
+        /// End every token that can act for the member, at once
+        #[arg(long)]
+        end_tokens: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -286,7 +297,9 @@ impl Account {
             }
             Self::Suspend(Name { name, flags }) => Order::new(Request::AccountSuspend { name }, flags),
             Self::Reinstate(Name { name, flags }) => Order::new(Request::AccountReinstate { name }, flags),
-            Self::Reset(Name { name, flags }) => Order::new(Request::AccountReset { name }, flags),
+            Self::Reset { name: Name { name, flags }, end_tokens } => {
+                Order::new(Request::AccountReset { name, end_tokens }, flags)
+            }
         })
     }
 }

@@ -39,7 +39,7 @@ use super::{
     progress::Progress,
     projections,
 };
-use crate::{app::App, config::Config, projector::Pace, world::World};
+use crate::{app::App, config::Config, ownership, projector::Pace, world::World};
 
 /// No request is longer.
 const REQUEST_BYTES: u64 = 64 * 1024;
@@ -245,8 +245,12 @@ fn address(data_dir: &Path) -> io::Result<(PathBuf, PathBuf, Option<File>)> {
 }
 
 async fn connect(data_dir: &Path) -> io::Result<UnixStream> {
-    let (_, address, _dir) = address(data_dir)?;
-    UnixStream::connect(address).await
+    let (file, address, _dir) = address(data_dir)?;
+    ownership::must_be_socket(&file)?;
+    let stream = UnixStream::connect(address).await?;
+    // Before anything is sent, which may be a password: whoever can write in the directory could listen there.
+    ownership::must_be_ours(&file, stream.peer_cred()?.uid())?;
+    Ok(stream)
 }
 
 /// A server's end of the socket.
@@ -269,7 +273,7 @@ impl Control {
         }
         let listener = UnixListener::bind(address)?;
         fs::set_permissions(&file, Permissions::from_mode(0o600))?;
-        let owner = fs::metadata(&file)?.uid();
+        let owner = fs::symlink_metadata(&file)?.uid();
         let (stop, stopped) = watch::channel(());
         let task = tokio::spawn(accept(listener, app, owner, stopped));
         Ok(Self { file, stop, task })

@@ -42,7 +42,11 @@ pub enum Request {
     /// Lets a suspended member act again.
     AccountReinstate { name: String },
     /// Makes a link with which a member sets a new password.
-    AccountReset { name: String },
+    AccountReset {
+        name: String,
+        #[serde(default)]
+        end_tokens: bool,
+    },
     /// What reviewers do.
     Review(review::ReviewRequest),
     /// Issues a token.
@@ -163,13 +167,7 @@ pub async fn execute_telling(app: &App, request: Request, actor: Actor, tell: Te
             let said = ["can act again", "can act already"];
             Ok(changed(app, &member, &done, &Made::by("UserReinstated"), said).await)
         }
-        Request::AccountReset { name } => {
-            let member = member(app, &name).await?;
-            let secret = app.reset_link(member.user_id).await?;
-            let about =
-                format!("Whoever has this link sets a new password for {}, once, within an hour.", shown(&member));
-            Ok(Output::Secret { secret, about })
-        }
+        Request::AccountReset { name, end_tokens } => reset(app, &caller, &name, end_tokens).await,
         Request::Review(request) => request.execute(app, &caller).await,
         Request::TokenIssue { user, scopes, expires } => issue(app, &caller, &user, scopes, expires).await,
         Request::TokenShow { id } => show_token(app, id).await,
@@ -233,6 +231,27 @@ async fn create(
         format!("created {name}, but could not make a link; `countersign account reset {name}` makes one")
     })?;
     let about = format!("Created {name}{roles}. Whoever has this link sets the password, once, within an hour.");
+    Ok(Output::Secret { secret, about })
+}
+
+async fn reset(app: &App, caller: &Caller, name: &str, end_tokens: bool) -> anyhow::Result<Output> {
+    let member = member(app, name).await?;
+    let secret = app.reset_link(member.user_id).await?;
+    let tokens = if end_tokens {
+        match app.end_tokens_of(caller, member.user_id).await?.answer {
+            0 => "No token could act for them.".to_owned(),
+            1 => "One token that could act for them was ended.".to_owned(),
+            ended => format!("{ended} tokens that could act for them were ended."),
+        }
+    } else {
+        match app.live_tokens(member.user_id).await? {
+            0 => "No token can act for them.".to_owned(),
+            1 => "One token that can act for them goes on; --end-tokens ends it.".to_owned(),
+            live => format!("{live} tokens that can act for them go on; --end-tokens ends them."),
+        }
+    };
+    let name = shown(&member);
+    let about = format!("Whoever has this link sets a new password for {name}, once, within an hour. {tokens}");
     Ok(Output::Secret { secret, about })
 }
 

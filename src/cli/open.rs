@@ -22,6 +22,7 @@ use crate::{
     app::{self, App, Stores},
     config::{Config, HiddenText},
     keyring::Keyring,
+    ownership,
     parts::{self, NotOneSite, Places},
     projector::{Tell, rebuild_inline},
     secrets::RootKey,
@@ -165,9 +166,15 @@ pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     if missing != Missing::Refuse {
         make(path).with_context(|| format!("cannot make the data directory {}", path.display()))?;
     }
+    // Whoever owns it can put links in the way of root.
+    ownership::refuse_others_as_root(path)?;
+    if let Ok(key) = RootKey::file_of(path) {
+        ownership::refuse_others_as_root(&key)?;
+    }
     let lock_path = path.join(LOCK);
     let refused = || format!("cannot lock the data directory {}", path.display());
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
+    let mut options = OpenOptions::new();
+    let opened = ownership::open(&lock_path, options.read(true).write(true).create(true).truncate(false).mode(0o600));
     let mut file = match opened {
         Ok(file) => file,
         Err(error) => match CannotWrite::of(path, error) {
@@ -225,7 +232,7 @@ pub fn presence(path: &Path) -> anyhow::Result<Presence> {
         bail!(nothing_there(path));
     }
     let refused = || format!("cannot look at the lock of the data directory {}", path.display());
-    let mut file = match File::open(path.join(LOCK)) {
+    let mut file = match ownership::open(&path.join(LOCK), OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Presence::Nobody(None)),
         Err(error) => return Err(error).with_context(refused),
@@ -260,11 +267,7 @@ impl DataDir {
             _ => false,
         };
         if is_new {
-            OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(&unfinished)
+            ownership::open(&unfinished, OpenOptions::new().create(true).append(true).mode(0o600))
                 .with_context(|| format!("cannot write to the data directory {}", self.path.display()))?;
         } else if key.is_some() || parts.is_nothing() {
             one_site(&parts, &places, key.as_ref(), beforehand.accept.is_some())?;

@@ -4,6 +4,8 @@ use std::{fs, os::unix::fs::MetadataExt as _};
 
 use countersign_events::recorded::Actor;
 
+use crate::ownership::account_of;
+
 /// No name is longer; what follows is cut off.
 const LONGEST: usize = 64;
 
@@ -23,14 +25,7 @@ pub fn actor(name: &str) -> Actor {
 }
 
 fn owner_of_process() -> Option<String> {
-    let uid = fs::metadata("/proc/self").ok()?.uid().to_string();
-    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let named = accounts.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then(|| name.to_owned())
-    });
-    Some(named.unwrap_or_else(|| format!("uid-{uid}")))
+    Some(account_of(fs::metadata("/proc/self").ok()?.uid()))
 }
 
 #[cfg(test)]

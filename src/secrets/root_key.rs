@@ -3,7 +3,7 @@
 //! It lies outside the data directory, so that a stolen data directory opens nothing.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::SubKey;
+use crate::ownership::{self, Untrusted};
 
 /// More than any form of a key has, so that a large file put there by mistake is not read whole.
 const LONGEST_FILE: u64 = 256;
@@ -58,6 +59,9 @@ pub enum RootKeyError {
     /// The data directory's path ends in no name beside which the key could lie.
     #[error("the data directory {} needs a name of its own, because its key file lies beside it", .0.display())]
     Nameless(PathBuf),
+    /// It is somebody else's, or leads elsewhere.
+    #[error("the key file {0}")]
+    Untrusted(#[from] Untrusted),
     /// The system refused.
     #[error("the key file {}: {cause}", path.display())]
     Io {
@@ -166,10 +170,15 @@ impl RootKey {
 
     fn read(path: &Path) -> Result<Option<Self>, RootKeyError> {
         let failed = |cause| RootKeyError::Io { path: path.to_owned(), cause };
-        let file = match File::open(path) {
+        let file = match ownership::open(path, OpenOptions::new().read(true)) {
             Ok(file) => file,
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(failed(cause)),
+            Err(cause) => {
+                return Err(match cause.downcast::<Untrusted>() {
+                    Ok(untrusted) => untrusted.into(),
+                    Err(cause) => failed(cause),
+                });
+            }
         };
         let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {

@@ -37,6 +37,7 @@ pub const POSITION: HeaderName = HeaderName::from_static("countersign-position")
 const RATELIMIT_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const RATELIMIT_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RATELIMIT_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Pages load nothing but our own style sheet and script, and are shown in no frame.
@@ -342,7 +343,7 @@ fn parse_cursor(text: &str) -> Option<Cursor> {
 
 fn finish(app: &App, headers: &mut HeaderMap, request_id: Uuid, sensitive: bool) {
     // Grown once, not header by header.
-    headers.reserve(8);
+    headers.reserve(9);
     let mut default = |name: HeaderName, value: HeaderValue| {
         headers.entry(name).or_insert(value);
     };
@@ -350,6 +351,8 @@ fn finish(app: &App, headers: &mut HeaderMap, request_id: Uuid, sensitive: bool)
     default(header::REFERRER_POLICY, const { HeaderValue::from_static("same-origin") });
     default(header::X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
     default(header::X_FRAME_OPTIONS, const { HeaderValue::from_static("DENY") });
+    // Whoever opened a page in a window keeps no hold of it.
+    default(CROSS_ORIGIN_OPENER_POLICY, const { HeaderValue::from_static("same-origin") });
     if sensitive {
         default(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     }

@@ -107,9 +107,9 @@ async fn a_reset_link_works_once_and_ends_the_sessions_and_links_of_the_old_pass
     let second = link(site.app.reset_link(owner).await.expect("another link"));
     let browser = site.app.begin_session(owner).await.expect("a session");
     let nobody = countersign::app::Caller::system();
-    site.app.reset_password(&nobody, &first, "another horse battery", None).await.expect("a new password");
+    site.app.reset_password(&nobody, &first, "another horse battery", None, false).await.expect("a new password");
     for used in [&first, &second] {
-        let again = site.app.reset_password(&nobody, used, "a third horse battery", None).await;
+        let again = site.app.reset_password(&nobody, used, "a third horse battery", None, false).await;
         assert!(matches!(again, Err(AppError::LinkEnded)), "{again:?}");
     }
     assert!(site.app.signed_in(&browser).await.expect("a vault").is_none());

@@ -419,13 +419,17 @@ async fn a_new_password_that_tidies_up_late_leaves_the_one_after_it_alone() {
     let mut holder = site.home.vault_tables().await;
     holder.run("begin; select digest from links for update").await;
     let app = site.app.clone();
-    let late =
-        tokio::spawn(async move { app.reset_password(&Caller::system(), &first, "another horse battery", None).await });
+    let late = tokio::spawn(async move {
+        app.reset_password(&Caller::system(), &first, "another horse battery", None, false).await
+    });
     while site.app.state.member(member).expect("a member").verifier == before {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let second = token_of(&site.app.reset_link(member).await.expect("another link"));
-    site.app.reset_password(&Caller::system(), &second, "a third horse battery", None).await.expect("the second");
+    site.app
+        .reset_password(&Caller::system(), &second, "a third horse battery", None, false)
+        .await
+        .expect("the second");
     let (_, browser) = site.app.log_in(&by(member), "cleo", "a third horse battery").await.expect("it fits");
     holder.run("commit").await;
     late.await.expect("it ends").expect("the first");

@@ -105,7 +105,7 @@ impl Journey {
         seat.stand_up().await;
         seat.open(&format!("/authorize/?client_id={client_id}&state=x")).await;
         seat.give_name_and_password("ben").await;
-        seat.press("//button[@name='decision'][@value='authorize']").await;
+        seat.press("//button[@name='decision'][@value='authorize'][not(@aria-disabled)]").await;
         seat.press("//h1[.='Welcome back']").await;
         assert_eq!(seat.address().await, format!("{}/done", self.third_party.origin()));
         let requests = self.third_party.requests();

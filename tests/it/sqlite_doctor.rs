@@ -110,7 +110,12 @@ fn a_root_key_that_lies_inside_the_data_directory_is_a_problem() {
     let key = site.directory().join("site.key");
     fs::rename(&key, site.data_dir().join("hidden.key")).expect("it is ours");
     std::os::unix::fs::symlink(site.data_dir().join("hidden.key"), &key).expect("a link");
-    doctor(&site, &[]).has("problem", "place of the root key", "inside the data directory", "`mv ");
+    doctor(&site, &[]).has("problem", "root key", "is a symbolic link", "do what it says");
+    // Beside a directory's other name it lies inside of it.
+    std::os::unix::fs::symlink(site.data_dir(), site.data_dir().join("hidden")).expect("a link");
+    let hidden = site.data_dir().join("hidden");
+    let told = doctor(&site, &["--data-dir", hidden.to_str().expect("text")]);
+    told.has("problem", "place of the root key", "inside the data directory", "`mv ");
 }
 
 #[test]

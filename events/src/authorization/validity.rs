@@ -55,6 +55,14 @@ pub enum TokenRefusal {
     UserSuspended,
 }
 
+/// Whether scopes rest on a role that is not held.
+#[must_use]
+pub fn rests_on_lost_role(scopes: ScopeSet, roles: &Roles) -> bool {
+    [(Scope::Review, Role::Reviewer), (Scope::Audit, Role::Auditor)]
+        .into_iter()
+        .any(|(scope, role)| scopes.contains(scope) && !roles.allow(role))
+}
+
 /// Whether a token is valid now: the one answer that every door gives. It composes four look-ups,
 /// so that suspending an application or a member touches one row and not every token.
 ///
@@ -67,9 +75,9 @@ pub fn token_valid(
     user: &UserFacts,
     now: Timestamp,
 ) -> Result<(), TokenRefusal> {
-    let rests_on_lost_role = (token.scopes.contains(Scope::Review) && !user.roles.allow(Role::Reviewer))
-        || (token.scopes.contains(Scope::Audit) && !user.roles.allow(Role::Auditor));
-    if token.ended || authorization.rescinded || authorization.grant != token.grant || rests_on_lost_role {
+    // The role's withdrawal ends such tokens by an event; older logs lack it.
+    let roleless = rests_on_lost_role(token.scopes, &user.roles);
+    if token.ended || authorization.rescinded || authorization.grant != token.grant || roleless {
         return Err(TokenRefusal::Revoked);
     }
     if user.standing == AccountStanding::Erased || !matches!(application, Standing::Approved | Standing::Suspended) {

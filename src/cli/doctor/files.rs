@@ -165,6 +165,11 @@ fn without_key(error: &RootKeyError) -> Finding {
                 quoted(path)
             )
         }
+        RootKeyError::Untrusted(_) => {
+            "do what it says, and see that only the account that runs the site can change the \
+                                       directory that the key lies in"
+                .to_owned()
+        }
         RootKeyError::MalformedFile(path) => format!("put {} back from your backup", quoted(path)),
         RootKeyError::MalformedVariable => "set COUNTERSIGN_ROOT_KEY to the key as it was backed up".to_owned(),
         RootKeyError::Nameless(_) => "name the data directory by its path with --data-dir".to_owned(),

@@ -23,6 +23,9 @@ use crate::{
     },
 };
 
+/// The box that ends every token with the old password.
+const END_TOKENS: &str = "end_tokens";
+
 /// Which of the forms with a name and a password.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Door {
@@ -45,6 +48,10 @@ struct AccountPage {
     token: String,
     errors: Vec<FieldError>,
     problem: Option<String>,
+    /// So many tokens can act for who sets a new password.
+    live_tokens: usize,
+    /// They shall end.
+    end_tokens: bool,
 }
 
 impl AccountPage {
@@ -66,7 +73,17 @@ impl AccountPage {
             token: fields.text("token").to_owned(),
             errors: vec![],
             problem: None,
+            live_tokens: 0,
+            end_tokens: fields.get(END_TOKENS).is_some(),
         }
+    }
+
+    /// With what the link of a new password leads to.
+    async fn behind(mut self, app: &App, link: &Link) -> Result<Self, AppError> {
+        if let Link::Reset(user, _) = link {
+            self.live_tokens = app.live_tokens(*user).await?;
+        }
+        Ok(self)
     }
 
     /// Whether an application waits for its consent page behind this one.
@@ -203,11 +220,13 @@ pub(in crate::web) async fn setup(
     visitor: Visitor,
     Query(query): Query,
 ) -> Result<Response, PageError> {
-    let door = match app.link(query.text("token")).await? {
+    let link = app.link(query.text("token")).await?;
+    let door = match link {
         Link::SetUp => Door::SetUp,
         Link::Reset(..) => Door::Reset,
     };
-    let mut response = AccountPage::new(&app, &visitor, door, &query).await.respond(&app, &visitor, StatusCode::OK);
+    let page = AccountPage::new(&app, &visitor, door, &query).await.behind(&app, &link).await?;
+    let mut response = page.respond(&app, &visitor, StatusCode::OK);
     // The address holds the link.
     response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     Ok(response)
@@ -220,7 +239,8 @@ pub(in crate::web) async fn set_up(
 ) -> Result<Response, PageError> {
     let caller = nobody(&visitor, "POST /setup", &form);
     let token = form.text("token");
-    let (door, done) = match app.link(token).await? {
+    let link = app.link(token).await?;
+    let (door, done) = match link {
         Link::SetUp => {
             let done = match joining(&form) {
                 Ok(joining) => app.set_up(&caller, token, joining).await,
@@ -229,13 +249,18 @@ pub(in crate::web) async fn set_up(
             (Door::SetUp, done)
         }
         Link::Reset(..) => {
-            (Door::Reset, app.reset_password(&caller, token, form.text("password"), form.get("password_repeat")).await)
+            let (password, repeated) = (form.text("password"), form.get("password_repeat"));
+            let end_tokens = form.get(END_TOKENS).is_some();
+            (Door::Reset, app.reset_password(&caller, token, password, repeated, end_tokens).await)
         }
     };
     match done {
         Ok(done) if door == Door::SetUp => Ok(enter(&app, done.answer, &visitor.browser, &form, done.cursor).await?),
         Ok(done) => Ok(see_other(&app, "/login", done.cursor)),
-        Err(error) => Ok(AccountPage::new(&app, &visitor, door, &form).await.refuse(&app, &visitor, error)),
+        Err(error) => {
+            let page = AccountPage::new(&app, &visitor, door, &form).await.behind(&app, &link).await?;
+            Ok(page.refuse(&app, &visitor, error))
+        }
     }
 }
 

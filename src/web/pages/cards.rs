@@ -207,6 +207,7 @@ impl TokenCard {
             (Some("regenerated"), _) => "You had another made in its place.",
             (Some("displaced"), _) => "A newer token of the same application took its place.",
             (Some("never_revealed"), _) => "Nobody revealed it in time.",
+            (Some("role_lost"), _) => "The role it rests on was taken back.",
             (_, TokenRefusal::Expired) => "Its time is over.",
             (_, TokenRefusal::ApplicationSuspended) => "It rests while its application is suspended.",
             (_, TokenRefusal::UserSuspended) => "It rests while your account is suspended.",

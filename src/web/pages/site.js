@@ -31,6 +31,36 @@ document.addEventListener("click", async (event) => {
   }, 2000);
 });
 
+// A form that gives something away answers nobody who did not see it: its buttons take effect only when the page has been in
+// sight for a moment, so that the second click of a double click somewhere else does not land on them.
+const UNHURRIED_MS = 700;
+for (const form of document.querySelectorAll("form[data-unhurried]")) {
+  const buttons = form.querySelectorAll("button");
+  let from = Infinity;
+  let timer;
+  const wait = () => {
+    clearTimeout(timer);
+    from = document.hidden ? Infinity : performance.now() + UNHURRIED_MS;
+    for (const button of buttons) button.setAttribute("aria-disabled", "true");
+    if (document.hidden) return;
+    timer = setTimeout(() => {
+      for (const button of buttons) button.removeAttribute("aria-disabled");
+    }, UNHURRIED_MS);
+  };
+  wait();
+  document.addEventListener("visibilitychange", wait);
+  addEventListener("pageshow", wait);
+  // A window in front of this one, and then gone, leaves no other trace.
+  addEventListener("focus", wait);
+  const refuse = (event) => {
+    if (performance.now() >= from) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+  form.addEventListener("click", refuse, true);
+  form.addEventListener("submit", refuse, true);
+}
+
 // A form is sent once: a second press while the first is on its way would only be refused.
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.sent) event.preventDefault();

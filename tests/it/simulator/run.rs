@@ -370,9 +370,9 @@ impl Run {
         let said = self.site.does(async |app| {
             let link = app.reset_link(id).await?;
             let link = link.split_once("token=").expect("a link").1.to_owned();
-            app.reset_password(&Caller::system(), &link, &password, None).await?;
+            app.reset_password(&Caller::system(), &link, &password, None, false).await?;
             // It is for one password.
-            Ok(app.reset_password(&Caller::system(), &link, "yet another horse", None).await.is_err())
+            Ok(app.reset_password(&Caller::system(), &link, "yet another horse", None, false).await.is_err())
         });
         let once = said.map_err(|error: AppError| format!("{} gets no new password: {error}", member.name))?;
         if !once {
@@ -380,6 +380,7 @@ impl Run {
         }
         member.password = password;
         member.sessions.iter_mut().for_each(|session| session.ended = true);
+        self.oracle.tell(number, "message", None);
         self.oracle.touched.insert(super::oracle::Touched::Member(number));
         Ok(self.oracle.members[number].name.clone())
     }

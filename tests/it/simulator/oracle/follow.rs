@@ -66,7 +66,7 @@ impl Oracle {
         true
     }
 
-    fn tell(&mut self, member: usize, kind: &'static str, words: Option<(usize, String)>) {
+    pub fn tell(&mut self, member: usize, kind: &'static str, words: Option<(usize, String)>) {
         self.members[member].notices.push(Notice { kind, read: false, id: None, words, secret: None });
         self.touched.insert(Touched::Member(member));
     }
@@ -105,7 +105,20 @@ impl Oracle {
                 self.members.push(Member { id, name, password, being, roles, sessions, notices });
             }
             Command::Grant { member, role } => drop(self.members[member].roles.insert(role)),
-            Command::Withdraw { member, role } => drop(self.members[member].roles.remove(&role)),
+            Command::Withdraw { member, role } => {
+                self.members[member].roles.remove(&role);
+                let roleless = |token: &usize| {
+                    let token = &self.tokens[*token];
+                    let lives = token.ended.is_none() && token.expires > now;
+                    token.member == member && lives && self.rests_on_lost_role(token)
+                };
+                let ending: Vec<_> =
+                    self.grants.values().flat_map(|grant| grant.live.iter().copied()).filter(roleless).collect();
+                for token in ending {
+                    self.end(token, false, now);
+                    self.tell(member, "authorization_change", None);
+                }
+            }
             Command::SuspendMember { member } => {
                 self.members[member].being = Being::Suspended;
                 self.members[member].sessions.iter_mut().for_each(|session| session.ended = true);

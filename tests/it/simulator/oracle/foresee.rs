@@ -308,6 +308,13 @@ impl Oracle {
         !token.gone && token.personal && stands && replaced
     }
 
+    /// Whether a token rests on a role that its member does not hold.
+    pub(super) fn rests_on_lost_role(&self, token: &Token) -> bool {
+        let roles = &self.members[token.member].roles;
+        let holds = |role| roles.contains(&role) || roles.contains(&Role::Admin);
+        (token.scopes.has("review") && !holds(Role::Reviewer)) || (token.scopes.has("audit") && !holds(Role::Auditor))
+    }
+
     /// Whether a token is valid, and why not.
     pub fn valid(&self, token: usize, now: Timestamp) -> Result<(), &'static str> {
         let token = &self.tokens[token];
@@ -316,9 +323,7 @@ impl Oracle {
         if token.gone {
             return Err("unknown");
         }
-        let holds = |role| member.roles.contains(&role) || member.roles.contains(&Role::Admin);
-        let rests = (token.scopes.has("review") && !holds(Role::Reviewer))
-            || (token.scopes.has("audit") && !holds(Role::Auditor));
+        let rests = self.rests_on_lost_role(token);
         if token.ended.is_some() || grant.granted.is_none() || grant.number != token.grant || rests {
             return Err("revoked");
         }
