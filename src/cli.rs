@@ -19,7 +19,7 @@ pub mod serve;
 pub mod table;
 mod unsaid;
 
-use std::{borrow::Cow, ffi::OsString, io::Write as _, process::ExitCode, time::Duration};
+use std::{borrow::Cow, ffi::OsString, io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, FromArgMatches as _};
@@ -59,17 +59,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version come this way as well; a reader that went away is no failure.
             let said = error.render().to_string();
-            let _ = match unsaid(&said) {
+            let _ = match unsaid(&said, &[]) {
                 Cow::Owned(said) if error.use_stderr() => write!(std::io::stderr(), "{said}"),
                 _ => error.print(),
             };
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
         }
     };
-    match carry_out(cli.command) {
+    let mut own = vec![];
+    match carry_out(cli.command, &mut own) {
         Ok(code) => code,
         Err(error) => {
-            report(&error);
+            report(&error, &own);
             ExitCode::from(if is_misuse(&error) { USAGE } else { FAILED })
         }
     }
@@ -105,32 +106,33 @@ fn command() -> clap::Command {
     })
 }
 
-fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
+/// `own` is told the paths of the settings.
+fn carry_out(command: Command, own: &mut Vec<PathBuf>) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve { new_site, flags } => {
-            let config = settings(&flags)?;
+            let config = settings(&flags, own)?;
             let _telemetry = telemetry::init(&config).map_err(anyhow::Error::msg)?;
             block_on(serve::serve(config, new_site)).map(|()| ExitCode::SUCCESS)
         }
         Command::Doctor { deep, shape: Shape { format, flags } } => {
-            let config = settings(&flags)?;
+            let config = settings(&flags, own)?;
             let _telemetry = start_logging(&config)?;
             show(&block_on(doctor::run(config, deep))?, format)
         }
         Command::Migrate { check, shape: Shape { format, flags } } => {
-            let config = settings(&flags)?;
+            let config = settings(&flags, own)?;
             let _telemetry = start_logging(&config)?;
             show(&block_on(migrate::run(config, check))?, format)
         }
-        Command::Account(account) => have_done(account.order()?),
-        Command::Review(review) => have_done(review.order()?),
-        Command::Token(token) => have_done(token.order()),
-        Command::Events(events) => have_done(events.order()?),
-        Command::Projections(projections) => have_done(projections.order()),
-        Command::Clock(clock) => have_done(clock.order()),
+        Command::Account(account) => have_done(account.order()?, own),
+        Command::Review(review) => have_done(review.order()?, own),
+        Command::Token(token) => have_done(token.order(), own),
+        Command::Events(events) => have_done(events.order()?, own),
+        Command::Projections(projections) => have_done(projections.order(), own),
+        Command::Clock(clock) => have_done(clock.order(), own),
         Command::Config(Configuration::Show { shape: Shape { format, flags } }) => {
             let mut table = Table::new(&["key", "value", "source"]);
-            for row in settings(&flags)?.rows() {
+            for row in settings(&flags, own)?.rows() {
                 table.push([json!(row.key), json!(row.value), json!(row.source)]);
             }
             show(&Output::Listing(table), format)
@@ -138,8 +140,8 @@ fn carry_out(command: Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn have_done(Order { request, flags, format, missing }: Order) -> anyhow::Result<ExitCode> {
-    let config = settings(&flags)?;
+fn have_done(Order { request, flags, format, missing }: Order, own: &mut Vec<PathBuf>) -> anyhow::Result<ExitCode> {
+    let config = settings(&flags, own)?;
     let _telemetry = start_logging(&config)?;
     if let Request::EventsFollow { after, filter } = request {
         block_on(events::tail(config, after, filter, format))?;
@@ -154,8 +156,12 @@ fn show(output: &Output, format: table::Format) -> anyhow::Result<ExitCode> {
     Ok(if output.is_problem() { ExitCode::from(FOUND_A_PROBLEM) } else { ExitCode::SUCCESS })
 }
 
-fn settings(flags: &Flags) -> anyhow::Result<Config> {
-    Ok(Config::load(flags, process_environment())?)
+fn settings(flags: &Flags, own: &mut Vec<PathBuf>) -> anyhow::Result<Config> {
+    let config = Config::load(flags, process_environment())?;
+    // Messages have them as the system has them, too.
+    let paths = [&config.data_dir, &config.review_policy].into_iter().filter(|path| !path.as_os_str().is_empty());
+    own.extend(paths.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone())));
+    Ok(config)
 }
 
 /// Single commands log what is wrong and nothing else, unless they are told otherwise.
@@ -178,7 +184,7 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
 }
 
 /// The error in words, then what led to it, a line each.
-fn report(error: &anyhow::Error) {
+fn report(error: &anyhow::Error, own: &[PathBuf]) {
     let mut said = error.to_string();
     let mut lines = vec![format!("error: {}", visible(&said))];
     for cause in error.chain().skip(1) {
@@ -189,7 +195,7 @@ fn report(error: &anyhow::Error) {
         }
         said = cause;
     }
-    let _ = writeln!(std::io::stderr(), "{}", unsaid(&lines.join("\n")));
+    let _ = writeln!(std::io::stderr(), "{}", unsaid(&lines.join("\n"), own));
 }
 
 #[cfg(test)]

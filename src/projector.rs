@@ -6,6 +6,7 @@ mod build;
 mod check;
 mod follower;
 mod judge;
+mod look;
 mod memory;
 mod pace;
 mod rebuild;
@@ -30,6 +31,7 @@ use crate::{
 
 pub use check::{Checked, Difference, check};
 pub use follower::{Follower, Mended};
+pub use look::{Closeness, Seen, look_at_models};
 pub use memory::{Budget, LEAST_MIB};
 pub use pace::{Meter, Pace, Tell};
 pub use rebuild::{Rebuilt, replay_in_memory};

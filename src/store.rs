@@ -196,6 +196,8 @@ pub trait EventLog: Send + Sync {
     async fn of_stream(&self, stream: &StreamName, positions: &[Position]) -> Result<Vec<Position>, StoreError>;
     /// The last position that was recorded before `at`; 0 when there is none.
     async fn recorded_before(&self, at: Timestamp) -> Result<Position, StoreError>;
+    /// How many events there are; it walks the log.
+    async fn count(&self) -> Result<u64, StoreError>;
     /// The id of the event at a position, if there is one.
     async fn event_id(&self, position: Position) -> Result<Option<EventId>, StoreError>;
     /// Where the epoch began that follows this one, if one does.
@@ -247,7 +249,7 @@ pub trait LogWriter: Send {
     /// Creates the tables of an inline projection anew, empty, outside a transaction of `begin`; the
     /// caller then applies the whole log to it. A crash in between leaves no revision recorded, so the next start begins again.
     async fn reset_inline(&mut self, projection: &'static Projection) -> Result<(), StoreError>;
-    /// The recorded revision of an inline projection; `None` when it was never built.
+    /// The recorded revision of an inline projection; `None` when it was never built, or a table of it is gone.
     async fn inline_revision(&mut self, name: &str) -> Result<Option<u32>, StoreError>;
     /// Records the revision of an inline projection as built.
     async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError>;
@@ -434,6 +436,17 @@ pub trait ReadModels: Generations {
     async fn positions_of(&self, subject: &Subject, span: Span, limit: u32) -> Result<Vec<Position>, StoreError>;
     /// Trailing `history`: those of these positions whose events are of a subject, in any order.
     async fn among(&self, subject: &Subject, positions: &[Position]) -> Result<Vec<Position>, StoreError>;
+}
+
+impl StoreError {
+    /// What happened, without the sentence around it: where the line of a log says that already.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Unavailable(told) => told.clone(),
+            error => error.to_string(),
+        }
+    }
 }
 
 /// What was asked of a read model, for whoever can do without an answer while it is being built.

@@ -261,7 +261,7 @@ impl Task {
                 }
             }
             Err(error) if alone => {
-                tracing::error!(%error, "an append failed");
+                tracing::error!(error = error.detail(), "an append failed");
                 let told = match error {
                     StoreError::Unavailable(told) => told,
                     error => error.to_string(),
@@ -302,7 +302,7 @@ impl Task {
         outcome: Option<&Outcome>,
     ) -> Result<(), StoreError> {
         let Err(error) = self.log.commit(head).await else { return Ok(()) };
-        tracing::warn!(%error, "a commit failed; looking whether it happened");
+        tracing::warn!(error = error.detail(), "a commit failed; looking whether it happened");
         self.well.store(false, Ordering::Relaxed);
         let found_out = async {
             let mut pause = FIRST_PAUSE;

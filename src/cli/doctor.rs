@@ -3,6 +3,7 @@
 
 mod deep;
 mod files;
+mod models;
 mod settings;
 mod stored;
 mod whole;
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     app::{App, clock::ClockReport, observe::Following},
     config::Config,
+    projector::Closeness,
     store::{
         facts::Facts,
         sqlite::{Look, examine, open_for_reading},
@@ -172,6 +174,7 @@ pub async fn run(config: Config, deep: bool) -> anyhow::Result<Output> {
         let site = Site { config: &config, facts: &facts, now: World::system().now(), running: None };
         let mut findings = site.findings();
         findings.extend(whole::look(&config, false).await);
+        models::look(&config, database.open_for_reading().await, Closeness::Emptiness, &mut findings).await;
         if deep {
             stored::integrity(&config, &facts, &mut findings);
             deep::look(&config, database.open_for_reading().await, &mut findings).await;
@@ -219,6 +222,8 @@ async fn look_here(config: &Config, unwatched: bool) -> Vec<Finding> {
     let site = Site { config, facts: &facts, now: World::system().now(), running: None };
     let mut findings = site.findings();
     findings.extend(whole::look(config, unwatched).await);
+    let opened = open_for_reading(&config.data_dir, Look { unwatched, deep: false }).await;
+    models::look(config, opened, Closeness::Emptiness, &mut findings).await;
     findings
 }
 
@@ -227,9 +232,10 @@ async fn look_here(config: &Config, unwatched: bool) -> Vec<Finding> {
 /// # Errors
 /// When the log does not answer.
 pub async fn of_running(app: &App) -> anyhow::Result<Output> {
-    let facts = match Database::of(&app.config) {
-        Some(database) => database.examine(false).await,
-        None => examine(&app.config.data_dir, Look { unwatched: false, deep: false }).await,
+    let look = Look { unwatched: false, deep: false };
+    let (facts, opened) = match Database::of(&app.config) {
+        Some(database) => (database.examine(false).await, database.open_for_reading().await),
+        None => (examine(&app.config.data_dir, look).await, open_for_reading(&app.config.data_dir, look).await),
     };
     let following = app.following(app.log.head().await?).await?;
     let (writes, forwarders) = (app.writes(), app.forwarders.peers());
@@ -237,6 +243,7 @@ pub async fn of_running(app: &App) -> anyhow::Result<Output> {
     let site = Site { config: &app.config, facts: &facts, now: app.world.judgement().wall, running };
     let mut findings = site.findings();
     findings.extend(whole::look(&app.config, false).await);
+    models::look(&app.config, opened, Closeness::Emptiness, &mut findings).await;
     Ok(Output::Findings(findings))
 }
 

@@ -188,7 +188,7 @@ pub async fn execute_telling(app: &App, request: Request, actor: Actor, tell: Te
             let event = app.audit_event(Position(position)).await.map_err(|error| known(error, "event", position))?;
             Ok(Output::Event(serde_json::to_value(event)?))
         }
-        Request::Doctor => doctor::of_running(app).await,
+        Request::Doctor => Box::pin(doctor::of_running(app)).await,
         Request::EventsFollow { after, filter } => events::follow(app, &filter, after).await,
         Request::Projections(asked) => projections::execute(app, asked, &caller, tell).await,
         Request::ClockShow => clock::show(app).await,

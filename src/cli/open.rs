@@ -19,7 +19,7 @@ use countersign_projections::Projection;
 use tempfile::TempDir;
 
 use crate::{
-    app::{self, App, Stores},
+    app::{self, App, AppError, Stores},
     config::{Config, HiddenText},
     keyring::Keyring,
     ownership,
@@ -29,7 +29,7 @@ use crate::{
     store::{
         StoreError,
         parts::{Part, Parts},
-        sqlite::{SqliteStore, parts::look, vault::SqliteVault},
+        sqlite::{SqliteStore, misplaced, parts::look, vault::SqliteVault},
     },
     world::World,
 };
@@ -158,6 +158,7 @@ pub enum Lock {
 /// When the directory is missing and may not be made, nothing can be written in it ([`CannotWrite`]), or the system refuses.
 pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
     may_enter(path)?;
+    nothing_misplaced(path)?;
     // Looked at before anything is written: a mistyped path stays as it was.
     let is_empty = || !is_part_there(path);
     if missing == Missing::Refuse && (is_empty() || !path.is_dir()) && !path.join(LOCK).exists() {
@@ -201,6 +202,20 @@ pub fn lock(path: &Path, missing: Missing) -> anyhow::Result<Lock> {
 fn is_part_there(path: &Path) -> bool {
     [LOG, VAULT, MODELS].iter().any(|name| path.join(name).exists())
         || RootKey::file_of(path).is_ok_and(|key| key.exists())
+}
+
+/// Refuses a data directory in which something lies in the place of something else: it is moved by people, who know what
+/// it is.
+fn nothing_misplaced(path: &Path) -> anyhow::Result<()> {
+    let found: Vec<_> = misplaced(path).iter().map(ToString::to_string).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{}, and nothing was changed: move it away. In the place of {LOG} or {VAULT} put the newest copy then; read models \
+         are built from the log by the next start. `countersign doctor` says more",
+        found.join("; ")
+    )
 }
 
 /// What somebody else's directory holds cannot be told from nothing.
@@ -289,6 +304,29 @@ impl DataDir {
     }
 }
 
+/// With less space than this, nothing can be written.
+const NO_ROOM: u64 = 256 << 10;
+
+/// What failed for want of room on the disk of a data directory, in one sentence; whatever else failed, as it was told.
+#[must_use]
+pub fn or_no_room(path: &Path, error: anyhow::Error) -> anyhow::Error {
+    let is_cause = error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::StorageFull)
+            || matches!(cause.downcast_ref(), Some(StoreError::Unavailable(_)))
+            || matches!(cause.downcast_ref(), Some(AppError::Store(StoreError::Unavailable(_))))
+    });
+    // What is not made yet lies where the directory above it does.
+    let about = path.ancestors().find_map(|path| rustix::fs::statvfs(path).ok());
+    match about.map(|about| about.f_bavail.saturating_mul(about.f_frsize)) {
+        Some(free) if is_cause && free < NO_ROOM => anyhow::anyhow!(
+            "the disk of the data directory {} is full ({free} bytes free), so nothing can be written: make room and start \
+             again; nothing that was answered is lost",
+            path.display()
+        ),
+        _ => error,
+    }
+}
+
 /// Where the parts of a site in a data directory are.
 #[must_use]
 pub fn places(path: &Path, config: &Config) -> Places {
@@ -344,6 +382,8 @@ async fn start_on(
     Beforehand { inline, tell, accept }: Beforehand<'_>,
 ) -> anyhow::Result<Arc<App>> {
     const FAILED: &str = "the site cannot start";
+    const DAMAGED: &str = "the site cannot start, since its log or a read model is damaged. Rebuild nothing: `countersign \
+                           doctor --deep` says what there is to put right";
     if !inline.is_empty() {
         let keyring =
             Keyring::open(stores.vault.clone(), stores.log.clone(), root, world.clone()).await.context(FAILED)?;
@@ -360,7 +400,10 @@ async fn start_on(
     if accept.is_some() {
         app::site::accept(&mut stores, root, &world).await.context(FAILED)?;
     }
-    App::start(config, world, root, stores).await.context(FAILED)
+    App::start(config, world, root, stores).await.map_err(|error| {
+        let is_damaged = matches!(error, AppError::Store(StoreError::Corrupt { .. }));
+        anyhow::Error::from(error).context(if is_damaged { DAMAGED } else { FAILED })
+    })
 }
 
 fn nothing_there(path: &Path) -> String {

@@ -40,7 +40,10 @@ pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
     let world = World::system();
     world.is_usable().map_err(anyhow::Error::msg)?;
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let place = place(&config, if new_site { Missing::MakeAnew } else { Missing::Make }).await?;
+    let (data_dir, is_here) = (config.data_dir.clone(), config.database_url.is_none());
+    let explained = |error| if is_here { open::or_no_room(&data_dir, error) } else { error };
+    let missing = if new_site { Missing::MakeAnew } else { Missing::Make };
+    let place = place(&config, missing).await.map_err(explained)?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}: stop what listens there, or choose another with --listen", config.listen)
     })?;
@@ -55,8 +58,8 @@ pub async fn serve(mut config: Config, new_site: bool) -> anyhow::Result<()> {
             "these variables are no settings: an orchestrator sets them for a service of this name"
         );
     }
-    let app = place.start(config, world).await?;
-    app.notice_configuration().await?;
+    let app = place.start(config, world).await.map_err(explained)?;
+    app.notice_configuration().await.map_err(|error| explained(error.into()))?;
     place.made();
     // Beside nodes the command line is a node itself.
     let control = match &place {

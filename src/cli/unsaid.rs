@@ -1,7 +1,7 @@
 //! Keeps secrets that were typed in the wrong place out of what is printed about it: terminals are shared, copied and
 //! logged.
 
-use std::{borrow::Cow, ffi::OsStr};
+use std::{borrow::Cow, ffi::OsStr, path::PathBuf};
 
 use clap::{
     Arg, Command,
@@ -20,32 +20,46 @@ const CUT_OFF: usize = 12;
 /// The longest beginning of a token: prefix and letter.
 const BEGINNING: std::ops::RangeInclusive<usize> = 3..=9;
 
-/// The text with everything left out that looks like a token.
-pub(super) fn unsaid(text: &str) -> Cow<'_, str> {
+/// The text with everything left out that looks like a token. The words of these paths, which are the site's own, may be as
+/// long as a token without its beginning.
+pub(super) fn unsaid<'a>(text: &'a str, own: &[PathBuf]) -> Cow<'a, str> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let own: Vec<_> = own.iter().map(|path| path.to_string_lossy()).collect();
+    let is_own = |word: &str| own.iter().any(|path| path.split(|c| !is_word(c)).any(|one| one == word));
     let mut kept = String::new();
     let mut rest = text;
     while let Some(start) = rest.find(is_word) {
         let (before, from) = rest.split_at(start);
         let (word, after) = from.split_at(from.find(|c| !is_word(c)).unwrap_or(from.len()));
         kept.push_str(before);
-        kept.push_str(if is_secret(word) { UNSAID } else { word });
+        let is_secret = begins_as_a_token(word) || is_long(word) && !is_own(word);
+        kept.push_str(if is_secret { UNSAID } else { word });
         rest = after;
     }
     kept.push_str(rest);
     if kept == text { Cow::Borrowed(text) } else { Cow::Owned(kept) }
 }
 
-/// Whether a word of letters, digits and `_` is a token, whole or in part.
-fn is_secret(word: &str) -> bool {
+fn has(part: &str, kind: fn(&u8) -> bool) -> bool {
+    part.bytes().any(|byte| kind(&byte))
+}
+
+fn both_cases(part: &str) -> bool {
+    has(part, u8::is_ascii_lowercase) && has(part, u8::is_ascii_uppercase)
+}
+
+/// Whether a word of letters, digits and `_` has a part that is as long as a token.
+fn is_long(word: &str) -> bool {
+    word.split('_').any(|part| part.len() >= LONG && both_cases(part))
+}
+
+/// Whether it begins as a token does, and goes on as one.
+fn begins_as_a_token(word: &str) -> bool {
     let parts: Vec<_> = word.split('_').collect();
     let begins = |part: &str| BEGINNING.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    let has = |part: &str, kind: fn(&u8) -> bool| part.bytes().any(|byte| kind(&byte));
-    let both_cases = |part: &str| has(part, u8::is_ascii_lowercase) && has(part, u8::is_ascii_uppercase);
     // Plain words are written in one case, and have no digits between their letters.
     let is_plain = |part: &str| !both_cases(part) && !has(part, u8::is_ascii_digit);
-    parts.iter().any(|part| part.len() >= LONG && both_cases(part))
-        || parts.windows(2).any(|pair| begins(pair[0]) && pair[1].len() >= CUT_OFF && !is_plain(pair[1]))
+    parts.windows(2).any(|pair| begins(pair[0]) && pair[1].len() >= CUT_OFF && !is_plain(pair[1]))
 }
 
 /// Reads the id of a token. What is none is never repeated: most likely it is the token itself.
@@ -74,7 +88,7 @@ mod tests {
         let value = "0Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9St0Uv1Wx2Yz3Ab4Cd5Ef6";
         for secret in [format!("csp_{value}"), value[..LONG].to_owned(), format!("exampleg_{}", &value[..CUT_OFF])] {
             let text = format!("there is no member called `{secret}`; see (token={secret})");
-            assert_eq!(unsaid(&text), format!("there is no member called `{UNSAID}`; see (token={UNSAID})"));
+            assert_eq!(unsaid(&text, &[]), format!("there is no member called `{UNSAID}`; see (token={UNSAID})"));
         }
     }
 
@@ -87,7 +101,19 @@ mod tests {
             "/var/lib/site_new/log.db: “Grüße”, ApplicationApproved, the_longestplainwordsaresaid",
             "a-name_of-25-characters-x, and /nix/store/q1w2e3r4t5y6u7i8o9p0a1s2d3f4g5h6-countersign.toml",
         ] {
-            assert_eq!(unsaid(text), text);
+            assert_eq!(unsaid(text, &[]), text);
         }
+    }
+
+    #[test]
+    fn a_long_name_in_a_path_of_the_site_is_said_and_a_token_in_one_is_not() {
+        let name = "TheDataDirectoryOfTheForumOfTheTown2026OnTheLargeDisk";
+        let (text, own) =
+            (format!("there is no site in /srv/{name}/data"), [PathBuf::from(format!("/srv/{name}/data"))]);
+        assert_eq!(unsaid(&text, &own), text);
+        assert_eq!(unsaid(&text, &[]), format!("there is no site in /srv/{UNSAID}/data"));
+        let token = "csp_0Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9St0Uv1Wx2Yz3Ab4Cd5Ef6";
+        let (text, own) = (format!("there is no site in {token}"), [PathBuf::from(token)]);
+        assert_eq!(unsaid(&text, &own), format!("there is no site in {UNSAID}"));
     }
 }

@@ -59,7 +59,8 @@ pub(super) async fn judge(
     Ok(judged)
 }
 
-fn project(projection: &Projection, recorded: &Recorded<Event>) -> Effect {
+/// The changes that an event makes, unless they do not fit the tables.
+pub(super) fn project(projection: &Projection, recorded: &Recorded<Event>) -> Effect {
     // A pure function leaves nothing half done behind.
     let changes = match catch_unwind(AssertUnwindSafe(|| (projection.project)(recorded))) {
         Ok(changes) => changes,

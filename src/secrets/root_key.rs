@@ -42,6 +42,12 @@ pub enum RootKeyError {
          if this site holds no data yet, delete the file and start again", .0.display()
     )]
     MalformedFile(PathBuf),
+    /// A directory is in its place.
+    #[error(
+        "the key file {} is a directory, not a file: move it away, and put the key file back from your backup",
+        .0.display()
+    )]
+    Directory(PathBuf),
     /// Others than the owner may read or write the file.
     #[error("the key file {} is open to other users (mode {mode:04o}): chmod 600 {}", path.display(), path.display())]
     TooOpen {
@@ -180,7 +186,11 @@ impl RootKey {
                 });
             }
         };
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
+        let about = file.metadata().map_err(failed)?;
+        if about.is_dir() {
+            return Err(RootKeyError::Directory(path.to_owned()));
+        }
+        let mode = about.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(RootKeyError::TooOpen { path: path.to_owned(), mode });
         }

@@ -6,21 +6,32 @@ use async_trait::async_trait;
 use countersign_events::{
     account::AccountStanding,
     ids::{DataKeyId, SecretId},
-    recorded::Position,
+    recorded::{Position, Timestamp},
 };
+use countersign_projections::Projection;
 use uuid::Uuid;
 
 use super::{
-    Head, StoreError, StoredEvent,
+    Head, Snapshot, StoreError, StoredEvent,
     ask::{Ask, Columns, ask},
     convert,
-    facts::{LogFacts, Members, Opened},
-    from_micros, signed, statements, vault,
+    facts::{LogFacts, Members, Opened, Shown},
+    from_micros, signed,
+    statements::{self, event_columns},
+    vault,
 };
 
 /// Members that are compared with the vault at once.
 const MEMBERS: i64 = 500;
 
+/// Walks the log: for whoever is about to destroy what no event names.
+pub(super) const COUNT: &str = "select count(*) as number\nfrom events";
+/// Events of streams whose names lie between two.
+pub(super) const READ_BETWEEN: &str = concat!(
+    "select ",
+    event_columns!(),
+    "\nfrom events\nwhere position > $1 and position <= $2 and stream >= $3 and stream < $4\norder by position"
+);
 pub(super) const LAST_EVENT: &str = "select position, recorded_at\nfrom events\norder by position desc\nlimit 1";
 pub(super) const EPOCHS: &str = "select epoch, began_after\nfrom epochs\norder by epoch";
 pub(super) const FIRST_HOLE: &str = "select before, position\nfrom (\n    \
@@ -33,7 +44,7 @@ pub(super) const DISORDERED_STREAMS: &str = "select distinct stream\nfrom (\n   
     lag(position, 1, cast(0 as bigint)) over (partition by stream order by version) as position_before\n    \
     from events\n) as walked\nwhere version <> version_before + 1 or position <= position_before\nlimit $1";
 #[cfg(test)]
-pub(super) const ALL: &[&str] = &[LAST_EVENT, EPOCHS, FIRST_HOLE, DISORDERED_STREAMS];
+pub(super) const ALL: &[&str] = &[LAST_EVENT, COUNT, EPOCHS, FIRST_HOLE, DISORDERED_STREAMS, READ_BETWEEN];
 
 /// A connection to one database of a site that only reads.
 #[async_trait]
@@ -51,12 +62,19 @@ pub(super) trait Examined: Send {
 
     /// The rows that answer a statement.
     async fn rows(&mut self, ask: Ask) -> Result<Vec<Self::Row>, StoreError>;
+    /// The rows of a read model of the log to which this leads, at one moment; `None` where there are none to read.
+    async fn shown(&mut self, projection: &'static Projection) -> Result<Option<Box<dyn Snapshot>>, StoreError>;
 }
 
 /// The end of the log, as the head row says.
 pub(super) async fn head(log: &mut impl Examined) -> Result<Head, StoreError> {
     let rows = log.rows(ask(statements::HEAD)).await?;
     rows.first().map(convert::head).transpose()?.ok_or_else(|| convert::corrupt("head", "has no row"))
+}
+
+async fn cut_off(log: &mut impl Examined) -> Result<Timestamp, StoreError> {
+    let rows = log.rows(ask(statements::CUT_OFF)).await?;
+    Ok(rows.first().map(convert::cut_off).transpose()?.unwrap_or_default())
 }
 
 /// What is true of the log as a whole, but for how many events it has.
@@ -71,8 +89,7 @@ pub(super) async fn log<E: Examined>(log: &mut E) -> Result<LogFacts, StoreError
         .iter()
         .map(|row| Ok((convert::number(row, "epoch")?, Position(convert::number(row, "began_after")?))))
         .collect::<Result<_, StoreError>>()?;
-    let cut_off = log.rows(ask(statements::CUT_OFF)).await?;
-    let cut_off = cut_off.first().map(convert::cut_off).transpose()?.unwrap_or_default();
+    let cut_off = cut_off(log).await?;
     // An earlier schema has no such table; the next start, or `countersign migrate`, makes it.
     let has_clock = !log.rows(ask(E::HAS_CLOCK)).await?.is_empty();
     let anchor = if has_clock { log.rows(ask(statements::ANCHOR)).await? } else { vec![] };
@@ -160,5 +177,26 @@ impl<E: Examined> Opened for Both<E> {
 
     async fn holds(&mut self, id: SecretId) -> Result<bool, StoreError> {
         Ok(!self.vault.rows(ask(vault::statements::HELD).bind(id.0.as_bytes().to_vec())).await?.is_empty())
+    }
+}
+
+#[async_trait]
+impl<E: Examined> Shown for Both<E> {
+    async fn shown(&mut self, projection: &'static Projection) -> Result<Option<Box<dyn Snapshot>>, StoreError> {
+        self.log.shown(projection).await
+    }
+
+    async fn events_between(
+        &mut self,
+        after: Position,
+        through: Position,
+        (first, end): (&str, &str),
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let positions = ask(READ_BETWEEN).bind(signed(after.0)).bind(signed(through.0));
+        self.log.rows(positions.bind(first).bind(end)).await?.iter().map(convert::event).collect()
+    }
+
+    async fn cut_off(&mut self) -> Result<Timestamp, StoreError> {
+        cut_off(&mut self.log).await
     }
 }

@@ -8,8 +8,9 @@ use countersign_events::{
     ids::{DataKeyId, SecretId, UserId},
     recorded::{Position, Timestamp},
 };
+use countersign_projections::Projection;
 
-use super::{Cursor, Head, StoreError, StoredEvent};
+use super::{Cursor, Head, Snapshot, StoreError, StoredEvent};
 use crate::judged_time::Anchor;
 
 /// The facts, as far as they could be read.
@@ -62,6 +63,18 @@ pub struct Lack {
     pub again: Again,
 }
 
+impl Lack {
+    /// A table or an index of a read model that is not there.
+    pub(super) fn of_model(kind: &str, name: &str, model: &'static str) -> Self {
+        Self { what: format!("the {kind} {name} of {model} is missing"), again: Again::WithModel(model) }
+    }
+
+    /// Whether it is a table that is not there, with its rows.
+    pub(super) fn is_table(&self) -> bool {
+        self.what.starts_with("the table ")
+    }
+}
+
 /// How a part of a schema can be made again without a guess at what was in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
@@ -69,6 +82,8 @@ pub enum Again {
     ByStep,
     /// With this read model.
     WithModel(&'static str),
+    /// With a copy of the database: it held rows.
+    FromCopy,
     /// Not at all.
     Never,
 }
@@ -79,7 +94,7 @@ impl Again {
     pub const fn model(&self) -> Option<&'static str> {
         match self {
             Self::WithModel(model) => Some(model),
-            Self::ByStep | Self::Never => None,
+            Self::ByStep | Self::FromCopy | Self::Never => None,
         }
     }
 }
@@ -91,6 +106,8 @@ pub enum Unreadable {
     Missing,
     /// The file has no byte.
     Empty,
+    /// Something of another kind is in the place of the file, or of the directory it belongs into: where, and what it is.
+    Misplaced(PathBuf, String),
     /// This account may not.
     Denied(String),
     /// It is no database, or not whole.
@@ -118,7 +135,7 @@ impl std::fmt::Display for Unreadable {
             Self::Empty => f.write_str("is empty: it has 0 bytes"),
             Self::Denied(told) => write!(f, "cannot be read by this account: {told}"),
             Self::Damaged(told) => write!(f, "is damaged: {told}"),
-            Self::Silent(told) => write!(f, "cannot be read: {told}"),
+            Self::Misplaced(_, told) | Self::Silent(told) => write!(f, "cannot be read: {told}"),
         }
     }
 }
@@ -159,6 +176,8 @@ pub struct ModelFacts {
     pub cursor: Option<Cursor>,
     /// Streams that rest in it.
     pub parked: u64,
+    /// Why there is nothing of it to read, where its database can be read.
+    pub lost: Option<String>,
 }
 
 /// Members who are not erased, and what the vault should have of them.
@@ -205,4 +224,20 @@ pub trait Opened: Send {
     async fn data_key(&mut self, id: DataKeyId) -> Result<Option<Vec<u8>>, StoreError>;
     /// Whether a held secret is there.
     async fn holds(&mut self, id: SecretId) -> Result<bool, StoreError>;
+}
+
+/// A log with its vault and its read models, looked at without changing any of them.
+#[async_trait]
+pub trait Shown: Opened {
+    /// The rows of a read model at one moment; `None` where this program has none to read.
+    async fn shown(&mut self, projection: &'static Projection) -> Result<Option<Box<dyn Snapshot>>, StoreError>;
+    /// The events after a position, through another, whose streams' names lie between two texts, the second left out.
+    async fn events_between(
+        &mut self,
+        after: Position,
+        through: Position,
+        streams: (&str, &str),
+    ) -> Result<Vec<StoredEvent>, StoreError>;
+    /// The cut-off of dead rows.
+    async fn cut_off(&mut self) -> Result<Timestamp, StoreError>;
 }

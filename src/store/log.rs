@@ -9,7 +9,7 @@ use countersign_events::{
 use super::{
     CommandKey, EventLog, Head, LogIdentity, Outcome, Span, StoreError, StoredEvent,
     ask::{Of, Reads, ask},
-    convert,
+    convert, examine,
     models::{all, bind_span, numbers, one},
     replay, signed, statements,
 };
@@ -34,6 +34,11 @@ impl<S: Reads> EventLog for S {
     async fn head(&self) -> Result<Head, StoreError> {
         let head = one(self, Of::Log, ask(statements::HEAD), convert::head).await?;
         head.ok_or_else(|| StoreError::Unavailable("the log has lost its head".to_owned()))
+    }
+
+    async fn count(&self) -> Result<u64, StoreError> {
+        let count = one(self, Of::Log, ask(examine::COUNT), |row| convert::number(row, "number")).await?;
+        Ok(count.unwrap_or_default())
     }
 
     async fn event_id(&self, position: Position) -> Result<Option<EventId>, StoreError> {

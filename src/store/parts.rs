@@ -136,9 +136,24 @@ impl<T> Part<T> {
     }
 }
 
+/// Whether these tables are there. Where some are, the others were dropped.
+async fn must_have_all_or_none(database: &mut impl Looks, tables: &[&str]) -> Result<bool, StoreError> {
+    let mut gone = vec![];
+    for table in tables {
+        if !database.has_table(table).await? {
+            gone.push(*table);
+        }
+    }
+    match gone.first() {
+        None => Ok(true),
+        Some(_) if gone.len() == tables.len() => Ok(false),
+        Some(table) => Err(StoreError::Unavailable(format!("the table {table} is missing"))),
+    }
+}
+
 /// The vault in a database.
 pub(super) async fn vault_in(database: &mut impl Looks) -> Result<Part<VaultPart>, StoreError> {
-    if !database.has_table("data_keys").await? {
+    if !must_have_all_or_none(database, &["data_keys", "verifiers", "held_secrets", "sessions", "links"]).await? {
         return Ok(Part::Missing);
     }
     let site_key = database.row(vault::statements::SITE_KEY, &[]).await?;
@@ -162,7 +177,7 @@ pub(super) async fn log_in(
     database: &mut impl Looks,
     seen: Mark,
 ) -> Result<(Part<LogPart>, Vec<ModelPart>), StoreError> {
-    if !database.has_table("events").await? {
+    if !must_have_all_or_none(database, &["events", "head", "epochs", "generations"]).await? {
         return Ok((Part::Missing, vec![]));
     }
     let Some(last) = database.row(LAST, &[]).await? else { return Ok((Part::Empty, vec![])) };

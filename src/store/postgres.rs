@@ -102,7 +102,7 @@ impl PostgresStore {
     pub async fn open(urls: &str) -> Result<Arc<Self>, StoreError> {
         let servers = Arc::new(Servers::parse(urls)?);
         let mut connection = servers.connect(schema::LOG).await?;
-        schema::must_fit(schema::level(&mut connection, Part::Log).await?)?;
+        schema::must_open(&mut connection, Part::Log).await?;
         for projection in TRAILING {
             generations::begin(&mut connection, projection).await?;
         }

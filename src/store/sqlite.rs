@@ -7,7 +7,9 @@ mod build;
 mod expected;
 mod facts;
 mod generations;
+mod misplaced;
 pub mod parts;
+mod placed;
 mod purge;
 mod schema;
 mod uses;
@@ -34,6 +36,8 @@ use super::{
 
 pub use facts::{Look, examine, open_for_reading};
 use generations::Models;
+pub use misplaced::{Misplaced, misplaced};
+use placed::Placed;
 pub use writer::SqliteWriter;
 
 /// Readers of a database; sqlx gives each a thread.
@@ -69,11 +73,12 @@ impl SqliteStore {
             Ok(connection)
         };
         let connection = opened.await.map_err(|error| of_file(&file, error))?;
+        let placed = Placed::of(&file)?;
         let store = Self {
-            readers: schema::readers(&file, READERS),
+            readers: schema::readers_of(&file, READERS, placed.clone()),
             log: file.clone(),
             models: Models::open(file, models_dir)?,
-            writer: Mutex::new(Some(SqliteWriter::new(connection))),
+            writer: Mutex::new(Some(SqliteWriter::new(connection, placed))),
         };
         for projection in TRAILING {
             store.models.ensure(projection).await?;

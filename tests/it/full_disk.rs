@@ -73,3 +73,31 @@ async fn sqlite_full_disk_is_one_finding_and_with_room_again_the_site_goes_on() 
     assert!(problems(&site).is_empty());
     assert!(is_ready(&site).await);
 }
+
+/// Starts on a disk that is full: of a site as it is, of one whose read models have to be built, of a new one.
+const STARTS: &str = "mount -t tmpfs -o size=16m tmpfs \"$PWD\" && cd \"$PWD\" && \
+    \"$0\" account create ada --new-site --data-dir \"$PWD/site\" > made && \
+    { dd if=/dev/zero of=fill bs=64k; dd if=/dev/zero of=rest bs=512; true; } 2> /dev/null; \
+    start() { timeout 30 \"$0\" serve --listen 127.0.0.1:0 --data-dir \"$PWD/$1\" 2>&1; echo \"ended with $?\"; }; \
+    start site; rm site/models/*; dd if=/dev/zero of=again bs=512 2> /dev/null; start site; start other";
+
+#[test]
+fn sqlite_start_on_a_full_disk_says_so_once_and_names_the_directory() {
+    if !require_success("mounts of one's own", "unshare", &["-rm", "true"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let ran = Command::new("unshare")
+        .args(["-rm", "sh", "-c", STARTS, env!("CARGO_BIN_EXE_countersign")])
+        .current_dir(directory.path())
+        .output();
+    let (_, told) = said(&ran.expect("it runs"));
+    let starts: Vec<_> = told.split("ended with 1\n").collect();
+    assert_eq!(starts.len(), 4, "each of three ends: {told}");
+    for (start, name) in starts.iter().zip(["site", "site", "other"]) {
+        let place = format!("the disk of the data directory {}", directory.path().join(name).display());
+        assert_eq!(start.matches(&place).count(), 1, "{start}");
+        assert!(!start.contains("the store is not available"), "{start}");
+        assert!(start.contains("make room and start again"), "{start}");
+    }
+}

@@ -53,6 +53,7 @@ mod page_list;
 mod page_parts;
 mod page_weights;
 mod pages;
+mod postgres_broken_sites;
 mod postgres_doctor;
 mod postgres_server;
 mod postgres_settings;

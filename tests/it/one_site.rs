@@ -23,7 +23,7 @@ use crate::{
     support::{Home, ROOT_KEY, TestApp, by},
 };
 
-const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct horse battery";
 
 on_both_databases!(
     every_part_that_is_not_of_the_site_is_refused_by_name_and_nothing_is_destroyed,
@@ -53,14 +53,14 @@ enum State {
 }
 
 /// A site at two moments, and another one; stopped, so that they can be copied.
-struct Sites {
-    whole: Home,
-    older: Home,
-    foreign: Home,
-    owner: UserId,
+pub struct Sites {
+    pub whole: Home,
+    pub older: Home,
+    pub foreign: Home,
+    pub owner: UserId,
 }
 
-async fn copied(home: &Home) -> Home {
+pub async fn copied(home: &Home) -> Home {
     let mut copy = Home::on_this_machine();
     copy_all(home.directory.path(), copy.directory.path());
     if let Some(database) = &home.database {
@@ -106,7 +106,7 @@ fn url_of_server(database: &TestDatabase) -> String {
 }
 
 impl Sites {
-    async fn given(database: Database) -> Self {
+    pub async fn given(database: Database) -> Self {
         let site = TestApp::start_in(database, &[]).await;
         let (owner, ..) = site.given_approved().await;
         let clock = site.clock.clone();
@@ -221,14 +221,7 @@ async fn contents(parts: &Parts) -> BTreeMap<String, Vec<u8>> {
         return found;
     };
     for database in [log, vault] {
-        let mut tool = Tool::Postgres(database.tool().await);
-        let names = "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname like 'countersign%' \
-                     and tablename <> 'leases' order by 1";
-        for table in tool.texts(names).await {
-            let rows =
-                format!("select coalesce(string_agg(row::text, ' ' order by row::text), '') from {table} as row");
-            found.insert(format!("{} {table}", database.name), tool.texts(&rows).await.concat().into_bytes());
-        }
+        found.extend(database.contents().await.into_iter().map(|(name, rows)| (name, rows.into_bytes())));
     }
     found
 }

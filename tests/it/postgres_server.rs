@@ -1,6 +1,6 @@
 //! Databases with the program's schemas on a throw-away `PostgreSQL` server, each for one test.
 
-use std::{path::Path, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use countersign::store::{
     LogWriter as _,
@@ -52,6 +52,30 @@ impl TestDatabase {
             let holds =
                 sqlx::query(AssertSqlSafe(holds)).bind(text).fetch_optional(&mut tool).await.expect("an answer");
             found.extend(holds.map(|_| table));
+        }
+        found
+    }
+
+    /// Everything that is stored of a site, by its table, and what else its schemas have. Leases are left out: who looks
+    /// after what changes by itself.
+    pub async fn contents(&self) -> BTreeMap<String, String> {
+        const OBJECTS: &str = "select format('%s %s %s', relkind, relnamespace::regnamespace, relname) from pg_class \
+                               where relnamespace::regnamespace::text like 'countersign%' \
+                               union all select format('%s %s %s', tgrelid::regclass, tgname, tgenabled) from pg_trigger \
+                               union all select format('%s %s', proname, prosrc) from pg_proc \
+                               where pronamespace::regnamespace::text like 'countersign%' order by 1";
+        let mut tool = self.tool().await;
+        let objects: Vec<String> = sqlx::query_scalar(OBJECTS).fetch_all(&mut tool).await.expect("objects");
+        let mut found = BTreeMap::from([(format!("{} objects", self.name), objects.join("\n"))]);
+        let names = "select format('%I.%I', schemaname, tablename) from pg_tables where schemaname like 'countersign%' \
+                     and tablename <> 'leases' order by 1";
+        let tables: Vec<String> = sqlx::query_scalar(names).fetch_all(&mut tool).await.expect("tables");
+        for table in tables {
+            let rows =
+                format!("select coalesce(string_agg(row::text, ' ' order by row::text), '') from {table} as row");
+            let rows = sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(&mut tool).await;
+            // A table may be damaged; it says the same as long as nothing changes it.
+            found.insert(format!("{} {table}", self.name), rows.unwrap_or_else(|error| error.to_string()));
         }
         found
     }

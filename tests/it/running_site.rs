@@ -390,6 +390,19 @@ impl Visitor {
         self.send(self.http.get(self.at_path(path))).await
     }
 
+    /// Looks at a page until it has this text: a read model may just be being built.
+    pub async fn sees(&mut self, path: &str, text: &str) {
+        let deadline = Instant::now() + STARTING;
+        loop {
+            let page = self.get(path).await.body;
+            if page.contains(text) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{path} has no {text}: {page}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Posts fields as a form, as they are.
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.send(self.http.post(self.at_path(path)).form(fields)).await

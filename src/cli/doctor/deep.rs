@@ -1,22 +1,23 @@
 //! What doctor finds when it reads the log through with its keys.
 
-use super::{Finding, quoted};
+use super::{Finding, models, quoted};
 use crate::{
     config::{Config, HiddenText},
     keyring::Opener,
+    projector::Closeness,
     secrets::RootKey,
     soundness::{Side, read_through},
-    store::{StoreError, facts::Opened},
+    store::{StoreError, facts::Shown},
 };
 
 /// Reads everything through, when it could be opened; that it could not was said before.
-pub(super) async fn look(config: &Config, opened: Result<Box<dyn Opened>, StoreError>, findings: &mut Vec<Finding>) {
+pub(super) async fn look(config: &Config, opened: Result<Box<dyn Shown>, StoreError>, findings: &mut Vec<Finding>) {
     const LOG: &str = "events";
     const KEYS: &str = "texts and keys";
-    let Ok(mut opened) = opened else { return };
+    let Ok(mut opened_site) = opened else { return };
     let from_env = config.root_key.as_ref().map(HiddenText::expose);
     let root = RootKey::load_or_create(&config.data_dir, true, from_env, [0; 32]).ok();
-    let read = match read_through(opened.as_mut(), root.as_ref().map(Opener::of).as_ref()).await {
+    let read = match read_through(opened_site.as_mut(), root.as_ref().map(Opener::of).as_ref()).await {
         Ok(read) => read,
         Err(error) => {
             let found = format!("the log could not be read through: {error}");
@@ -39,6 +40,10 @@ pub(super) async fn look(config: &Config, opened: Result<Box<dyn Opened>, StoreE
     let remedy =
         "put the newest copy of the vault back, if one has them; else their owners regenerate the token under Apps";
     told("held tokens", Side::Held, "each that waits for its owner is there".to_owned(), remedy.to_owned());
+    // Which side is damaged comes first: what differs from a damaged log may be the last good copy.
+    if read.is_sound() {
+        models::look(config, Ok(opened_site), Closeness::EveryRow, findings).await;
+    }
 }
 
 /// How a log that does not read is mended. What else is there is left alone until it reads again.

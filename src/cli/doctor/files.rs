@@ -170,6 +170,11 @@ fn without_key(error: &RootKeyError) -> Finding {
                                        directory that the key lies in"
                 .to_owned()
         }
+        RootKeyError::Directory(path) => {
+            let (path, mut aside) = (quoted(path), path.clone().into_os_string());
+            aside.push(".moved");
+            format!("`mv {path} {}`; then put the newest copy of {path} back, mode 600", quoted(Path::new(&aside)))
+        }
         RootKeyError::MalformedFile(path) => format!("put {} back from your backup", quoted(path)),
         RootKeyError::MalformedVariable => "set COUNTERSIGN_ROOT_KEY to the key as it was backed up".to_owned(),
         RootKeyError::Nameless(_) => "name the data directory by its path with --data-dir".to_owned(),

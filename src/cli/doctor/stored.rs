@@ -29,7 +29,8 @@ pub(super) fn programs(site: &Site<'_>, findings: &mut Vec<Finding>) {
     let found = format!("Countersign {}, {}; {running}", env!("CARGO_PKG_VERSION"), site.facts.engine);
     findings.push(Finding::ok("program", found));
     for database in &site.facts.databases {
-        if let Some(error) = &database.error {
+        // What cannot be read for want of a table, that table explains.
+        if let Some(error) = database.error.as_ref().filter(|_| !has_lost_tables(database)) {
             findings.extend(unreadable(site, database, error));
         }
         schema(site, database, findings);
@@ -52,6 +53,12 @@ fn unreadable(site: &Site<'_>, database: &Database, error: &Unreadable) -> Optio
     }
     let path = quoted(&database.file);
     let remedy = match (error, about.as_str()) {
+        (Unreadable::Misplaced(path, _), "log.db") => {
+            format!("stop the site and {}; {}", moved_away(path), deep::restore_log(config))
+        }
+        (Unreadable::Misplaced(path, _), "vault.db") => {
+            format!("stop the site and {}; {}", moved_away(path), deep::restore_vault(config))
+        }
         (Unreadable::Denied(_), "log.db" | "vault.db") => {
             format!("run this as the account that runs the site; if that is this one: `chmod u+rw {path}`")
         }
@@ -93,6 +100,11 @@ fn schema(site: &Site<'_>, database: &Database, findings: &mut Vec<Finding>) {
     lacks(site, database, findings);
 }
 
+/// Whether a table is gone: what was in it is in a copy alone.
+fn has_lost_tables(database: &Database) -> bool {
+    database.lacks.iter().any(|lack| lack.again == Again::FromCopy)
+}
+
 /// What was dropped or changed behind the program's back.
 fn lacks(site: &Site<'_>, database: &Database, findings: &mut Vec<Finding>) {
     let about = format!("schema of {}", name(database));
@@ -103,7 +115,12 @@ fn lacks(site: &Site<'_>, database: &Database, findings: &mut Vec<Finding>) {
     let told: Vec<_> = database.lacks.iter().map(|lack| lack.what.as_str()).collect();
     let deep = command(config, "doctor --deep");
     let again = |of: fn(&Again) -> bool| database.lacks.iter().all(|lack| of(&lack.again));
-    let remedy = if again(|again| *again == Again::ByStep) {
+    let remedy = if has_lost_tables(database) {
+        match name(database).as_str() {
+            "log.db" | "log" => deep::restore_log(config),
+            _ => deep::restore_vault(config),
+        }
+    } else if again(|again| *again == Again::ByStep) {
         let migrate = command(config, "migrate");
         let how = if is_here(config) {
             format!("stop the site and run {migrate}")
@@ -369,16 +386,28 @@ fn write_ahead(site: &Site<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// How what is in the way is moved out of it, without anything of it being lost.
+fn moved_away(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut aside = path.clone().into_os_string();
+    aside.push(".moved");
+    format!("move it away: `mv {} {}`", quoted(&path), quoted(Path::new(&aside)))
+}
+
 /// A trailing read model whose generation cannot be read.
 fn lost_model(site: &Site<'_>, model: &ModelFacts, about: String, rebuild: &str) -> Finding {
     let prefix = format!("{}-", model.name);
     let database = site.facts.databases.iter().find(|database| name(database).starts_with(&prefix));
     let (found, denied) = match database.map(|database| (database, &database.error)) {
+        Some((_, Some(Unreadable::Misplaced(path, told)))) => {
+            let remedy = format!("stop the site and {}; the next start builds it from the log", moved_away(path));
+            return Finding::problem(about, told, remedy);
+        }
         Some((database, Some(error))) => (
             format!("{} {error}", database.file.display()),
             matches!(error, Unreadable::Denied(_)).then(|| quoted(&database.file)),
         ),
-        _ => ("it cannot be read".to_owned(), None),
+        _ => (model.lost.clone().unwrap_or_else(|| "it cannot be read".to_owned()), None),
     };
     let remedy = match denied {
         Some(path) => format!("run this as the account that runs the site; if that is this one: `chmod u+rw {path}`"),

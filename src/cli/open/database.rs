@@ -14,7 +14,7 @@ use crate::{
     secrets::RootKey,
     store::{
         StoreError, Vault as _,
-        facts::{Facts, Opened, Unreadable},
+        facts::{Facts, Shown, Unreadable},
         parts::{Part, Parts},
         postgres::{self, PostgresStore, PostgresVault, parts::look},
     },
@@ -156,11 +156,11 @@ impl Database {
         facts
     }
 
-    /// Opens log and vault for reading them through without changing either.
+    /// Opens log and vault for reading them through, with the read models, without changing any.
     ///
     /// # Errors
     /// [`StoreError`] when one of them does not answer.
-    pub async fn open_for_reading(&self) -> Result<Box<dyn Opened>, StoreError> {
+    pub async fn open_for_reading(&self) -> Result<Box<dyn Shown>, StoreError> {
         postgres::open_for_reading(self.log.urls(), self.vault.urls()).await
     }
 

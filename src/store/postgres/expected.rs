@@ -1,10 +1,17 @@
 //! What the steps of a schema make, held against what a database has: triggers, functions and indexes can be dropped or
 //! put out of force behind the program's back. Whatever holds no rows of its own can be made again.
 
+use countersign_projections::Projection;
 use sqlx::{AssertSqlSafe, PgConnection, query_as, raw_sql};
 
 use super::{
-    super::facts::{Again, Lack},
+    super::{
+        StoreError,
+        changes::postgres_ddl,
+        convert,
+        facts::{Again, Lack},
+    },
+    failed,
     schema::Part,
 };
 
@@ -105,14 +112,19 @@ pub(super) async fn missing(connection: &mut PgConnection, part: Part, through: 
     let found = objects(connection, part).await?;
     let made = made(part, through);
     let mut lacks = vec![];
+    let is_lost = |table: &str| !found.iter().any(|(kind, name, _)| kind == "table" && name == table);
     for object in &made {
+        // What goes with a table that is gone is not told beside it.
+        if ["index", "trigger"].contains(&object.kind) && table_of(object.sql).is_some_and(is_lost) {
+            continue;
+        }
         let how = match find(&found, object) {
             None => "is missing",
             Some(told) if told != object.told() => "is not as it was made, or not in force",
             Some(_) => continue,
         };
         let what = format!("the {} {} {how}", object.kind, object.name);
-        let again = if object.kind == "table" { Again::Never } else { Again::ByStep };
+        let again = if object.kind == "table" { Again::FromCopy } else { Again::ByStep };
         lacks.push(Lack { what, again });
     }
     for (kind, name, _) in &found {
@@ -124,8 +136,50 @@ pub(super) async fn missing(connection: &mut PgConnection, part: Part, through: 
     Ok(lacks)
 }
 
-/// Makes functions, triggers and indexes again that were dropped, replaced or put out of force. Tables are not: what was in
-/// them is not known.
+/// The tables of a read model that are not there, in this schema.
+pub(super) async fn missing_of(
+    connection: &mut PgConnection,
+    schema: &str,
+    projection: &'static Projection,
+) -> Result<Vec<Lack>, sqlx::Error> {
+    let found: Found = query_as(OBJECTS).bind(schema).fetch_all(connection).await?;
+    let made = projection.tables.iter().flat_map(|table| postgres_ddl(table));
+    let named = made.filter_map(|sql| {
+        let mut words = sql.split_whitespace().skip(1);
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    });
+    let missing = named.filter(|(kind, name)| !found.iter().any(|(of, one, _)| of == kind && one == name));
+    Ok(missing.map(|(kind, name)| Lack::of_model(&kind, &name, projection.name)).collect())
+}
+
+/// Refuses a part that has lost a table: what was in it is not known.
+pub(super) async fn must_have_all(connection: &mut PgConnection, part: Part, through: i64) -> Result<(), StoreError> {
+    let lacks = missing(connection, part, through).await.map_err(failed)?;
+    let lost_tables = lacks.into_iter().filter(|lack| lack.again == Again::FromCopy).map(|lack| lack.what);
+    let what: Vec<_> = lost_tables.collect();
+    if what.is_empty() { Ok(()) } else { Err(lost(&what, part)) }
+}
+
+/// Refuses a part whose steps cannot be told any more, although tables of theirs are there.
+pub(super) async fn must_know_its_steps(connection: &mut PgConnection, part: Part) -> Result<(), StoreError> {
+    let found = objects(connection, part).await.map_err(failed)?;
+    let through = part.migrations().last().map_or(0, |(number, ..)| *number);
+    let is_there = |object: &Object| object.kind == "table" && find(&found, object).is_some();
+    if made(part, through).iter().any(is_there) {
+        return Err(convert::damaged(lost(&["the table _sqlx_migrations is missing".to_owned()], part)));
+    }
+    Ok(())
+}
+
+fn lost(what: &[String], part: Part) -> StoreError {
+    StoreError::Unavailable(format!(
+        "{}: what was in it is not known, so restore the schema {} from your newest backup; `countersign doctor` says how",
+        what.join("; "),
+        part.schema()
+    ))
+}
+
+/// Makes functions, triggers and indexes again that were dropped, replaced or put out of force, where every table is there.
 pub(super) async fn restore(connection: &mut PgConnection, part: Part) -> Result<(), sqlx::Error> {
     let found = objects(connection, part).await?;
     let through = part.migrations().last().map_or(0, |(number, ..)| *number);

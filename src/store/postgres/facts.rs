@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use countersign_projections::{INLINE, TRAILING};
+use countersign_projections::{INLINE, Projection, TRAILING};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgRow, query, query_scalar};
 
 use super::{
     super::{
-        StoreError,
+        Snapshot, StoreError,
         ask::Ask,
         convert,
         examine::{self, Both, Examined},
-        facts::{Database, Facts, ModelFacts, Opened},
+        facts::{Database, Facts, Lack, ModelFacts, Shown},
         statements, vault,
     },
-    bind, expected, failed,
+    bind,
+    build::PostgresSnapshot,
+    expected, failed,
     generations::{self, CURSOR},
     schema::{self, Part},
     servers::Servers,
@@ -87,11 +89,11 @@ pub async fn examine(log_urls: &str, vault_urls: &str, deep: bool) -> Facts {
     facts
 }
 
-/// Opens log and vault for reading them through.
+/// Opens log and vault for reading them through, with the read models.
 ///
 /// # Errors
-/// [`StoreError`] when one of them does not answer or has no tables.
-pub async fn open_for_reading(log_urls: &str, vault_urls: &str) -> Result<Box<dyn Opened>, StoreError> {
+/// [`StoreError`] when log or vault does not answer or has no tables.
+pub async fn open_for_reading(log_urls: &str, vault_urls: &str) -> Result<Box<dyn Shown>, StoreError> {
     let opened = |(opened, database): (Option<Examining>, Database)| {
         let told = || database.error.as_ref().map(ToString::to_string).unwrap_or_default();
         opened.ok_or_else(|| StoreError::Unavailable(told()))
@@ -101,8 +103,8 @@ pub async fn open_for_reading(log_urls: &str, vault_urls: &str) -> Result<Box<dy
     Ok(Box::new(Both { log, vault }))
 }
 
-/// A connection that only reads.
-struct Examining(PgConnection);
+/// A connection that only reads, and where it leads to.
+struct Examining(PgConnection, Servers);
 
 #[async_trait]
 impl Examined for Examining {
@@ -114,6 +116,22 @@ impl Examined for Examining {
 
     async fn rows(&mut self, ask: Ask) -> Result<Vec<PgRow>, StoreError> {
         bind::statement(ask).fetch_all(&mut self.0).await.map_err(told)
+    }
+
+    async fn shown(&mut self, projection: &'static Projection) -> Result<Option<Box<dyn Snapshot>>, StoreError> {
+        let generation = if INLINE.iter().any(|inline| inline.name == projection.name) {
+            let row = query(statements::INLINE_REVISION).bind(projection.name).fetch_optional(&mut self.0).await;
+            let revision = row.map_err(failed)?.map(|row| convert::number::<u32>(&row, "revision")).transpose()?;
+            if revision != Some(projection.revision) {
+                return Ok(None);
+            }
+            None
+        } else {
+            let pointer = generations::pointer(&mut self.0, projection).await?;
+            let Some(pointer) = pointer.filter(|pointer| !pointer.lent) else { return Ok(None) };
+            Some(pointer.generation)
+        };
+        Ok(Some(Box::new(PostgresSnapshot::open(&self.1, projection, generation).await?)))
     }
 }
 
@@ -140,9 +158,10 @@ async fn open(urls: &str, part: Part, name: &str) -> (Option<Examining>, Databas
         Part::Vault => schema::VAULT.to_owned(),
     };
     let opened = async {
-        let mut connection = Servers::parse(urls)?.connect(&path).await?;
+        let servers = Servers::parse(urls)?;
+        let mut connection = servers.connect(&path).await?;
         level(&mut connection, part, &mut database).await?;
-        Ok::<_, StoreError>(Examining(connection))
+        Ok::<_, StoreError>(Examining(connection, servers))
     };
     match opened.await {
         Ok(opened) => (Some(opened), database),
@@ -174,7 +193,7 @@ async fn read_log(
     facts.engine = schema::engine(&mut log.0).await?;
     let read = facts.log.insert(examine::log(log).await?);
     examine::count(log, read).await?;
-    let pointed_at = models(&mut log.0, &mut facts.models).await?;
+    let pointed_at = models(&mut log.0, &mut facts.models, &mut database.lacks).await?;
     facts.leftovers = leftovers(&mut log.0, &pointed_at).await?;
     if deep {
         let mut schemas = vec![schema::LOG.to_owned(), schema::INLINE.to_owned()];
@@ -217,26 +236,42 @@ async fn miscounts(connection: &mut PgConnection) -> Result<Vec<String>, StoreEr
 async fn models(
     connection: &mut PgConnection,
     models: &mut Vec<ModelFacts>,
+    lacks: &mut Vec<Lack>,
 ) -> Result<Vec<(&'static str, u64)>, StoreError> {
     let mut pointed_at = vec![];
     for projection in INLINE {
         let (name, wanted) = (projection.name, projection.revision);
         let row = query(statements::INLINE_REVISION).bind(name).fetch_optional(&mut *connection).await;
         let revision = row.map_err(failed)?.map(|row| convert::number(&row, "revision")).transpose()?;
-        models.push(ModelFacts { name, trailing: false, revision, wanted, cursor: None, parked: 0 });
+        if revision == Some(wanted) {
+            lacks.extend(expected::missing_of(connection, schema::INLINE, projection).await.map_err(failed)?);
+        }
+        models.push(ModelFacts { name, trailing: false, revision, wanted, cursor: None, parked: 0, lost: None });
     }
     for projection in TRAILING {
         let (name, wanted) = (projection.name, projection.revision);
-        let mut model = ModelFacts { name, trailing: true, revision: None, wanted, cursor: None, parked: 0 };
+        let mut model =
+            ModelFacts { name, trailing: true, revision: None, wanted, cursor: None, parked: 0, lost: None };
         let row = query(GENERATIONS).bind(name).bind(i64::from(wanted)).fetch_optional(&mut *connection).await;
         if let Some(row) = row.map_err(failed)? {
             model.revision = Some(convert::number(&row, "revision")?);
             let generation = convert::number(&row, "generation")?;
+            pointed_at.push((name, generation));
+            let schema = generations::schema_of(name, generation);
+            let missing = expected::missing_of(connection, &schema, projection).await.map_err(failed)?;
+            if model.revision == Some(wanted) && missing.iter().any(Lack::is_table) {
+                // Its cursor says nothing of it any more, and the next start builds it anew.
+                model.lost = Some(format!("the schema {schema} has lost tables, or is gone"));
+                models.push(model);
+                continue;
+            }
+            if model.revision == Some(wanted) {
+                lacks.extend(missing);
+            }
             let row = query(CURSOR).bind(name).bind(signed(generation)).fetch_one(&mut *connection).await;
             model.cursor = Some(convert::cursor(&row.map_err(failed)?)?);
             let row = query(RESTING).bind(name).bind(signed(generation)).fetch_one(&mut *connection).await;
             model.parked = convert::number(&row.map_err(failed)?, "streams")?;
-            pointed_at.push((name, generation));
         }
         models.push(model);
     }

@@ -78,7 +78,11 @@ impl Part {
 pub(super) async fn level(connection: &mut PgConnection, part: Part) -> Result<Level, StoreError> {
     const REMEDY: &str = "run `countersign migrate` with the URL of the owner of the tables in `migrate_database_url`, \
                           which lets this role in";
-    read_level(connection, part).await.map_err(|error| permitted(error, REMEDY))
+    let level = read_level(connection, part).await.map_err(|error| permitted(error, REMEDY))?;
+    if level.done == 0 {
+        expected::must_know_its_steps(connection, part).await?;
+    }
+    Ok(level)
 }
 
 /// An error, with the remedy where a right is missing.
@@ -102,13 +106,25 @@ async fn read_level(connection: &mut PgConnection, part: Part) -> Result<Level, 
     }
     let newest = format!("select coalesce(max(version), 0) from {table} where success");
     let done: i64 = query_scalar(AssertSqlSafe(newest)).fetch_one(&mut *connection).await?;
-    let oldest = format!("select oldest from {}.compatibility", part.schema());
-    let oldest = if done == 0 { 0 } else { query_scalar(AssertSqlSafe(oldest)).fetch_one(connection).await? };
+    // Where that table is gone, it is missed with the others.
+    let compatibility = format!("{}.compatibility", part.schema());
+    let is_told: bool =
+        query_scalar("select to_regclass($1) is not null").bind(&compatibility).fetch_one(&mut *connection).await?;
+    let oldest = format!("select oldest from {compatibility}");
+    let is_told = is_told && done > 0;
+    let oldest = if is_told { query_scalar(AssertSqlSafe(oldest)).fetch_one(connection).await? } else { 0 };
     Ok(Level { done, known, oldest })
 }
 
+/// The same for whoever opens it: it has to be one that this program works with, with all of its tables.
+pub(super) async fn must_open(connection: &mut PgConnection, part: Part) -> Result<(), StoreError> {
+    let level = level(connection, part).await?;
+    must_fit(level)?;
+    expected::must_have_all(connection, part, level.done.min(level.known)).await
+}
+
 /// Refuses what a newer program made, and what is not migrated yet.
-pub(super) fn must_fit(level: Level) -> Result<(), StoreError> {
+fn must_fit(level: Level) -> Result<(), StoreError> {
     if level.oldest > level.known {
         return Err(StoreError::Unavailable(format!(
             "the database has schema {}, which a newer Countersign made; this one knows schemas up to {}: run the newer \
@@ -142,6 +158,8 @@ pub(super) async fn migrate(connection: &mut PgConnection, part: Part, role: &st
         // Its own lock is taken already; a step that waits for a table's lock gives up with `lock_timeout`.
         let mut migrator = part.migrator();
         migrator.set_locking(false).run_direct(None, &mut *connection, false).await.map_err(told)?;
+        let through = part.migrations().last().map_or(0, |(number, ..)| *number);
+        expected::must_have_all(connection, part, through).await?;
         expected::restore(connection, part).await.map_err(owned)?;
         grant(connection, part, role).await
     }

@@ -47,7 +47,7 @@ impl PostgresVault {
 
     pub(super) async fn at(servers: Arc<Servers>) -> Result<Arc<Self>, StoreError> {
         let mut connection = servers.connect(VAULT).await?;
-        schema::must_fit(schema::level(&mut connection, Part::Vault).await?)?;
+        schema::must_open(&mut connection, Part::Vault).await?;
         let pool = RwLock::new(servers.readers(VAULT, CONNECTIONS).await?);
         Ok(Arc::new(Self { servers, pool }))
     }

@@ -18,12 +18,14 @@ use super::{
     super::{
         Begun, CommandKey, Cursor, Head, LogWriter, Outcome, StoreError, StoredEvent,
         changes::{Placeholders, Planner, Step, postgres_ddl, purge},
-        convert, from_micros, signed,
+        convert,
+        facts::Lack,
+        from_micros, signed,
         statements::{self, event_columns, outcome_columns},
     },
     CHANNEL,
     bind::{self, Statement},
-    failed, late,
+    expected, failed, late,
     schema::{INLINE, LOG},
     servers::{Servers, answer},
 };
@@ -340,6 +342,11 @@ impl LogWriter for PostgresWriter {
         let result = async {
             // Until it is built it has no revision: whoever starts next, with whatever revision, builds it.
             self.execute(query(statements::FORGET_INLINE_REVISION).bind(projection.name)).await?;
+            // Only where it is gone: the right to make one is asked for even when there is one.
+            let schema = format!(
+                "do $$ begin if to_regnamespace('{INLINE}') is null then create schema {INLINE}; end if; end $$"
+            );
+            self.raw(AssertSqlSafe(schema)).await?;
             for table in projection.tables {
                 let drop = format!("drop table if exists {INLINE}.{}", table.name);
                 for statement in std::iter::once(drop).chain(postgres_ddl(table)) {
@@ -354,7 +361,13 @@ impl LogWriter for PostgresWriter {
 
     async fn inline_revision(&mut self, name: &str) -> Result<Option<u32>, StoreError> {
         let rows = self.rows(query(statements::INLINE_REVISION).bind(name.to_owned())).await?;
-        rows.first().map(|row| convert::number(row, "revision")).transpose()
+        let Some(row) = rows.first() else { return Ok(None) };
+        let revision = convert::number(row, "revision")?;
+        let Some(projection) = countersign_projections::INLINE.iter().find(|inline| inline.name == name) else {
+            return Ok(Some(revision));
+        };
+        let lacks = self.send(async |connection| expected::missing_of(connection, INLINE, projection).await).await?;
+        Ok(if lacks.iter().any(Lack::is_table) { None } else { Some(revision) })
     }
 
     async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError> {

@@ -156,7 +156,11 @@ pub(super) struct SqliteSnapshot {
 
 impl SqliteSnapshot {
     pub(super) async fn open(file: &Path, inline: bool) -> Result<Self, StoreError> {
-        let mut connection = schema::reader(file).connect().await.map_err(unavailable)?;
+        Self::begin(schema::reader(file).connect().await.map_err(unavailable)?, inline).await
+    }
+
+    /// The same over a connection that is there.
+    pub(super) async fn begin(mut connection: SqliteConnection, inline: bool) -> Result<Self, StoreError> {
         raw_sql("begin").execute(&mut connection).await.map_err(unavailable)?;
         // The first statement that reads begins the snapshot.
         let statement = if inline { statements::HEAD } else { statements::CURSOR };

@@ -20,6 +20,10 @@ const OBJECTS: &str = "select type, name, tbl_name, coalesce(sql, '') as sql\nfr
     where name not like '\\_sqlx%' escape '\\'\norder by type desc, name";
 const NAMES: &str = "select name\nfrom sqlite_master\nwhere type in ('table', 'index')";
 
+/// Where the library notes the steps that were done.
+const STEPS: &str = "_sqlx_migrations";
+const PUT_BACK: &str = "what was in it is not known, so put the newest copy of this file back";
+
 /// A table, an index or a trigger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Object {
@@ -42,7 +46,11 @@ impl Object {
         };
         Lack {
             what: format!("the {kind} {name} {how}"),
-            again: if self.can_be_made() { Again::ByStep } else { Again::Never },
+            again: match self.can_be_made() {
+                true => Again::ByStep,
+                false if self.kind == "table" && !self.is_there => Again::FromCopy,
+                false => Again::Never,
+            },
         }
     }
 
@@ -66,7 +74,12 @@ pub(super) async fn missing(
         objects.iter().find(|(one, _)| one.kind == wanted.kind && one.name == wanted.name).map(|(one, _)| one.clone())
     };
     let mut missing = vec![];
-    for (object, _) in &wanted {
+    let is_lost = |table: &str| !found.iter().any(|(one, _)| one.kind == "table" && one.name == table);
+    for (object, table) in &wanted {
+        // What goes with a table that is gone is not told beside it.
+        if object.kind != "table" && is_lost(table) {
+            continue;
+        }
         match find(&found, object) {
             Some(same) if same.sql == object.sql => {}
             other => missing.push(Object { is_there: other.is_some(), ..object.clone() }),
@@ -79,6 +92,30 @@ pub(super) async fn missing(
         }
     }
     Ok(missing)
+}
+
+/// The table of the steps that were done, where it is gone from a database that has tables of theirs.
+pub(super) async fn lost_steps(connection: &mut SqliteConnection, steps: &[Step]) -> Result<Vec<Lack>, StoreError> {
+    let rows = query(NAMES).fetch_all(connection).await.map_err(unavailable)?;
+    let found = rows.iter().map(|row| row.try_get::<String, _>(0).map_err(unavailable));
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    let of_a_step = |name: &String| steps.iter().any(|(_, _, sql)| sql.contains(&format!("create table {name} (")));
+    if found.iter().any(|name| name == STEPS) || !found.iter().any(of_a_step) {
+        return Ok(vec![]);
+    }
+    Ok(vec![Lack { what: format!("the table {STEPS} is missing"), again: Again::FromCopy }])
+}
+
+/// Refuses a database that has lost a table: what was in it is not known.
+fn must_have_all(lacks: impl IntoIterator<Item = Lack>) -> Result<(), StoreError> {
+    let lost = lacks.into_iter().filter(|lack| lack.again == Again::FromCopy).map(|lack| lack.what);
+    let lost: Vec<_> = lost.collect();
+    if lost.is_empty() { Ok(()) } else { Err(StoreError::Unavailable(format!("{}: {PUT_BACK}", lost.join("; ")))) }
+}
+
+/// Refuses a database whose steps cannot be told any more, before they are done once more.
+pub(super) async fn must_know_its_steps(connection: &mut SqliteConnection, steps: &[Step]) -> Result<(), StoreError> {
+    must_have_all(lost_steps(connection, steps).await?)
 }
 
 /// Each object with its table.
@@ -108,17 +145,15 @@ pub(super) async fn missing_of(
         Some((words.next()?.to_owned(), words.next()?.to_owned()))
     });
     let missing = named.filter(|(_, name)| !found.contains(name));
-    let lack = |(kind, name)| Lack {
-        what: format!("the {kind} {name} of {model} is missing"),
-        again: Again::WithModel(model),
-    };
-    Ok(missing.map(lack).collect())
+    Ok(missing.map(|(kind, name)| Lack::of_model(&kind, &name, model)).collect())
 }
 
-/// Makes triggers and indexes again that were dropped or replaced. Tables are not: what was in them is not known.
+/// Makes triggers and indexes again that were dropped or replaced, where every table is there.
 pub(super) async fn restore(connection: &mut SqliteConnection, steps: &[Step]) -> Result<(), StoreError> {
     let through = steps.last().map_or(0, |(number, ..)| *number);
-    for object in missing(connection, steps, through).await? {
+    let missing = missing(connection, steps, through).await?;
+    must_have_all(missing.iter().map(Object::lack))?;
+    for object in missing {
         if !object.can_be_made() {
             continue;
         }

@@ -8,19 +8,21 @@ use std::{
 
 use async_trait::async_trait;
 use countersign_events::ids::DataKeyId;
-use countersign_projections::{INLINE, TRAILING};
+use countersign_projections::{INLINE, Projection, TRAILING};
 use sqlx::{ConnectOptions, Connection as _, Row as _, SqliteConnection, query, sqlite::SqliteRow};
 
 use super::{
     super::{
-        Cursor, StoreError,
+        Cursor, Snapshot, StoreError,
         ask::Ask,
         convert,
         examine::{self, Both, Examined},
-        facts::{Database, Facts, Lack, ModelFacts, Opened, Unreadable},
+        facts::{Database, Facts, Lack, ModelFacts, Shown, Unreadable},
         statements, vault,
     },
-    bind, expected, schema, unavailable,
+    bind,
+    build::SqliteSnapshot,
+    expected, misplaced, schema, unavailable,
     vault::file as vault_file,
 };
 
@@ -48,9 +50,10 @@ pub async fn examine(data_dir: &Path, look: Look) -> Facts {
     let (mut vault, mut vault_file) = open(data_dir.join("vault.db"), look).await;
     if let Some(vault) = &mut vault {
         let read = async {
-            vault_file.schema = schema(&mut vault.0, &vault_file::migrator()).await?;
-            vault_file.lacks = lacks(&mut vault.0, vault_file.schema, vault_file::STEPS).await?;
-            facts.site_key = site_key(&mut vault.0).await?;
+            vault_file.lacks = expected::lost_steps(&mut vault.connection, vault_file::STEPS).await?;
+            vault_file.schema = schema(&mut vault.connection, &vault_file::migrator()).await?;
+            vault_file.lacks = lacks(&mut vault.connection, vault_file.schema, vault_file::STEPS).await?;
+            facts.site_key = site_key(&mut vault.connection).await?;
             Ok(())
         };
         let read = read.await;
@@ -75,7 +78,7 @@ pub async fn examine(data_dir: &Path, look: Look) -> Facts {
         let (opened, mut file) = open(directory.join(format!("{name}-{generation}.db")), look).await;
         let model = facts.models.iter_mut().find(|model| model.trailing && model.name == *name);
         if let (Some(mut opened), Some(model)) = (opened, model) {
-            let read = read_model(&mut opened.0, model, &mut file).await;
+            let read = read_model(&mut opened.connection, model, &mut file).await;
             note(&mut file, read);
             finish(opened, &mut file, look).await;
         }
@@ -88,11 +91,11 @@ pub async fn examine(data_dir: &Path, look: Look) -> Facts {
     facts
 }
 
-/// Opens log and vault of a data directory for reading them through.
+/// Opens log and vault of a data directory for reading them through, with the read models.
 ///
 /// # Errors
-/// [`StoreError`] when one of them cannot be opened.
-pub async fn open_for_reading(data_dir: &Path, look: Look) -> Result<Box<dyn Opened>, StoreError> {
+/// [`StoreError`] when log or vault cannot be opened.
+pub async fn open_for_reading(data_dir: &Path, look: Look) -> Result<Box<dyn Shown>, StoreError> {
     let opened = |(opened, file): (Option<Examining>, Database)| {
         let told = || file.error.as_ref().map(|error| format!("{} {error}", file.file.display())).unwrap_or_default();
         opened.ok_or_else(|| StoreError::Unavailable(told()))
@@ -102,8 +105,13 @@ pub async fn open_for_reading(data_dir: &Path, look: Look) -> Result<Box<dyn Ope
     Ok(Box::new(Both { log, vault }))
 }
 
-/// A connection that only reads; what it had to make beside the file goes with it.
-struct Examining(SqliteConnection, Option<MadeBeside>);
+/// A connection that only reads; what it had to make beside files goes with it.
+struct Examining {
+    connection: SqliteConnection,
+    made: Vec<MadeBeside>,
+    file: PathBuf,
+    look: Look,
+}
 
 /// The index of a write-ahead log, which whoever reads one has to make where there is none.
 struct MadeBeside(PathBuf);
@@ -124,7 +132,27 @@ impl Examined for Examining {
     const VAULT: vault::statements::Texts = vault::statements::SQLITE;
 
     async fn rows(&mut self, ask: Ask) -> Result<Vec<SqliteRow>, StoreError> {
-        bind::statement(ask).fetch_all(&mut self.0).await.map_err(told)
+        bind::statement(ask).fetch_all(&mut self.connection).await.map_err(told)
+    }
+
+    async fn shown(&mut self, projection: &'static Projection) -> Result<Option<Box<dyn Snapshot>>, StoreError> {
+        let is_inline = INLINE.iter().any(|inline| inline.name == projection.name);
+        let statement = if is_inline { statements::INLINE_REVISION } else { statements::GENERATION };
+        let row = query(statement).bind(projection.name).fetch_optional(&mut self.connection).await.map_err(told)?;
+        let Some(row) = row else { return Ok(None) };
+        if convert::number::<u32>(&row, "revision")? != projection.revision {
+            return Ok(None);
+        }
+        let file = if is_inline {
+            self.file.clone()
+        } else {
+            let generation: u64 = convert::number(&row, "generation")?;
+            self.file.with_file_name("models").join(format!("{}-{generation}.db", projection.name))
+        };
+        let (Some(opened), _) = open(file, self.look).await else { return Ok(None) };
+        let Self { connection, made, .. } = opened;
+        self.made.extend(made);
+        Ok(Some(Box::new(SqliteSnapshot::begin(connection, is_inline).await?)))
     }
 }
 
@@ -157,6 +185,10 @@ async fn open(file: PathBuf, look: Look) -> (Option<Examining>, Database) {
     let wal_bytes = fs::metadata(beside("-wal")).map(|about| about.len()).ok();
     let is_alone = wal_bytes.unwrap_or_default() == 0;
     let mut database = Database { file: file.clone(), wal_bytes, ..Database::default() };
+    if let Some(in_the_way) = misplaced::in_the_way(&file) {
+        database.error = Some(Unreadable::Misplaced(in_the_way.path.clone(), in_the_way.to_string()));
+        return (None, database);
+    }
     if let Err(error) = is_whole(&file, is_alone) {
         database.error = Some(error);
         return (None, database);
@@ -165,7 +197,10 @@ async fn open(file: PathBuf, look: Look) -> (Option<Examining>, Database) {
     let made = (look.unwatched && !is_alone && !index.exists()).then(|| MadeBeside(index));
     let opened = schema::examiner(&file, look.unwatched && is_alone).connect().await.map_err(told);
     match opened {
-        Ok(connection) => (Some(Examining(connection, made)), database),
+        Ok(connection) => {
+            let made = made.into_iter().collect();
+            (Some(Examining { connection, made, file, look }), database)
+        }
         Err(error) => {
             database.error = Some(error.into());
             (None, database)
@@ -205,7 +240,7 @@ fn is_whole(file: &Path, is_alone: bool) -> Result<(), Unreadable> {
 
 /// Reads every page when that is wanted, and closes.
 async fn finish(opened: Examining, database: &mut Database, look: Look) {
-    let Examining(mut connection, _made) = opened;
+    let Examining { mut connection, made: _made, .. } = opened;
     if look.deep {
         database.damage = Some(match query(DAMAGE).fetch_all(&mut connection).await {
             Ok(rows) => {
@@ -256,14 +291,15 @@ async fn read_log(
     file: &mut Database,
     pointed_at: &mut Option<Vec<(&'static str, u64)>>,
 ) -> Result<(), StoreError> {
-    facts.engine = engine(&mut log.0).await?;
-    file.schema = schema(&mut log.0, &schema::migrator()).await?;
-    file.lacks = lacks(&mut log.0, file.schema, schema::MIGRATIONS).await?;
+    facts.engine = engine(&mut log.connection).await?;
+    file.lacks = expected::lost_steps(&mut log.connection, schema::MIGRATIONS).await?;
+    file.schema = schema(&mut log.connection, &schema::migrator()).await?;
+    file.lacks = lacks(&mut log.connection, file.schema, schema::MIGRATIONS).await?;
     let mut generations = vec![];
-    facts.models = models(&mut log.0, &mut generations).await?;
+    facts.models = models(&mut log.connection, &mut generations).await?;
     *pointed_at = Some(generations);
     for model in facts.models.iter().filter(|model| !model.trailing && model.revision == Some(model.wanted)) {
-        file.lacks.extend(expected::missing_of(&mut log.0, model.name).await?);
+        file.lacks.extend(expected::missing_of(&mut log.connection, model.name).await?);
     }
     let read = facts.log.insert(examine::log(log).await?);
     examine::count(log, read).await
@@ -296,7 +332,7 @@ async fn models(
             pointed_at.push((projection.name, convert::number(&row, "generation")?));
         }
         let (name, wanted) = (projection.name, projection.revision);
-        models.push(ModelFacts { name, trailing, revision, wanted, cursor: None, parked: 0 });
+        models.push(ModelFacts { name, trailing, revision, wanted, cursor: None, parked: 0, lost: None });
     }
     Ok(models)
 }

@@ -269,9 +269,11 @@ async fn set_pointer(
     statement.execute(connection).await.map(drop).map_err(unavailable)
 }
 
-/// The number of the generation that a file belongs to, when it is one of this projection.
+/// The number of the generation that a file belongs to, when it is one of this projection. What somebody put aside under
+/// a longer name is nobody's to remove.
 fn number_of(file: &str, name: &str) -> Option<u64> {
-    file.strip_prefix(name)?.strip_prefix('-')?.split_once(".db")?.0.parse().ok()
+    let (number, beside) = file.strip_prefix(name)?.strip_prefix('-')?.split_once(".db")?;
+    if ["", "-wal", "-shm", "-journal"].contains(&beside) { number.parse().ok() } else { None }
 }
 
 /// Removes files of a directory, by their names.

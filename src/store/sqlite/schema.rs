@@ -13,7 +13,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{super::StoreError, expected, unavailable};
+use super::{super::StoreError, expected, placed::Placed, unavailable};
 
 /// How long a connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -70,12 +70,22 @@ pub(super) fn model_writer(file: &Path) -> SqliteConnectOptions {
 /// Connections that only read, opened when they are first wanted and then kept: nothing happens when
 /// nobody asks.
 pub(super) fn readers(file: &Path, count: u32) -> SqlitePool {
-    SqlitePoolOptions::new()
-        .max_connections(count)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .connect_lazy_with(reader(file))
+    reading(count).connect_lazy_with(reader(file))
+}
+
+/// The same of a file that stays the same: once another one is in its place, no connection is opened any more.
+pub(super) fn readers_of(file: &Path, count: u32, placed: Placed) -> SqlitePool {
+    let must_hold =
+        move || placed.must_hold().map_err(|error| sqlx::Error::Io(std::io::Error::other(error.to_string())));
+    let options = reading(count).after_connect(move |_, _| {
+        let held = must_hold();
+        Box::pin(async move { held })
+    });
+    options.connect_lazy_with(reader(file))
+}
+
+fn reading(count: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new().max_connections(count).idle_timeout(None).max_lifetime(None).test_before_acquire(false)
 }
 
 /// One connection that only reads.
@@ -113,6 +123,7 @@ pub(super) fn migrator() -> Migrator {
 /// Brings the log's database to the schema of this program.
 pub(super) async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let newest = MIGRATIONS.last().map_or(0, |(number, ..)| *number);
+    expected::must_know_its_steps(connection, MIGRATIONS).await?;
     migrator().run(&mut *connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) | MigrateError::VersionTooNew(version, _) => {
             StoreError::Unavailable(format!(

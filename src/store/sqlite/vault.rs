@@ -24,6 +24,7 @@ use super::{
         },
     },
     bind, of_file,
+    placed::Placed,
 };
 
 /// Answers one row: busy, frames in the write-ahead log, frames moved.
@@ -50,6 +51,7 @@ pub struct SqliteVault {
 #[derive(Debug)]
 struct Writer {
     connection: SqliteConnection,
+    placed: Placed,
     /// Whether the write-ahead log may hold copies of rows that were destroyed. Changed under the lock only,
     /// and set before the row goes, so that no crash of a task loses it.
     residue: bool,
@@ -79,7 +81,7 @@ impl SqliteVault {
                 .await
                 .map_err(failed)?;
             file::migrate(&mut connection).await?;
-            let mut writer = Writer { connection, residue: true, begun: false };
+            let mut writer = Writer { connection, placed: Placed::of(&path)?, residue: true, begun: false };
             writer.truncate().await?;
             Ok(writer)
         };
@@ -135,6 +137,7 @@ impl Writer {
     /// Runs statements, all or none; several in a transaction of their own.
     async fn run(&mut self, asks: Vec<Ask>) -> Result<u64, StoreError> {
         self.undo().await?;
+        self.placed.must_hold()?;
         self.begun = true;
         let result = self.transact(asks).await;
         match &result {

@@ -18,9 +18,12 @@ use super::{
         Begun, CommandKey, Cursor, Head, LogWriter, Outcome, StoreError, StoredEvent,
         changes::{Placeholders, Planner, Step, ddl, rungs, value_rows},
         convert,
+        facts::Lack,
         statements::{self, event_columns, outcome_columns},
     },
-    bind, json, purge, signed, unavailable, uses,
+    bind, expected, json,
+    placed::Placed,
+    purge, signed, unavailable, uses,
 };
 use crate::judged_time::Anchor;
 
@@ -45,6 +48,7 @@ const INSERT_OUTCOMES: &str = concat!("insert into outcomes (", outcome_columns!
 /// The one writing connection to the log's database.
 pub struct SqliteWriter {
     connection: SqliteConnection,
+    placed: Placed,
     planner: Planner,
     inserts: HashMap<(&'static str, usize), Arc<str>>,
     /// Whether there is something to undo.
@@ -52,8 +56,9 @@ pub struct SqliteWriter {
 }
 
 impl SqliteWriter {
-    pub(super) fn new(connection: SqliteConnection) -> Self {
-        Self { connection, planner: Planner::new(Placeholders::Anonymous), inserts: HashMap::new(), begun: false }
+    pub(super) fn new(connection: SqliteConnection, placed: Placed) -> Self {
+        let planner = Planner::new(Placeholders::Anonymous);
+        Self { connection, placed, planner, inserts: HashMap::new(), begun: false }
     }
 
     /// What the connection says of itself: `synchronous` (2 is FULL) and `journal_mode`.
@@ -107,6 +112,7 @@ fn written(rows: u64, meant: usize, what: &str) -> Result<(), StoreError> {
 impl LogWriter for SqliteWriter {
     async fn begin(&mut self, streams: &[StreamName]) -> Result<Begun, StoreError> {
         self.rollback().await?;
+        self.placed.must_hold()?;
         self.begun = true;
         let names: Vec<_> = streams.iter().map(ToString::to_string).collect();
         let rows = query(BEGIN).bind(json(&names)).fetch_all(&mut self.connection).await.map_err(unavailable)?;
@@ -213,7 +219,13 @@ impl LogWriter for SqliteWriter {
     async fn inline_revision(&mut self, name: &str) -> Result<Option<u32>, StoreError> {
         let statement = query(statements::INLINE_REVISION).bind(name.to_owned());
         let row = statement.fetch_optional(&mut self.connection).await.map_err(unavailable)?;
-        row.map(|row| convert::number(&row, "revision")).transpose()
+        let Some(row) = row else { return Ok(None) };
+        let revision = convert::number(&row, "revision")?;
+        let Some(projection) = countersign_projections::INLINE.iter().find(|inline| inline.name == name) else {
+            return Ok(Some(revision));
+        };
+        let lacks = expected::missing_of(&mut self.connection, projection.name).await?;
+        Ok(if lacks.iter().any(Lack::is_table) { None } else { Some(revision) })
     }
 
     async fn set_inline_revision(&mut self, name: &str, revision: u32) -> Result<(), StoreError> {

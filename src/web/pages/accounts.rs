@@ -110,10 +110,12 @@ impl AccountPage {
             AppError::Refused(Refused::Username(_)) => {
                 self.errors = vec![FieldError { field: "username", code: "taken", message: told.detail.clone() }];
             }
-            _ => {
+            AppError::TooMany(_) => {
                 let again = wait(&retry).map(|wait| format!("Too many tries. Wait {wait}, then try again."));
                 self.problem = Some(again.unwrap_or(told.detail));
             }
+            // What fails at the site's side also says when to try again, and is nobody's many tries.
+            _ => self.problem = Some(told.detail),
         }
         let mut response = self.respond(app, visitor, told.status);
         response.headers_mut().extend(retry);

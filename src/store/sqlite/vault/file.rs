@@ -52,6 +52,7 @@ pub fn migrator() -> Migrator {
 
 /// Brings the tables to this version.
 pub async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    expected::must_know_its_steps(connection, STEPS).await?;
     migrator()
         .run_direct(None, &mut *connection, false)
         .await
