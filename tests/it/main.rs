@@ -53,6 +53,7 @@ mod page_list;
 mod page_parts;
 mod page_weights;
 mod pages;
+mod parts;
 mod postgres_broken_sites;
 mod postgres_doctor;
 mod postgres_server;
