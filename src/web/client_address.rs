@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::{
     extract::{ConnectInfo, Request},
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue},
 };
 use ipnet::IpNet;
 
@@ -35,7 +35,7 @@ fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Option<IpAddr
     if !is_trusted(trusted, peer) || !headers.contains_key(FORWARDED_FOR) {
         return Some(peer);
     }
-    let lines: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(|line| line.as_bytes()).collect();
+    let lines: Vec<&[u8]> = headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
     let hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
     let mut furthest = None;
     // RFC 9110 s5.6.1: empty elements of a list are overlooked.
@@ -86,8 +86,6 @@ fn is_port(port: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     const PROXY: &str = "10.0.0.1";
