@@ -1,5 +1,6 @@
 //! Markdown of posts, comments and messages, as HTML that is safe to show inside any page: no HTML of theirs passes,
-//! links lead to the web only, nothing is fetched from elsewhere, and no heading of theirs stands among the page's own.
+//! links lead to the web, to places of this site and to mailboxes only, nothing is fetched from elsewhere, and no heading of
+//! theirs stands among the page's own.
 //! What is written is bounded by what was typed: a text whose HTML would be more is shown as it was typed.
 
 use std::fmt::{self, Write};
@@ -10,6 +11,7 @@ use comrak::{
     nodes::{Node, NodeValue},
     parse_document,
 };
+use url::Url;
 
 /// What a link that somebody wrote says of itself.
 const REL: &str = "nofollow noopener noreferrer ugc";
@@ -32,7 +34,7 @@ create_formatter!(Formatter<Links>, {
         write_block(context, entering, "<p class=\"heading\"><strong>", "</strong></p>")?;
     },
     NodeValue::Link(ref link) => |context, entering| {
-        if link.url.len() > LONGEST_LINK {
+        if !is_link(&link.url) {
             return Ok(ChildRendering::HTML);
         }
         if entering {
@@ -46,7 +48,7 @@ create_formatter!(Formatter<Links>, {
     // An image would be fetched from wherever its writer likes; whoever wants to see it follows a link.
     NodeValue::Image(ref link) => |context, node, entering| {
         // No link stands in another.
-        let linked = context.user > 0 || link.url.len() > LONGEST_LINK;
+        let linked = context.user > 0 || !is_link(&link.url);
         if entering {
             if !linked { open_link(context, &link.url, &link.title)?; }
             context.write_str("Image")?;
@@ -82,14 +84,35 @@ fn write_block(context: &mut Context<Links>, entering: bool, open: &str, close: 
 
 fn open_link(context: &mut Context<Links>, url: &str, title: &str) -> fmt::Result {
     context.write_str("<a href=\"")?;
-    if !html::dangerous_url(url) {
-        write_href(context, url)?;
-    }
+    write_href(context, url)?;
     if !title.is_empty() {
         context.write_str("\" title=\"")?;
         context.escape(title)?;
     }
     write!(context, "\" rel=\"{REL}\">")
+}
+
+/// Whether an address becomes a link; else its words stand there alone. What a browser takes for the scheme must be one of
+/// three, as it is written: whatever hides another one in it, such as a tab, is none of them.
+fn is_link(url: &str) -> bool {
+    // Browsers overlook further slashes, other programs do not.
+    let has_host = |address: &str| {
+        let written = address.split_once("//").is_some_and(|(_, rest)| !rest.starts_with(['/', '\\']));
+        written && Url::parse(address).is_ok_and(|address| address.has_host())
+    };
+    let leads_somewhere = match url.find([':', '/', '?', '#']) {
+        // A place of this site, or another host by the scheme of this page.
+        Some(0) if url.starts_with("//") => has_host(&format!("https:{url}")),
+        Some(0) => !url.starts_with(':'),
+        Some(at) if url[at..].starts_with(':') => match url[..at].to_ascii_lowercase().as_str() {
+            "http" | "https" => url[at + 1..].starts_with("//") && has_host(url),
+            "mailto" => url.len() > at + 1,
+            _ => false,
+        },
+        // A path from wherever the text happens to be shown.
+        Some(_) | None => false,
+    };
+    leads_somewhere && url.len() <= LONGEST_LINK
 }
 
 /// Letters beyond ASCII stay, which browsers encode by themselves: encoded here each would be nine. Everything else is
@@ -545,18 +568,142 @@ mod tests {
         let html = to_html("<script>alert(1)</script>\n\n[x](javascript:alert(1)) <b onclick=x>y</b> **z**");
         assert!(!html.contains("<script") && !html.contains("javascript:") && !html.contains("<b "), "{html}");
         assert!(html.contains("<strong>z</strong>"), "{html}");
-        for (hidden, href) in [
-            ("java&#9;script:x", "java%09script:x"),
-            ("java&#10;script:x", "java%0Ascript:x"),
-            ("&#1;javascript:x", "%01javascript:x"),
-            ("&#32;javascript:x", "%20javascript:x"),
-            ("é&#9;javascript:x", "é%09javascript:x"),
-        ] {
-            let html = to_html(&format!("[x]({hidden})"));
-            assert!(html.contains(&format!("<a href=\"{href}\"")), "{hidden}: {html}");
-        }
         let html = to_html("[x](https://a.example/é\"ü&<é#(<>)ж)");
         assert!(!html.contains("é\"") && !html.contains("&<"), "{html}");
+    }
+
+    /// OWASP's cheat sheet on filters of scripts, and schemes that programs register.
+    const HOSTILE_ADDRESSES: &[&str] = &[
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "JAVASCRIPT:alert(1)",
+        "java&#9;script:x",
+        "java&#10;script:x",
+        "java&#13;script:x",
+        "java&Tab;script:x",
+        "java&NewLine;script:x",
+        "&#1;javascript:x",
+        "&#14;javascript:x",
+        "&#32;javascript:x",
+        "&#xA0;javascript:x",
+        "é&#9;javascript:x",
+        "&#106;avascript:x",
+        "&#x6A;&#x61;vascript:x",
+        "javascript&colon;x",
+        "javascript&#58;x",
+        "javascript&#x3A;x",
+        "javascript%3Ax",
+        "%6Aavascript:x",
+        "%6aavascript%3ax",
+        "java%09script:x",
+        "javascript&#8203;:x",
+        "java&shy;script:x",
+        "jav\\ascript:x",
+        "vbscript:x",
+        "data:text/html,x",
+        "DATA:text/html;base64,PHg+",
+        "data&colon;text/html,x",
+        "blob:https://a.example/x",
+        "file:///etc/passwd",
+        "filesystem:https://a.example/x",
+        "about:blank",
+        "view-source:https://a.example/",
+        "ftp://a.example/x",
+        "ftps://a.example/x",
+        "sftp://a.example/x",
+        "ssh://a.example",
+        "telnet://a.example",
+        "gopher://a.example",
+        "ldap://a.example",
+        "smb://a.example/x",
+        "tel:123",
+        "sms:123",
+        "skype:x?call",
+        "steam://run/1",
+        "ms-word:ofe",
+        "ms-msdt:/id",
+        "search-ms:query=x",
+        "intent://a.example#Intent;end",
+        "market://x",
+        "itms-services://?action=x",
+        "vscode://x",
+        "org.example.app:/cb",
+        "magnet:?xt=x",
+        "bitcoin:x",
+        "web+app:x",
+        "chrome://settings",
+        "jar:https://a.example!/x",
+        "feed:https://a.example/",
+        "ws://a.example",
+        "xmpp:a@b.example",
+        "urn:x:y",
+        "x:",
+        ":x",
+        "http:",
+        "https:a.example",
+        "http:/a.example",
+        "https:///",
+        "https:///a.example",
+        "https://",
+        "http://[::1",
+        "//",
+        "///x",
+        "mailto:",
+        "hxxps://a.example",
+        "https\u{200b}://a.example",
+        "ｈttps://a.example",
+        "httрs://a.example",
+        "page",
+        "a/b",
+        "../x",
+        "./x",
+        "",
+    ];
+
+    #[test]
+    fn only_three_schemes_and_places_of_this_site_become_links() {
+        assert!(HOSTILE_ADDRESSES.len() >= 60);
+        for address in HOSTILE_ADDRESSES {
+            for (way, markdown) in [
+                ("inline", format!("[x]({address})")),
+                ("in angles", format!("[x](<{address}>)")),
+                ("with a title", format!("[x](<{address}> \"title\")")),
+                ("by reference", format!("[x][1]\n\n[1]: <{address}>")),
+                ("by its own name", format!("[x]\n\n[x]: <{address}>")),
+                ("collapsed", format!("[x][]\n\n[x]: <{address}>")),
+                ("image", format!("![x](<{address}>)")),
+                ("image by reference", format!("![x][1]\n\n[1]: <{address}>")),
+                ("image in a link", format!("[![x](<{address}>)](<{address}>)")),
+                ("autolink", format!("<{address}>")),
+                ("bare", format!("see {address} there")),
+                ("in a table", format!("|a|\n|-|\n|[x](<{address}>)|\n")),
+                ("raw HTML", format!("<a href=\"{address}\">x</a>")),
+            ] {
+                let html = to_html(&markdown);
+                // Addresses of the web that stand in a text are links by themselves, whatever stands before them.
+                let rest = html.replace("href=\"https://a.example", "").replace("href=\"http://a.example", "");
+                let rest = rest.replace("href=\"mailto:a@b.example", "");
+                assert!(!rest.contains("href=\""), "{way} {address:?}: {html}");
+            }
+        }
+        for (address, href) in [
+            ("http://a.example/", "http://a.example/"),
+            ("HTTPS://A.example/?x=1#y", "HTTPS://A.example/?x=1#y"),
+            ("https://a.example:8443/a:b", "https://a.example:8443/a:b"),
+            ("//a.example/x", "//a.example/x"),
+            ("/posts/1?comment=2#2", "/posts/1?comment=2#2"),
+            ("?page=2", "?page=2"),
+            ("#top", "#top"),
+            ("/a:b", "/a:b"),
+            ("mailto:ada@a.example", "mailto:ada@a.example"),
+            ("MAILTO:ada@a.example?subject=x", "MAILTO:ada@a.example?subject=x"),
+        ] {
+            for markdown in [format!("[x]({address})"), format!("[x][1]\n\n[1]: {address}"), format!("![x]({address})")]
+            {
+                let html = to_html(&markdown);
+                assert!(html.contains(&format!("<a href=\"{href}\"")), "{markdown}: {html}");
+            }
+        }
     }
 
     #[test]
@@ -580,7 +727,7 @@ mod tests {
             "<p><a href=\"https://x.example/a.png\" rel>Image: A cat</a></p>"
         );
         assert_eq!(shown("![](https://x.example/a.png)"), "<p><a href=\"https://x.example/a.png\" rel>Image</a></p>");
-        assert_eq!(shown("![<b>\"](javascript:x)"), "<p><a href=\"\" rel>Image: &lt;b&gt;&quot;</a></p>");
+        assert_eq!(shown("![<b>\"](javascript:x)"), "<p>Image: &lt;b&gt;&quot;</p>");
         assert_eq!(
             shown("[![a](/b.png)](https://x.example/)"),
             "<p><a href=\"https://x.example/\" rel>Image: a</a></p>"

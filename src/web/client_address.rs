@@ -86,8 +86,6 @@ fn is_port(port: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     const PROXY: &str = "10.0.0.1";

@@ -40,6 +40,7 @@ mod front_pages;
 mod full_disk;
 mod guide_flow;
 mod hostile_site;
+mod hostile_values;
 mod housekeeping;
 mod last_use;
 mod letters;

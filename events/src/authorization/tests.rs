@@ -1,7 +1,7 @@
 //! What may happen between a member and an application, one sentence a test.
 
 use super::{AuthorizationCommand as C, AuthorizationEvent as E, *};
-use crate::account::{AccountStanding, Roles};
+use crate::account::{AccountStanding, Role, Roles};
 use crate::spec::{self, application, at, digest, scopes, secret, token_id, user};
 
 mod properties;
@@ -244,6 +244,41 @@ fn a_token_is_revoked_once() {
 }
 
 #[test]
+fn all_tokens_that_live_are_revoked_at_once() {
+    let all = |seconds| C::RevokeAll { user_id: ADA, application_id: APP, why: Ended::GivenUp, at: at(seconds) };
+    given(consented([access(1), personal(2)]))
+        .when(all(9))
+        .then([revoked(1, Ended::GivenUp, 9), revoked(2, Ended::GivenUp, 9)]);
+    given(consented([access(1)])).when(all(1_000)).then_nothing();
+    given([]).when(all(9)).then_nothing();
+}
+
+#[test]
+fn tokens_that_rest_on_a_lost_role_end_and_no_other() {
+    let keep = |roles: &[Role]| C::KeepToRoles {
+        user_id: ADA,
+        application_id: APP,
+        roles: roles.iter().copied().collect(),
+        at: at(9),
+    };
+    let of = |scopes: &str, number| issued_of(scopes, 1, personal(number), 2);
+    let spec = given([
+        authorized("read review audit", 1, Via::Operator, 1),
+        of("read", 1),
+        of("review", 2),
+        of("read audit", 3),
+        of("review audit", 4),
+    ]);
+    let lost = |numbers: &[u8]| numbers.iter().map(|number| revoked(*number, Ended::RoleLost, 9)).collect::<Vec<_>>();
+    spec.when(keep(&[])).then(lost(&[2, 3, 4]));
+    spec.when(keep(&[Role::Operator])).then(lost(&[2, 3, 4]));
+    spec.when(keep(&[Role::Reviewer])).then(lost(&[3, 4]));
+    spec.when(keep(&[Role::Auditor])).then(lost(&[2, 4]));
+    spec.when(keep(&[Role::Reviewer, Role::Auditor])).then_nothing();
+    spec.when(keep(&[Role::Admin])).then_nothing();
+}
+
+#[test]
 fn a_regenerated_token_ends_the_old_one_and_keeps_its_scopes() {
     let spec = given(consented([personal(1), access(2)]));
     spec.when(regenerate(1, personal(3), 9))
@@ -266,7 +301,7 @@ fn a_personal_token_that_its_member_gave_up_can_be_had_anew() {
 
 #[test]
 fn a_token_that_ended_is_not_regenerated() {
-    for why in [Ended::Revoked, Ended::Regenerated, Ended::Displaced] {
+    for why in [Ended::Revoked, Ended::Regenerated, Ended::Displaced, Ended::RoleLost] {
         let ended = consented([personal(1)]).into_iter().chain([revoked(1, why, 8)]);
         given(ended).when(regenerate(1, personal(2), 9)).refused(AuthorizationRefusal::TokenEnded);
     }
