@@ -24,6 +24,7 @@ use crate::{
     browser_double::{Answer, Browser},
     checks_scene::{PASSWORD, Scene, form_post, parameter},
     databases::Database,
+    prerequisites::require_success,
     projections::{LOCK_HEAD, SOME_ID},
     running_site::{RunningSite, http},
     support::TestApp,
@@ -643,4 +644,130 @@ async fn every_page_keeps_openers_away_and_the_consent_page_waits() {
     }
     let page = ben.get(&scene.authorize_path("")).await.body;
     assert!(page.contains("data-unhurried") && page.contains("<script src=\"/site.js?v="), "{page}");
+}
+
+/// Nobody's number.
+const NOBODY: &str = "65534";
+/// A program of nobody's that listens where a server would, holds its lock, and says what it hears.
+const EAVESDROPPER: &str = "import fcntl, os, socket, sys\n\
+    listener = socket.socket(socket.AF_UNIX)\n\
+    listener.bind(sys.argv[1] + '/control.sock')\n\
+    os.chmod(sys.argv[1] + '/control.sock', 0o777)\n\
+    listener.listen()\n\
+    lock = open(sys.argv[1] + '/lock', 'r+')\n\
+    fcntl.flock(lock, fcntl.LOCK_EX)\n\
+    print('listens', flush=True)\n\
+    talk, _ = listener.accept()\n\
+    print('heard', talk.recv(1000), flush=True)\n";
+
+/// The command fails and says each of these words.
+#[track_caller]
+fn refused(site: &RunningSite, arguments: &[&str], words: &[&str]) {
+    let output = site.cli_with(arguments, PASSWORD);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?}: {word}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn root_uses_nobody_elses_files_and_tells_nobody_else_a_password() {
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    let as_nobody = ["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups"];
+    if !require_success("setpriv as root", "setpriv", &[&as_nobody[..], &["true"]].concat()) {
+        return;
+    }
+    let commands: [&[&str]; 9] = [
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["serve", "--new-site", "--listen", "127.0.0.1:0"],
+        &["account", "create", "ada", "--password-stdin"],
+        &["account", "list"],
+        &["account", "reset", "ben"],
+        &["events", "list"],
+        &["token", "issue", "--user", "ben", "--scope", "read"],
+        &["projections", "status"],
+        &["clock", "show"],
+    ];
+    let mut site = RunningSite::start_in(Database::Sqlite, &[], &[]);
+    site.given_member("ben", &[]);
+    site.stop();
+    let (data, key, lock) = (site.data_dir(), site.directory().join("site.key"), site.data_dir().join("lock"));
+    let nobody = Some(NOBODY.parse().expect("a number"));
+    let owner = countersign::ownership::account_of(65_534);
+    for path in [&data, &key, &lock] {
+        chown(path, nobody, None).expect("root may");
+        let shown = path.display().to_string();
+        for command in commands {
+            refused(&site, command, &[&format!("{shown} belongs to {owner}"), "this runs as root", "sudo -u"]);
+        }
+        chown(path, Some(0), None).expect("root may");
+    }
+    let target = site.directory().join("target");
+    std::fs::write(&target, "precious").expect("it is ours");
+    for path in [&lock, &key] {
+        let kept = std::fs::read(path).expect("it is ours");
+        std::fs::remove_file(path).expect("it is ours");
+        symlink(&target, path).expect("a link");
+        for command in commands {
+            refused(&site, command, &[&format!("{} is a symbolic link, made by root", path.display()), "rm "]);
+        }
+        std::fs::remove_file(path).expect("it is ours");
+        std::fs::write(path, kept).expect("it is ours");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    }
+    assert_eq!(std::fs::read_to_string(&target).expect("it is ours"), "precious");
+
+    // Everybody can write here, and somebody was faster than the server.
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o777)).expect("it is ours");
+    std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o666)).expect("it is ours");
+    for above in data.ancestors().skip(1).take_while(|above| above.starts_with(std::env::temp_dir())) {
+        std::fs::set_permissions(above, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    let mut listener = std::process::Command::new("setpriv")
+        .args(as_nobody)
+        .args(["python3", "-c", EAVESDROPPER])
+        .arg(&data)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut told = std::io::BufReader::new(listener.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut told, &mut line).expect("a line");
+    assert_eq!(line, "listens\n");
+    let socket = data.join("control.sock").display().to_string();
+    let words = [format!("{owner} listens at {socket}"), "nothing was sent".to_owned(), "sudo -u".to_owned()];
+    refused(&site, commands[2], &words.each_ref().map(String::as_str));
+    listener.kill().expect("it is ours");
+    listener.wait().expect("it ends");
+    let mut heard = String::new();
+    std::io::Read::read_to_string(&mut told, &mut heard).expect("what it said");
+    assert!(!heard.contains(PASSWORD) && !heard.contains("account"), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_says_what_is_wrong_with_a_name_or_a_password() {
+    let site = RunningSite::start_in(Database::Sqlite, &[], &[]);
+    for name in ["Countersign", "adm1n", "r00t"] {
+        let output = site.cli_with(&["account", "create", name, "--password-stdin"], PASSWORD);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("could be taken for this site itself"), "{name}: {said}");
+    }
+    for password in ["12345678", "password", "rosalind"] {
+        let output = site.cli_with(&["account", "create", "rosalind", "--password-stdin"], password);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("A few words that do not belong"), "{password}: {said}");
+        assert!(!said.contains("12345678"), "{said}");
+    }
+    site.given_member("ben", &[]);
+    let (_, id) = site.given_token("ben", "read");
+    let reset = |more: &[&str]| {
+        let output = site.cli(&[&["account", "reset", "ben"], more].concat());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(reset(&[]).contains("One token that can act for them goes on; --end-tokens ends it."));
+    assert!(site.done(&["token", "show", &id]).contains("valid           true"), "it goes on");
+    assert!(reset(&["--end-tokens"]).contains("One token that could act for them was ended."));
+    assert!(site.done(&["token", "show", &id]).contains("revoked"));
+    assert!(reset(&[]).contains("No token can act for them."));
 }

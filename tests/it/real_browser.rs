@@ -235,3 +235,37 @@ async fn a_button_that_copies_says_so_and_has_its_name_back_even_when_pressed_tw
     }
     seat.assert_quiet_console(false).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_click_on_a_consent_page_counts_once_the_page_was_in_sight_for_a_moment() {
+    let Some(journey) = Journey::begin(1280, Scripts::On).await else {
+        return;
+    };
+    let (seat, own_page) = (&journey.seat, journey.request().await);
+    journey.review().await;
+    seat.fill("reason", "Welcome.").await;
+    seat.send_to("/approve").await;
+    seat.stands("approved").await;
+    seat.sit_down("cleo").await;
+    seat.open(&own_page).await;
+    let client_id = seat.text("#client_id").await;
+    seat.sit_down("ben").await;
+    let page = format!("/authorize?client_id={client_id}");
+    seat.open(&page).await;
+    // The second click of a double click, in the moment in which a window in front of the page goes.
+    let hurried = "const button = document.querySelector(\"button[value='authorize']\");\
+                   window.dispatchEvent(new Event('focus'));\
+                   button.click();\
+                   button.form.requestSubmit(button);\
+                   return button.getAttribute('aria-disabled');";
+    for _ in 0..3 {
+        let waits = seat.chromium.client.execute(hurried, vec![]).await.expect("it runs");
+        assert_eq!(waits, serde_json::json!("true"));
+        seat.finds("//button[@value='authorize'][not(@aria-disabled)]").await;
+        assert!(seat.address().await.contains(&page), "{}", seat.address().await);
+    }
+    assert!(journey.third_party.requests().is_empty(), "nothing was agreed to");
+    seat.press("//button[@value='authorize'][not(@aria-disabled)]").await;
+    seat.press("//h1[.='Welcome back']").await;
+    seat.assert_quiet_console(false).await;
+}
