@@ -176,6 +176,9 @@ impl RootKey {
 
     fn read(path: &Path) -> Result<Option<Self>, RootKeyError> {
         let failed = |cause| RootKeyError::Io { path: path.to_owned(), cause };
+        if std::fs::symlink_metadata(path).is_ok_and(|about| about.is_dir()) {
+            return Err(RootKeyError::Directory(path.to_owned()));
+        }
         let file = match ownership::open(path, OpenOptions::new().read(true)) {
             Ok(file) => file,
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
@@ -187,9 +190,6 @@ impl RootKey {
             }
         };
         let about = file.metadata().map_err(failed)?;
-        if about.is_dir() {
-            return Err(RootKeyError::Directory(path.to_owned()));
-        }
         let mode = about.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(RootKeyError::TooOpen { path: path.to_owned(), mode });

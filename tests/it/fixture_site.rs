@@ -9,7 +9,7 @@ use crate::{
     databases::{Database, Tool, on_both_databases},
     doctor::Told,
     postgres_server::TestDatabase,
-    running_site::{PASSWORD, Serving, Visitor, http, program, with_token},
+    running_site::{PASSWORD, Serving, Visitor, answer, http, program, with_token},
     support::{Home, ROOT_KEY},
 };
 
@@ -97,6 +97,10 @@ async fn a_site_made_before_sites_had_ids_is_taken_over_as_it_is(database: Datab
         let checked = with_token(&http(), &format!("{}/api/v1/token", running.url), token).await;
         assert_eq!(checked.status, StatusCode::OK, "{}", checked.body);
     }
+    // Read models of an earlier revision are built anew.
+    let ready = format!("{}/readyz", running.url);
+    let is_built = async { while answer(http().get(&ready)).await.status != StatusCode::OK {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), is_built).await.expect("they are built");
     let mut ben = Visitor::at(&running.url);
     ben.log_in_with("ben", PASSWORD).await;
     let front = ben.get("/").await.body;

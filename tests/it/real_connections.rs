@@ -54,6 +54,11 @@ async fn whoever_holds_heads_open_keeps_nobody_out_and_not_the_command_line() {
     assert!(is_closed(&mut held[0]), "the first of them gave way");
     let metrics = answer(http().get(format!("{}/metrics", site.url()))).await.body;
     assert!(metrics.contains("countersign_connections_ended_total{why=\"gave_way\"} 1"), "{metrics}");
+    if Database::of_this_run() == Database::Sqlite {
+        for metric in ["countersign_disk_free_bytes ", "countersign_file_bytes{file=\"log.db\"} "] {
+            assert!(metrics.contains(metric), "{metric}: {metrics}");
+        }
+    }
     let (_, told) = site.said();
     assert!(told.lines().filter(|line| line.contains("no connection can be taken")).count() <= 1, "{told}");
 }
