@@ -63,6 +63,7 @@ async fn looking_at_any_door_in_any_way_appends_nothing() {
         Onlooker { browser: scene.browser_of(root).await, token: None },
         Onlooker { browser: scene.stranger(), token: Some(token) },
     ];
+    scene.site.settle().await;
     let unread = app.unread_count(root).await.expect("a count");
     let head = scene.head().await;
     for Door { path, method, .. } in web::doors(&Document::default()) {
